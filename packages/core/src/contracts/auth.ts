@@ -1,0 +1,34 @@
+import type { ConnectionInfo } from './connection.ts'
+
+/** Who signed in. */
+export interface Principal {
+  /** The account whose mail it is. */
+  readonly account: string
+  /** The name that was given. */
+  readonly username: string
+}
+
+/** A password or token: prints as `[secret]` wherever it lands by mistake. Made by `secret()`. */
+export interface Secret {
+  reveal(): string
+}
+
+export interface Credentials {
+  readonly mechanism: 'PLAIN' | 'LOGIN'
+  /** Authentication identity: whose password it is. */
+  readonly username: string
+  /** Authorization identity, when it is given and differs (RFC 4616 section 2). */
+  readonly actAs?: string
+  readonly password: Secret
+}
+
+/** `unavailable` is not `denied`: the directory could not be asked, so try again later. */
+export type AuthOutcome =
+  | { readonly outcome: 'granted'; readonly principal: Principal }
+  | { readonly outcome: 'denied' }
+  | { readonly outcome: 'unavailable'; readonly cause: unknown }
+
+export interface Authenticator {
+  /** Takes the same time for an unknown user as for a wrong password. Rejects never. */
+  verify(credentials: Credentials, connection: ConnectionInfo): Promise<AuthOutcome>
+}

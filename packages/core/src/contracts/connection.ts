@@ -1,0 +1,46 @@
+import type { Duplex } from 'node:stream'
+import type { ClientIdentity } from './identity.ts'
+
+export type ListenerProtocol = 'smtp' | 'submission' | 'lmtp' | 'imap'
+
+/** `starttls`: in the clear until the client asks. `implicit`: TLS from the first byte after the PROXY header. */
+export type TlsMode = 'off' | 'starttls' | 'implicit'
+
+export interface ListenerInfo {
+  /** Its name in the configuration, as in `[listener.mx]`. */
+  readonly name: string
+  readonly protocol: ListenerProtocol
+  readonly tls: TlsMode
+}
+
+/** Who protects the bytes between the client and us. */
+export type ChannelSecurity =
+  | { readonly kind: 'cleartext' }
+  | {
+      readonly kind: 'tls'
+      /** `proxy`: a trusted balancer ended TLS and said so in its SSL TLV. */
+      readonly endedBy: 'gateway' | 'proxy'
+      /** As in `TLSv1.3`. */
+      readonly version: string
+      readonly cipher: string
+      /** SNI, or the AUTHORITY TLV. */
+      readonly serverName?: string
+      /** Present only when a client certificate was verified. */
+      readonly clientCommonName?: string
+    }
+
+/** All that policies, routers and sessions may know of a connection. Never changed: TLS gives a new one, same id. */
+export interface ConnectionInfo {
+  /** One id for logs, replies, `Received` and upstreams: 16 characters of [0-9a-z]. */
+  readonly id: string
+  readonly listener: ListenerInfo
+  readonly identity: ClientIdentity
+  readonly security: ChannelSecurity
+}
+
+/** Plaintext side of one accepted connection. A TLS upgrade yields a new one; the old one is spent. */
+export interface Connection extends ConnectionInfo {
+  readonly stream: Duplex
+  /** Aborted when the peer is gone or the worker stops: waits on behalf of this connection end then. */
+  readonly signal: AbortSignal
+}

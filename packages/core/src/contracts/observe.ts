@@ -1,0 +1,31 @@
+import type { ConnectionInfo } from './connection.ts'
+import type { Envelope, ReasonCode } from './policy.ts'
+
+/** Libraries tell what happened; who listens writes logs and counts. Every method is optional, none may throw. */
+export interface SessionObserver {
+  /** One command was answered. `verb` is from the command table, or `UNKNOWN`; arguments are never told. */
+  command?(event: { readonly connection: ConnectionInfo; readonly verb: string; readonly reply: string }): void
+  authenticated?(event: {
+    readonly connection: ConnectionInfo
+    readonly mechanism: string
+    readonly username: string
+    readonly outcome: 'granted' | 'denied' | 'unavailable' | 'cancelled' | 'malformed'
+    readonly detail?: string
+  }): void
+  /** One SMTP transaction ended with the reply to the end of its data. */
+  transaction?(event: {
+    readonly connection: ConnectionInfo
+    readonly id: string
+    readonly envelope: Envelope
+    readonly replyCode: number
+    readonly bytes: number
+    readonly detail?: string
+  }): void
+  /** A command was refused by a policy, a limit or a rule: `detail` names the cause and the mend. */
+  refused?(event: {
+    readonly connection: ConnectionInfo
+    readonly verb: string
+    readonly reason: ReasonCode | 'syntax' | 'sequence' | 'limit' | 'injection' | 'bare-line-end' | 'proxy-again'
+    readonly detail: string
+  }): void
+}

@@ -1,0 +1,67 @@
+import type { Awaitable } from './awaitable.ts'
+import type { ConnectionInfo, ListenerInfo } from './connection.ts'
+import type { ClientIdentity } from './identity.ts'
+import type { Principal } from './auth.ts'
+
+/** Closed list: SMTP and IMAP turn each into their own reply; logs and metrics count by it. */
+export type ReasonCode =
+  | 'listed'
+  | 'rate'
+  | 'concurrency'
+  | 'no-relay'
+  | 'unknown-recipient'
+  | 'auth-required'
+  | 'tls-required'
+  | 'sender-mismatch'
+  | 'size'
+  | 'route'
+  | 'unavailable'
+  | 'health-check'
+
+/**
+ * What a policy says. `defer` is a temporary refusal (SMTP 4yz), `refuse` a permanent one (5yz), `drop` closes without
+ * a word.
+ */
+export type Decision =
+  | { readonly verdict: 'pass' }
+  | {
+      readonly verdict: 'defer' | 'refuse' | 'drop'
+      readonly reason: ReasonCode
+      /** For the operator's log: what matched, and how to mend it. Never sent to the client. */
+      readonly detail?: string
+      /** What the operator configured to be said instead of the default words. */
+      readonly reply?: { readonly smtpCode?: number; readonly text: string }
+    }
+
+/** An SMTP envelope so far (RFC 5321 section 2.3.1). Below smtp, since policies and routers see it. */
+export interface Envelope {
+  /** Empty for the null reverse-path `<>`. */
+  readonly reversePath: string
+  readonly forwardPaths: readonly string[]
+  readonly isSmtpUtf8: boolean
+  readonly body: '7BIT' | '8BITMIME' | 'BINARYMIME'
+  /** SIZE= of MAIL (RFC 1870), when the client declared it. */
+  readonly declaredBytes?: number
+}
+
+/** A rule that plugs in at named moments of a connection. A moment that it lacks is passed. */
+export interface Policy {
+  readonly name: string
+  onConnect?(at: { readonly identity: ClientIdentity; readonly listener: ListenerInfo }): Awaitable<Decision>
+  /** EHLO, HELO or LHLO was said. */
+  onGreeting?(at: { readonly connection: ConnectionInfo; readonly domain: string }): Awaitable<Decision>
+  onAuthenticate?(at: { readonly connection: ConnectionInfo; readonly username: string }): Awaitable<Decision>
+  onReversePath?(at: {
+    readonly connection: ConnectionInfo
+    readonly principal?: Principal | undefined
+    readonly envelope: Envelope
+  }): Awaitable<Decision>
+  onForwardPath?(at: {
+    readonly connection: ConnectionInfo
+    readonly principal?: Principal | undefined
+    readonly envelope: Envelope
+    readonly forwardPath: string
+  }): Awaitable<Decision>
+  /** The connection that passed `onConnect` has ended: give back what was counted. Called exactly once. */
+  onClose?(at: { readonly identity: ClientIdentity; readonly listener: ListenerInfo }): void
+}

@@ -1,0 +1,19 @@
+import type { Awaitable } from './awaitable.ts'
+import type { ConnectionInfo } from './connection.ts'
+import type { Decision, Envelope } from './policy.ts'
+import type { Principal } from './auth.ts'
+
+/** Where a recipient's mail goes. */
+export type Route =
+  | { readonly to: 'store'; readonly account: string; readonly mailbox?: string }
+  | { readonly to: 'upstream'; readonly upstream: string }
+  | { readonly to: 'nowhere'; readonly decision: Decision }
+
+export interface Router {
+  forRecipient(at: {
+    readonly forwardPath: string
+    readonly envelope: Envelope
+    readonly connection: ConnectionInfo
+    readonly principal?: Principal | undefined
+  }): Awaitable<Route>
+}

@@ -1,0 +1,76 @@
+import type { Awaitable } from './awaitable.ts'
+import type { ConnectionInfo } from './connection.ts'
+
+/**
+ * Where a session writes. What it writes in one step goes out as one write, so a pipelined group of commands is
+ * answered by one segment.
+ */
+export interface Output {
+  /** Adds to what goes out when the step ends. Strings go as UTF-8. A buffer is kept until sent: do not reuse it. */
+  write(chunk: Buffer | string): void
+  /** More waits than a slow reader may hold: await `drained()` before writing on. */
+  readonly isFull: boolean
+  /** Sends what waits and resolves when the reader has caught up. Rejects when the connection is lost. */
+  drained(): Promise<void>
+}
+
+/** What a session wants next. */
+export type Wish =
+  | {
+      readonly next: 'read'
+      /** How long the client may take from now, in milliseconds. */
+      readonly patienceMs: number
+      /** The deadline that runs already still holds: bytes came, but no command ended (no slow loris). */
+      readonly keepsDeadline?: boolean
+    }
+  /** Send what waits, start TLS, then call `secured`. Whatever arrived in the clear meanwhile is thrown away. */
+  | { readonly next: 'upgrade-tls' }
+  /** Send what waits, then close. */
+  | { readonly next: 'close'; readonly reason: CloseReason }
+
+/** Why a connection ended; a word of `connection.close` in the log. */
+export type CloseReason =
+  | 'quit'
+  | 'client-closed'
+  | 'timeout'
+  | 'refused'
+  | 'too-many-errors'
+  | 'protocol'
+  | 'tls-failed'
+  | 'stalled'
+  | 'stopping'
+  | 'connection-lost'
+  | 'internal-error'
+
+/**
+ * One connection's dialogue as a machine: bytes in; output and a wish out. It knows no socket, timer or clock. Calls
+ * never overlap: the next comes when the promise of the one before has settled.
+ */
+export interface SessionMachine {
+  /** Writes the greeting. */
+  start(): Awaitable<Wish>
+  /** `bytes` is a view of the read buffer, valid until the returned promise settles; copy what is kept. */
+  receive(bytes: Buffer): Awaitable<Wish>
+  /** TLS is up: forget everything that was said before (RFC 3207 section 4.2). */
+  secured(connection: ConnectionInfo): Awaitable<Wish>
+  /** The session called `wake` of its context from outside a step. */
+  woken(): Awaitable<Wish>
+  /** The deadline passed. */
+  timedOut(): Wish
+  /** The worker drains. A `read` wish asks to finish what is under way; `stopping` is then not called again. */
+  stopping(): Wish
+  /** Another call threw, which is a bug: take leave in the protocol's grammar (421, BYE). Nothing else is called but `ended`. */
+  failed(): void
+  /** The connection is over, for whatever reason: abort what is open. Called exactly once, last. */
+  ended(reason: CloseReason): Awaitable<void>
+}
+
+/** What a pump gives a session. */
+export interface SessionContext {
+  readonly connection: ConnectionInfo
+  readonly output: Output
+  /** Aborted when the client is gone. */
+  readonly signal: AbortSignal
+  /** Asks for a call of `woken`, soon, from a change that did not come from the client. Cheap; may be called often. */
+  wake(): void
+}

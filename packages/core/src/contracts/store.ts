@@ -1,0 +1,147 @@
+import type { Awaitable } from './awaitable.ts'
+
+declare const brand: unique symbol
+/** RFC 9051 section 2.3.1.1: 1 to 4294967295, strictly ascending in a mailbox, never reused. */
+export type Uid = number & { readonly [brand]: 'Uid' }
+/** RFC 9051 section 2.3.1.1: 1 to 4294967295. */
+export type UidValidity = number & { readonly [brand]: 'UidValidity' }
+/** A system flag as it is spelled here, or a keyword. `\Recent` belongs to sessions and is never stored. */
+export type Flag = '\\Seen' | '\\Answered' | '\\Flagged' | '\\Deleted' | '\\Draft' | (string & {})
+
+/** What a store refuses; a value of the reply, not an exception. IMAP response codes in brackets (RFC 5530). */
+export type StoreRefusal =
+  | 'no-such-mailbox' // [NONEXISTENT], or [TRYCREATE] for APPEND and COPY
+  | 'mailbox-exists' // [ALREADYEXISTS]
+  | 'bad-name' // [CANNOT]
+  | 'has-children' // [HASCHILDREN]
+  | 'over-quota' // [OVERQUOTA]
+  | 'no-space' // [UNAVAILABLE]; SMTP 452 4.3.1
+  | 'limit' // [LIMIT]
+  | 'unavailable' // [UNAVAILABLE]; SMTP 451 4.3.0
+
+export type StoreOutcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string }
+
+/**
+ * A mail store. Mailbox names are Unicode in NFC with `/` between levels; `INBOX` is folded to that spelling by the
+ * session. A store makes no protocol text.
+ */
+export interface MailStore {
+  openAccount(account: string): Promise<Account>
+  /**
+   * Starts a message. Nothing is visible before `commit`; several deliveries of one message are committed one by one.
+   * @param message.bytes - size when known beforehand, for quota.
+   */
+  deliver(
+    account: string,
+    mailbox: string,
+    message: { readonly flags: readonly Flag[]; readonly internalDate?: Date; readonly bytes?: number },
+  ): Promise<StoreOutcome<MessageWriter>>
+}
+
+/** One message being written. */
+export interface MessageWriter {
+  /** Content with CRLF line ends. Awaited: this is the backpressure of the disk. A failure shows at `commit`. */
+  write(chunk: Buffer): Awaitable<void>
+  /** Durable and visible when it resolves with `ok`: data synced, linked into place, directory synced. */
+  commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>>
+  /** Leaves nothing behind. Safe to call at any time, also after a failed commit. */
+  abort(): Promise<void>
+}
+
+export interface MailboxListing {
+  readonly name: string
+  /** As RFC 9051 section 7.3.1 and RFC 6154 spell them: `\HasChildren`, `\Noselect`, `\Sent`, ... */
+  readonly attributes: readonly string[]
+  readonly isSubscribed: boolean
+}
+
+export interface MailboxStatus {
+  readonly uidValidity: UidValidity
+  readonly uidNext: Uid
+  readonly messages: number
+  readonly unseen: number
+  readonly deleted: number
+  readonly recent: number
+  /** Sum of the message sizes, bytes with CRLF line ends. */
+  readonly bytes: number
+}
+
+export interface Account {
+  /** Every mailbox, and subscribed names that are no mailbox (with `\NonExistent`). */
+  list(): Promise<readonly MailboxListing[]>
+  create(name: string): Promise<StoreOutcome<void>>
+  delete(name: string): Promise<StoreOutcome<void>>
+  rename(from: string, to: string): Promise<StoreOutcome<void>>
+  subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>>
+  status(name: string): Promise<StoreOutcome<MailboxStatus>>
+  open(name: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>>
+  close(): Promise<void>
+}
+
+/** What a session may know of a message without opening it. */
+export interface MessageRecord {
+  readonly uid: Uid
+  readonly flags: readonly Flag[]
+  /** RFC822.SIZE: bytes with CRLF line ends. */
+  readonly bytes: number
+  readonly internalDate: Date
+}
+
+/** What changed in a mailbox since the last look. */
+export interface MailboxChanges {
+  /** Ascending by UID. */
+  readonly arrived: readonly MessageRecord[]
+  readonly expunged: readonly Uid[]
+  /** Flags differ from what was told before, whoever changed them. */
+  readonly changed: readonly MessageRecord[]
+}
+
+/**
+ * An open mailbox, one handle for each session that selected it. It speaks UIDs only: message sequence numbers belong
+ * to the session's view. What others did shows at `refresh`, never in between.
+ */
+export interface Mailbox {
+  readonly name: string
+  readonly uidValidity: UidValidity
+  readonly mode: 'read-only' | 'read-write'
+  /** The mailbox as of the last look: ascending by UID. */
+  records(): readonly MessageRecord[]
+  uidNext(): Uid
+  /** Messages that this session is the first to see (RFC 3501 section 2.3.2); taken once. */
+  recent(): ReadonlySet<Uid>
+  /** Keywords in use beside the system flags, for FLAGS and PERMANENTFLAGS. */
+  keywords(): readonly string[]
+  /** Looks at the disk, and makes `records` what it found. */
+  refresh(): Promise<MailboxChanges>
+  /** Calls back soon after something may have changed. Returns what ends it. A lost hint only delays. */
+  watch(onHint: () => void): () => void
+  /** The message's bytes with CRLF line ends; `undefined` when it was expunged meanwhile. */
+  content(uid: Uid): Promise<MessageContent | undefined>
+  /** Returns the messages as they are now; those expunged meanwhile are left out. */
+  setFlags(
+    uids: readonly Uid[],
+    change: { readonly op: 'add' | 'remove' | 'replace'; readonly flags: readonly Flag[] },
+  ): Promise<StoreOutcome<readonly MessageRecord[]>>
+  /** All or nothing. `from` and `to` correspond, in order. */
+  copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
+  move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
+  /** Removes messages with `\Deleted`; only those in `uids`, when given. Returns what was removed, ascending. */
+  expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>>
+  close(): Promise<void>
+}
+
+export interface CopiedUids {
+  readonly uidValidity: UidValidity
+  readonly from: readonly Uid[]
+  readonly to: readonly Uid[]
+}
+
+/** Random access to one message: the rest of it is not read. */
+export interface MessageContent {
+  readonly bytes: number
+  /** Fewer bytes than asked only at the end. The buffer is the caller's. */
+  read(offset: number, length: number): Promise<Buffer>
+  close(): Promise<void>
+}

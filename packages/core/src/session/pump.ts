@@ -1,0 +1,390 @@
+/*
+ * The pump: one connection, one session machine, one timer. It is the only code that sees both a stream and a session.
+ *
+ *   stream ──data──▶ machine.receive ──▶ output ──one write──▶ stream
+ *                          └─▶ wish: read (with a deadline) | upgrade-tls | close
+ *
+ * Calls of the machine never overlap. While one waits (for a disk, an upstream, a slow reader) the stream is paused, so
+ * the kernel's window slows the client: memory is one read and one step's output, whatever the client does.
+ */
+import type { Duplex } from 'node:stream'
+import type { Awaitable } from '../contracts/awaitable.ts'
+import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
+import type { CloseReason, Output, SessionContext, SessionMachine, Wish } from '../contracts/session.ts'
+import { limits } from '../limits.ts'
+
+export interface PumpOptions {
+  /**
+   * Takes over the spent connection's stream at once, before its first `await`, and resolves when the handshake is
+   * done. Rejects when it fails or takes too long.
+   */
+  readonly upgradeTls?: (spent: Connection) => Promise<Connection>
+}
+
+export interface SessionEnd {
+  readonly reason: CloseReason
+  /** Bytes of the protocol in each direction, inside TLS. */
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** The connection as it was last: after STARTTLS, the secured one. */
+  readonly connection: ConnectionInfo
+  /** What was thrown, for `internal-error`, `tls-failed` and `connection-lost`. */
+  readonly error?: unknown
+}
+
+export interface RunningSession {
+  readonly ended: Promise<SessionEnd>
+  /** The worker drains: lets the session say goodbye, now or when what is under way is done. */
+  stop(): void
+}
+
+/** A write was awaited on a connection that is gone. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
+}
+
+/**
+ * Runs a session over a connection until one of them ends. Never rejects; the stream is destroyed at the end.
+ *
+ * @param makeMachine - called once, at once, with what the machine may know and use.
+ */
+export function runSession(
+  connection: Connection,
+  makeMachine: (context: SessionContext) => SessionMachine,
+  options: PumpOptions = {},
+): RunningSession {
+  const pump = new Pump(connection, makeMachine, options)
+  return { ended: pump.ended, stop: () => pump.stop() }
+}
+
+class Pump implements Output {
+  readonly ended: Promise<SessionEnd>
+  readonly #settleEnd: (end: SessionEnd) => void
+  readonly #machine: SessionMachine
+  readonly #options: PumpOptions
+  #connection: Connection
+  #stream: Duplex
+
+  /** A call of the machine has not settled: nothing else may be called. */
+  #isBusy = false
+  #isOver = false
+  /** Met while busy, looked at when the step has settled. */
+  #clientClosed = false
+  #wakeAsked = false
+  #stopAsked = false
+  #deadlinePassed = false
+
+  #deadline: NodeJS.Timeout | undefined
+  #deadlineMs = 0
+
+  /** Text and buffers of this step, in order; `#text` comes after all of `#chunks`. */
+  #chunks: (Buffer | string)[] = []
+  #text = ''
+  #pendingBytes = 0
+  #bytesIn = 0
+  #bytesOut = 0
+  #rejectDrained: ((error: Error) => void) | undefined
+
+  constructor(connection: Connection, makeMachine: (context: SessionContext) => SessionMachine, options: PumpOptions) {
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>()
+    this.ended = promise
+    this.#settleEnd = resolve
+    this.#options = options
+    this.#connection = connection
+    this.#stream = connection.stream
+    this.#machine = makeMachine({
+      connection,
+      output: this,
+      signal: connection.signal,
+      wake: () => this.#wake(),
+    })
+    this.#listen()
+    this.#step(() => this.#machine.start())
+  }
+
+  stop(): void {
+    this.#stopAsked = true
+    if (!this.#isBusy && !this.#isOver) this.#whenIdle()
+  }
+
+  // ── steps ─────────────────────────────────────────────────────────────────
+
+  #step(call: () => Awaitable<Wish>): void {
+    this.#isBusy = true
+    let wish: Awaitable<Wish>
+    try {
+      wish = call()
+    } catch (error) {
+      this.#crash(error)
+      return
+    }
+    if (wish instanceof Promise) {
+      this.#stream.pause()
+      wish.then(
+        (settled) => this.#follow(settled),
+        (error: unknown) => this.#crash(error),
+      )
+    } else {
+      this.#follow(wish)
+    }
+  }
+
+  #follow(wish: Wish): void {
+    if (this.#isOver) return
+    switch (wish.next) {
+      case 'read':
+        this.#flush()
+        this.#setDeadline(wish)
+        if (this.#stream.writableNeedDrain) this.#waitForReader()
+        else this.#becomeIdle()
+        return
+      case 'upgrade-tls':
+        void this.#upgrade()
+        return
+      case 'close':
+        this.#finish(wish.reason)
+        return
+    }
+  }
+
+  #becomeIdle(): void {
+    this.#isBusy = false
+    this.#whenIdle()
+    if (!this.#isBusy && !this.#isOver && this.#stream.isPaused()) this.#stream.resume()
+  }
+
+  /** What came up while the machine was busy, the most final first. */
+  #whenIdle(): void {
+    if (this.#clientClosed) {
+      this.#finish('client-closed')
+    } else if (this.#deadlinePassed) {
+      this.#deadlinePassed = false
+      this.#step(() => this.#machine.timedOut())
+    } else if (this.#stopAsked) {
+      this.#stopAsked = false
+      this.#step(() => this.#machine.stopping())
+    } else if (this.#wakeAsked) {
+      this.#wakeAsked = false
+      this.#step(() => this.#machine.woken())
+    }
+  }
+
+  #wake(): void {
+    if (this.#wakeAsked || this.#isOver) return
+    this.#wakeAsked = true
+    if (!this.#isBusy) queueMicrotask(() => this.#wakeAsked && !this.#isBusy && !this.#isOver && this.#whenIdle())
+  }
+
+  // ── reading ───────────────────────────────────────────────────────────────
+
+  #listen(): void {
+    this.#stream.on('data', this.#onData)
+    this.#stream.on('end', this.#onEnd)
+    this.#stream.on('error', this.#onError)
+    this.#stream.on('close', this.#onClose)
+  }
+
+  #unlisten(): void {
+    this.#stream.off('data', this.#onData)
+    this.#stream.off('end', this.#onEnd)
+    this.#stream.off('error', this.#onError)
+    this.#stream.off('close', this.#onClose)
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    this.#bytesIn += bytes.length
+    this.#step(() => this.#machine.receive(bytes))
+  }
+
+  /** The client closed its half: everything it sent has been received, and may still be answered. */
+  readonly #onEnd = (): void => {
+    this.#clientClosed = true
+    if (!this.#isBusy) this.#whenIdle()
+  }
+
+  readonly #onError = (error: Error): void => this.#lose(error)
+  readonly #onClose = (): void => this.#lose(undefined)
+
+  // ── writing ───────────────────────────────────────────────────────────────
+
+  write(chunk: Buffer | string): void {
+    if (typeof chunk === 'string') {
+      this.#text += chunk
+      this.#pendingBytes += chunk.length
+    } else {
+      if (this.#text !== '') this.#chunks.push(this.#text)
+      this.#text = ''
+      this.#chunks.push(chunk)
+      this.#pendingBytes += chunk.length
+    }
+  }
+
+  get isFull(): boolean {
+    return this.#stream.writableNeedDrain || this.#pendingBytes >= limits.maxPendingOutputBytes
+  }
+
+  drained(): Promise<void> {
+    if (this.#isOver) return Promise.reject(new ConnectionLostError('the connection is gone'))
+    this.#flush()
+    if (!this.#stream.writableNeedDrain) return Promise.resolve()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#rejectDrained = reject
+    this.#onDrain(resolve)
+    return promise
+  }
+
+  /** @param onWritten - called when the last of it has been handed to the kernel, or the stream is gone. */
+  #flush(onWritten: () => void = ignore): void {
+    if (this.#pendingBytes === 0 || this.#stream.writableEnded) {
+      onWritten()
+      return
+    }
+    this.#pendingBytes = 0
+    const text = this.#text
+    this.#text = ''
+    if (this.#chunks.length === 0) {
+      this.#bytesOut += Buffer.byteLength(text)
+      this.#stream.write(text, onWritten)
+      return
+    }
+    const chunks = this.#chunks
+    this.#chunks = []
+    if (text !== '') chunks.push(text)
+    this.#stream.cork()
+    const last = chunks.length - 1
+    for (const [index, chunk] of chunks.entries()) {
+      this.#bytesOut += Buffer.byteLength(chunk)
+      this.#stream.write(chunk, index === last ? onWritten : ignore)
+    }
+    this.#stream.uncork()
+  }
+
+  /** The client reads slower than we write: answer nothing more until it caught up, but not for ever. */
+  #waitForReader(): void {
+    this.#stream.pause()
+    this.#onDrain(() => this.#becomeIdle())
+  }
+
+  #onDrain(next: () => void): void {
+    const stalled = setTimeout(() => this.#end('stalled'), limits.stalledReaderMs)
+    const stream = this.#stream
+    const settle = (): void => {
+      clearTimeout(stalled)
+      stream.off('drain', settle)
+      stream.off('close', settle)
+      this.#rejectDrained = undefined
+      if (!this.#isOver) next()
+    }
+    stream.once('drain', settle)
+    stream.once('close', settle)
+  }
+
+  // ── time ──────────────────────────────────────────────────────────────────
+
+  #setDeadline(wish: { readonly patienceMs: number; readonly keepsDeadline?: boolean }): void {
+    if (wish.keepsDeadline === true && this.#deadline !== undefined) return
+    this.#deadlinePassed = false
+    if (this.#deadline !== undefined && this.#deadlineMs === wish.patienceMs) {
+      this.#deadline.refresh()
+      return
+    }
+    clearTimeout(this.#deadline)
+    this.#deadlineMs = wish.patienceMs
+    this.#deadline = setTimeout(() => {
+      this.#deadlinePassed = true
+      if (!this.#isBusy && !this.#isOver) this.#whenIdle()
+    }, wish.patienceMs)
+  }
+
+  // ── TLS ───────────────────────────────────────────────────────────────────
+
+  /**
+   * Bytes that came in the clear behind STARTTLS must never be read as if TLS had protected them (CVE-2011-0411), so
+   * they are thrown away *before* the reply invites the handshake; what comes after the reply belongs to TLS.
+   */
+  async #upgrade(): Promise<void> {
+    const { upgradeTls } = this.#options
+    if (upgradeTls === undefined) {
+      this.#crash(new Error('the session asked for TLS on a listener that has none'))
+      return
+    }
+    this.#stream.pause()
+    while (this.#stream.read() !== null);
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    try {
+      await new Promise<void>((resolve) => this.#flush(resolve))
+      if (this.#isOver) return
+      this.#unlisten()
+      const spent = this.#stream
+      spent.on('error', ignore)
+      this.#connection = await upgradeTls(this.#connection)
+    } catch (error) {
+      this.#end('tls-failed', error)
+      return
+    }
+    this.#stream = this.#connection.stream
+    if (this.#isOver) {
+      this.#stream.destroy()
+      return
+    }
+    this.#listen()
+    this.#step(() => this.#machine.secured(this.#connection))
+    if (this.#stream.destroyed) this.#lose(undefined)
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────
+
+  /** Sends what waits, closes our half, and lets the client read it: closing with unread input would reset it away. */
+  #finish(reason: CloseReason, error?: unknown): void {
+    if (this.#isOver) return
+    this.#flush()
+    const stream = this.#stream
+    const linger = setTimeout(() => stream.destroy(), limits.lingerMs)
+    this.#unlisten()
+    stream.on('error', ignore)
+    stream.once('close', () => clearTimeout(linger))
+    stream.resume()
+    stream.end()
+    this.#over(reason, error)
+  }
+
+  #crash(error: unknown): void {
+    if (this.#isOver) return
+    if (error instanceof ConnectionLostError) {
+      this.#end('connection-lost', error)
+      return
+    }
+    this.#machine.failed()
+    this.#finish('internal-error', error)
+  }
+
+  #lose(error: Error | undefined): void {
+    this.#end(this.#clientClosed ? 'client-closed' : 'connection-lost', error)
+  }
+
+  #end(reason: CloseReason, error?: unknown): void {
+    if (this.#isOver) return
+    this.#unlisten()
+    this.#stream.on('error', ignore)
+    this.#stream.destroy()
+    this.#over(reason, error)
+  }
+
+  #over(reason: CloseReason, error: unknown): void {
+    this.#isOver = true
+    clearTimeout(this.#deadline)
+    this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
+    const end = (): void =>
+      this.#settleEnd({
+        reason,
+        bytesIn: this.#bytesIn,
+        bytesOut: this.#bytesOut,
+        connection: this.#connection,
+        ...(error === undefined ? {} : { error }),
+      })
+    Promise.resolve(this.#machine.ended(reason)).then(end, end)
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,33 @@
+import { defineConfig } from 'vitest/config'
+
+const conditions = ['@postern/source']
+
+/** A package's own tests: no real peers, no child processes; all of them together stay under a minute. */
+const unit = (name: string) => ({
+  extends: true as const,
+  test: { name, root: `packages/${name}`, include: ['test/**/*.test.ts'] },
+})
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    projects: [
+      ...['core', 'smtp', 'imap', 'maildir', 'gateway', 'bench'].map(unit),
+      { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'] } },
+      {
+        // Real peers (HAProxy, nginx, swaks …) and the gateway as child processes: one file at a time on a small machine.
+        extends: true,
+        test: {
+          name: 'end-to-end',
+          root: 'test',
+          include: ['end-to-end/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+    coverage: { provider: 'v8', include: ['packages/*/src/**'] },
+  },
+})
