@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { ClientIdentity } from './identity.ts'
 
-export type ListenerProtocol = 'smtp' | 'submission' | 'lmtp' | 'imap'
+export type ListenerProtocol = 'smtp' | 'submission' | 'imap'
 
 /** `starttls`: in the clear until the client asks. `implicit`: TLS from the first byte after the PROXY header. */
 export type TlsMode = 'off' | 'starttls' | 'implicit'

@@ -25,7 +25,7 @@ export interface SessionObserver {
   refused?(event: {
     readonly connection: ConnectionInfo
     readonly verb: string
-    readonly reason: ReasonCode | 'syntax' | 'sequence' | 'limit' | 'injection' | 'bare-line-end' | 'proxy-again'
+    readonly reason: ReasonCode | 'syntax' | 'sequence' | 'limit' | 'injection' | 'bare-line-end' | 'proxy-untrusted' | 'proxy-again'
     readonly detail: string
   }): void
 }
