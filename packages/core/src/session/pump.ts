@@ -339,14 +339,18 @@ class Pump implements Output {
   #finish(reason: CloseReason, error?: unknown): void {
     if (this.#isOver) return
     this.#flush()
-    const stream = this.#stream
-    const linger = setTimeout(() => stream.destroy(), limits.lingerMs)
     this.#unlisten()
+    const stream = this.#stream
     stream.on('error', ignore)
-    stream.once('close', () => clearTimeout(linger))
+    let giveUp = setTimeout(() => stream.destroy(), limits.stalledReaderMs)
+    stream.once('finish', () => {
+      clearTimeout(giveUp)
+      giveUp = setTimeout(() => stream.destroy(), limits.lingerMs)
+    })
+    stream.once('close', () => clearTimeout(giveUp))
     stream.resume()
     stream.end()
-    this.#over(reason, error)
+    void this.#over(reason, error)
   }
 
   #crash(error: unknown): void {
@@ -355,7 +359,11 @@ class Pump implements Output {
       this.#end('connection-lost', error)
       return
     }
-    this.#machine.failed()
+    try {
+      this.#machine.failed()
+    } catch {
+      // The first error is the one to report; a machine too broken to take leave is closed without a word.
+    }
     this.#finish('internal-error', error)
   }
 
@@ -368,22 +376,29 @@ class Pump implements Output {
     this.#unlisten()
     this.#stream.on('error', ignore)
     this.#stream.destroy()
-    this.#over(reason, error)
+    void this.#over(reason, error)
   }
 
-  #over(reason: CloseReason, error: unknown): void {
+  /** The machine lets go at once; whoever counts connections hears of the end when the stream is closed. */
+  async #over(reason: CloseReason, error: unknown): Promise<void> {
     this.#isOver = true
     clearTimeout(this.#deadline)
     this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
-    const end = (): void =>
-      this.#settleEnd({
-        reason,
-        bytesIn: this.#bytesIn,
-        bytesOut: this.#bytesOut,
-        connection: this.#connection,
-        ...(error === undefined ? {} : { error }),
-      })
-    Promise.resolve(this.#machine.ended(reason)).then(end, end)
+    let fault = error
+    try {
+      await this.#machine.ended(reason)
+    } catch (thrown) {
+      fault ??= thrown
+    }
+    const stream = this.#stream
+    if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve))
+    this.#settleEnd({
+      reason,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      connection: this.#connection,
+      ...(fault === undefined ? {} : { error: fault }),
+    })
   }
 }
 
