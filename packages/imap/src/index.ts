@@ -1,1 +1,3 @@
-export {}
+export { limits, type ImapLimits } from './limits.ts'
+export type { ImapSessionOptions } from './session/options.ts'
+export { refusalResponse, type AcceptRefusal } from './session/refusal.ts'

@@ -1,0 +1,91 @@
+/** Every bound of this package. Sessions take them from `ImapSessionOptions.limits`, so that an operator can move one. */
+export interface ImapLimits {
+  /** Octets of one command line before login, without its literals. RFC 2683 section 3.2.1.5 asks for 8000. Over it: BYE. */
+  readonly maxLineBytesBeforeLogin: number
+  /** Octets of one command line after login. Room for a UID set of some 8,000 numbers. Over it: skipped, BAD. */
+  readonly maxLineBytes: number
+  /** One literal before login: a user name or a password. Over it: NO [TOOBIG] before the continuation. */
+  readonly maxLiteralBytesBeforeLogin: number
+  /** One literal after login that is no message: a mailbox name, a search string. Over it: NO [TOOBIG]. */
+  readonly maxLiteralBytes: number
+  /** RFC 7888 section 5 (LITERAL-): the largest non-synchronizing literal. */
+  readonly maxNonSyncLiteralBytes: number
+  /** One whole command with all its literals, message literals apart: what one connection can make us hold. */
+  readonly maxCommandBytes: number
+  /** Octets thrown away to find the end of a refused command. Over it: BYE, since the client will not stop. */
+  readonly maxSkippedBytes: number
+  /** Octets of a tag. Longer ones are answered untagged, since an echo would serve nobody. */
+  readonly maxTagBytes: number
+  /** Nested parentheses, NOT and OR of one command. Clients nest three or four deep. */
+  readonly maxDepth: number
+  /** Elements of one list: flags, STATUS items, FETCH items, header field names, search keys. */
+  readonly maxListElements: number
+  /** Ranges of one sequence set. The cost of a set is bounded by the mailbox; this bounds reading it. */
+  readonly maxSequenceRanges: number
+  /** Octets of a mailbox name as the client sends it. */
+  readonly maxMailboxNameBytes: number
+  /** RFC 2971 section 3.3: an ID list holds at most 30 pairs. */
+  readonly maxIdPairs: number
+  /** RFC 2971 section 3.3: octets of a field name, and of a value. */
+  readonly maxIdKeyBytes: number
+  readonly maxIdValueBytes: number
+  /** Failed logins on one connection. After them: BYE. */
+  readonly maxFailedLogins: number
+  /** Commands answered BAD in a row. After them: BYE. Before login fewer, as no honest client needs them. */
+  readonly maxBadCommandsBeforeLogin: number
+  readonly maxBadCommands: number
+  /** Milliseconds from the greeting to a login, in all. */
+  readonly loginPatienceMs: number
+  /** RFC 3501 section 5.4: at least 30 minutes between commands. */
+  readonly autologoutMs: number
+  /** While idling: how often "* OK Still here" keeps the state in address translators and balancers alive. */
+  readonly idleKeepAliveMs: number
+  /** Octets read from a message at once while it is sent or scanned. */
+  readonly readChunkBytes: number
+  /** Octets of one header block that ENVELOPE, HEADER.FIELDS and SEARCH look at; what follows is sent, not read. */
+  readonly maxHeaderBytes: number
+  /** Header octets kept for all body parts of one message together. Parts beyond it count as having no header. */
+  readonly maxPartHeaderBytes: number
+  /** Nested multiparts and attached messages. A deeper one is an opaque part. Dovecot stops at 100. */
+  readonly maxPartDepth: number
+  /** Body parts of one message. What follows belongs to the last one. */
+  readonly maxParts: number
+  /** Octets of a message that are scanned for its structure or searched. Larger ones are opaque beyond it. */
+  readonly maxScannedBytes: number
+  /** Keywords of one mailbox; a store may allow fewer. */
+  readonly maxKeywords: number
+  /** Octets of one keyword. */
+  readonly maxKeywordBytes: number
+}
+
+export const limits: ImapLimits = {
+  maxLineBytesBeforeLogin: 8_192,
+  maxLineBytes: 65_536,
+  maxLiteralBytesBeforeLogin: 1_024,
+  maxLiteralBytes: 65_536,
+  maxNonSyncLiteralBytes: 4_096,
+  maxCommandBytes: 262_144,
+  maxSkippedBytes: 1_048_576,
+  maxTagBytes: 128,
+  maxDepth: 32,
+  maxListElements: 1_000,
+  maxSequenceRanges: 10_000,
+  maxMailboxNameBytes: 1_024,
+  maxIdPairs: 30,
+  maxIdKeyBytes: 30,
+  maxIdValueBytes: 1_024,
+  maxFailedLogins: 3,
+  maxBadCommandsBeforeLogin: 3,
+  maxBadCommands: 10,
+  loginPatienceMs: 180_000,
+  autologoutMs: 1_800_000,
+  idleKeepAliveMs: 120_000,
+  readChunkBytes: 65_536,
+  maxHeaderBytes: 1_048_576,
+  maxPartHeaderBytes: 1_048_576,
+  maxPartDepth: 64,
+  maxParts: 2_000,
+  maxScannedBytes: 268_435_456,
+  maxKeywords: 64,
+  maxKeywordBytes: 128,
+}
