@@ -58,6 +58,7 @@ export interface ProxyTlsClaim {
   readonly commonName?: string
 }
 
+/** What a cloud balancer's own TLV names: the endpoint that the client came through. */
 export interface ProxyVendorClaim {
   readonly name: 'aws' | 'azure' | 'gcp' | 'alibaba'
   /** AWS and Alibaba: endpoint id text. Azure: LINKID, decimal. GCP: pscConnectionId, decimal. */

@@ -5,6 +5,7 @@ import type { Envelope, ReasonCode } from './policy.ts'
 export interface SessionObserver {
   /** One command was answered. `verb` is from the command table, or `UNKNOWN`; arguments are never told. */
   command?(event: { readonly connection: ConnectionInfo; readonly verb: string; readonly reply: string }): void
+  /** A sign-in ended; `username` is as the client gave it, unescaped. */
   authenticated?(event: {
     readonly connection: ConnectionInfo
     readonly mechanism: string
@@ -25,7 +26,15 @@ export interface SessionObserver {
   refused?(event: {
     readonly connection: ConnectionInfo
     readonly verb: string
-    readonly reason: ReasonCode | 'syntax' | 'sequence' | 'limit' | 'injection' | 'bare-line-end' | 'proxy-untrusted' | 'proxy-again'
+    readonly reason:
+      | ReasonCode
+      | 'syntax'
+      | 'sequence'
+      | 'limit'
+      | 'injection'
+      | 'bare-line-end'
+      | 'proxy-untrusted'
+      | 'proxy-again'
     readonly detail: string
   }): void
 }

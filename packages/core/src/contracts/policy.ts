@@ -47,15 +47,19 @@ export interface Envelope {
 /** A rule that plugs in at named moments of a connection. A moment that it lacks is passed. */
 export interface Policy {
   readonly name: string
+  /** Before the greeting, and before implicit TLS. */
   onConnect?(at: { readonly identity: ClientIdentity; readonly listener: ListenerInfo }): Awaitable<Decision>
   /** EHLO, HELO or LHLO was said. */
   onGreeting?(at: { readonly connection: ConnectionInfo; readonly domain: string }): Awaitable<Decision>
+  /** Before a password is checked. */
   onAuthenticate?(at: { readonly connection: ConnectionInfo; readonly username: string }): Awaitable<Decision>
+  /** MAIL. */
   onReversePath?(at: {
     readonly connection: ConnectionInfo
     readonly principal?: Principal | undefined
     readonly envelope: Envelope
   }): Awaitable<Decision>
+  /** RCPT, before its route is chosen. */
   onForwardPath?(at: {
     readonly connection: ConnectionInfo
     readonly principal?: Principal | undefined

@@ -9,7 +9,9 @@ export type Route =
   | { readonly to: 'upstream'; readonly upstream: string }
   | { readonly to: 'nowhere'; readonly decision: Decision }
 
+/** Chooses where mail goes. */
 export interface Router {
+  /** Asked once for each RCPT, when all policies passed. */
   forRecipient(at: {
     readonly forwardPath: string
     readonly envelope: Envelope

@@ -19,6 +19,7 @@ export type StoreRefusal =
   | 'limit' // [LIMIT]
   | 'unavailable' // [UNAVAILABLE]; SMTP 451 4.3.0
 
+/** What a store did, or why it refused; `detail` is for the log, never for the client. */
 export type StoreOutcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string }
@@ -28,6 +29,7 @@ export type StoreOutcome<T> =
  * session. A store makes no protocol text.
  */
 export interface MailStore {
+  /** Opens what an account keeps, and makes it when it is new. Rejects only for broken I/O. */
   openAccount(account: string): Promise<Account>
   /**
    * Starts a message. Nothing is visible before `commit`; several deliveries of one message are committed one by one.
@@ -50,6 +52,7 @@ export interface MessageWriter {
   abort(): Promise<void>
 }
 
+/** One line of LIST. */
 export interface MailboxListing {
   readonly name: string
   /** As RFC 9051 section 7.3.1 and RFC 6154 spell them: `\HasChildren`, `\Noselect`, `\Sent`, ... */
@@ -57,6 +60,7 @@ export interface MailboxListing {
   readonly isSubscribed: boolean
 }
 
+/** What STATUS can ask for (RFC 9051 section 6.3.11). */
 export interface MailboxStatus {
   readonly uidValidity: UidValidity
   readonly uidNext: Uid
@@ -68,15 +72,23 @@ export interface MailboxStatus {
   readonly bytes: number
 }
 
+/** One account's mailboxes. */
 export interface Account {
   /** Every mailbox, and subscribed names that are no mailbox (with `\NonExistent`). */
   list(): Promise<readonly MailboxListing[]>
+  /** Also makes missing levels above. */
   create(name: string): Promise<StoreOutcome<void>>
+  /** Removes the mailbox and its messages; its UIDVALIDITY is never used again. */
   delete(name: string): Promise<StoreOutcome<void>>
+  /** With everything below it. Renaming INBOX moves its messages (RFC 9051 section 6.3.6). */
   rename(from: string, to: string): Promise<StoreOutcome<void>>
+  /** A name may be subscribed though no such mailbox exists. */
   subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>>
+  /** Without opening it for a session: takes no `recent`. */
   status(name: string): Promise<StoreOutcome<MailboxStatus>>
+  /** Selects it for one session. */
   open(name: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>>
+  /** Lets go of what it holds; open mailboxes are closed by their sessions. */
   close(): Promise<void>
 }
 
@@ -108,6 +120,7 @@ export interface Mailbox {
   readonly mode: 'read-only' | 'read-write'
   /** The mailbox as of the last look: ascending by UID. */
   records(): readonly MessageRecord[]
+  /** Larger than any UID given so far. */
   uidNext(): Uid
   /** Messages that this session is the first to see (RFC 3501 section 2.3.2); taken once. */
   recent(): ReadonlySet<Uid>
@@ -126,12 +139,15 @@ export interface Mailbox {
   ): Promise<StoreOutcome<readonly MessageRecord[]>>
   /** All or nothing. `from` and `to` correspond, in order. */
   copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
+  /** As `copy`, then removes the originals; after a crash a message is in at least one place (RFC 6851). */
   move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
   /** Removes messages with `\Deleted`; only those in `uids`, when given. Returns what was removed, ascending. */
   expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>>
+  /** Lets go of the handle. Expunges nothing. */
   close(): Promise<void>
 }
 
+/** For COPYUID (RFC 4315 section 3). */
 export interface CopiedUids {
   readonly uidValidity: UidValidity
   readonly from: readonly Uid[]
@@ -143,5 +159,6 @@ export interface MessageContent {
   readonly bytes: number
   /** Fewer bytes than asked only at the end. The buffer is the caller's. */
   read(offset: number, length: number): Promise<Buffer>
+  /** Closes the file behind it. */
   close(): Promise<void>
 }

@@ -13,6 +13,7 @@ import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
 import type { CloseReason, Output, SessionContext, SessionMachine, Wish } from '../contracts/session.ts'
 import { limits } from '../limits.ts'
 
+/** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
   /**
    * Takes over the spent connection's stream at once, before its first `await`, and resolves when the handshake is
@@ -21,6 +22,7 @@ export interface PumpOptions {
   readonly upgradeTls?: (spent: Connection) => Promise<Connection>
 }
 
+/** How a session ended. */
 export interface SessionEnd {
   readonly reason: CloseReason
   /** Bytes of the protocol in each direction, inside TLS. */
@@ -32,6 +34,7 @@ export interface SessionEnd {
   readonly error?: unknown
 }
 
+/** A session under way. */
 export interface RunningSession {
   readonly ended: Promise<SessionEnd>
   /** The worker drains: lets the session say goodbye, now or when what is under way is done. */
