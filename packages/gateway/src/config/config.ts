@@ -1,0 +1,163 @@
+import type { ListenerProtocol, TlsMode } from '@postern/core'
+
+/**
+ * What the gateway runs by. Frozen plain data: it crosses to worker processes as it stands. File names are absolute.
+ *
+ * It holds private keys: never log it whole.
+ */
+export interface Config {
+  /** Fixed while the gateway runs; a change asks for a restart. */
+  readonly start: StartConfig
+  /** One immutable snapshot, replaced as a whole by a reload; a connection keeps the one it was born with. */
+  readonly live: LiveConfig
+}
+
+export interface StartConfig {
+  /** Worker processes; `auto` has become the number of processors. */
+  readonly workers: number
+  /** Where the embedded store lives. */
+  readonly dataDir: string
+  /** At least one, in the order of the file. */
+  readonly listeners: readonly ListenerConfig[]
+  readonly admin: AdminConfig
+}
+
+export interface ListenerConfig {
+  /** As in `[listener.NAME]`. */
+  readonly name: string
+  readonly protocol: ListenerProtocol
+  readonly tls: TlsMode
+  readonly bind: readonly BindAddress[]
+}
+
+export interface BindAddress {
+  /** An address in its shortest text form, without brackets. */
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+}
+
+export interface AdminConfig {
+  /** Absent when `bind = "off"`. */
+  readonly bind?: BindAddress
+}
+
+export interface LiveConfig {
+  /** The name in greetings and `Received`. */
+  readonly hostname: string
+  readonly logLevel: LogLevel
+  /** Same names and order as `start.listeners`. */
+  readonly listeners: readonly ListenerLiveConfig[]
+  /** Never empty when a listener speaks TLS; the first serves clients that name no server. */
+  readonly certificates: readonly CertificateConfig[]
+  readonly accounts: AccountsConfig
+  readonly smtp: SmtpConfig
+  readonly policy: PolicyConfig
+  readonly limits: LimitsConfig
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
+
+export interface ListenerLiveConfig {
+  readonly name: string
+  readonly proxy: ListenerProxyConfig
+  /** Connections of this listener in one worker at a time. */
+  readonly maxConnections: Ceiling
+}
+
+/** Whether a PROXY header comes first: by mode and the peer's network, before a byte is read. */
+export interface ListenerProxyConfig {
+  readonly mode: ProxyMode
+  /** The listener's own list, or else the global one. Empty only with mode `off`. */
+  readonly trustedNetworks: readonly string[]
+  /** Absolute, from the accept to the last byte of the header. */
+  readonly headerTimeoutMs: number
+  readonly maxHeaderBytes: number
+  /** Mode `optional`: how long the greeting waits for a header. */
+  readonly optionalWaitMs: number
+  /** A second header right behind the first one ends the connection; else it is an unknown command. */
+  readonly refusesSecondHeader: boolean
+}
+
+export type ProxyMode = 'off' | 'require' | 'mixed' | 'optional'
+
+/** A certificate with its chain, and its key, as they were when the configuration was read and checked against each other. */
+export interface CertificateConfig {
+  readonly certFile: string
+  readonly keyFile: string
+  /** PEM. */
+  readonly cert: string
+  /** PEM. */
+  readonly key: string
+}
+
+export interface AccountsConfig {
+  /** Absent when nobody can sign in. */
+  readonly file?: string
+}
+
+export interface SmtpConfig {
+  /** Lower case. Mail for other domains is not taken from strangers. */
+  readonly localDomains: readonly string[]
+  readonly maxMessageBytes: number
+  /** Forward-paths of one transaction. */
+  readonly maxRecipients: number
+}
+
+/** Evaluated on `identity.client`, never on the balancer. */
+export interface PolicyConfig {
+  readonly deny: readonly string[]
+  /** What a denied client is told instead of the default words. */
+  readonly denyReply?: { readonly code: number; readonly text: string }
+  /** No policy, no log line. */
+  readonly ignoredHosts: readonly string[]
+  /** No rate and no concurrency limit. */
+  readonly exemptNetworks: readonly string[]
+  readonly rate: { readonly connectionsPerClient: Rate | 'unlimited' }
+  readonly concurrency: { readonly connectionsPerClient: Ceiling }
+}
+
+export interface Rate {
+  readonly count: number
+  readonly perMs: number
+}
+
+export type Ceiling = number | 'unlimited'
+
+export interface LimitsConfig {
+  readonly maxConnectionsPerWorker: Ceiling
+  /** Handshakes under way in one worker; more wait. */
+  readonly maxTlsHandshakesPerWorker: number
+  readonly tlsHandshakeTimeoutMs: number
+  /** After SIGTERM, or for a worker that a reload replaced: how long sessions may take to end. */
+  readonly drainTimeoutMs: number
+  /** Password hashes computed at once in one worker. */
+  readonly passwordChecksAtOnce: number
+  /** Password checks that wait for their turn; over it, signing in is unavailable. */
+  readonly passwordChecksWaiting: number
+}
+
+/** Something that can be meant, but rarely is: told loudly at every start. */
+export interface ConfigWarning {
+  readonly file: string
+  readonly line: number
+  readonly path: string
+  readonly message: string
+}
+
+/** One thing that is wrong, where, and how it should be. Secrets are never in it. */
+export interface ConfigProblem {
+  readonly file: string
+  /** From 1; 0 when the whole file is meant. */
+  readonly line: number
+  /** As in `listener.mx.bind[1]`; empty for the whole file. */
+  readonly path: string
+  readonly expected: string
+  readonly found: string
+  /** As in "did you mean `trusted-networks`?" */
+  readonly hint?: string
+}
+
+export type ConfigOutcome =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly ConfigWarning[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }

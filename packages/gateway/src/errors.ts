@@ -1,0 +1,31 @@
+/*
+ * The catalogue of this package's codes. What a client can cause is a value and has no class here; these are for
+ * broken I/O, misuse, bad configuration and bugs.
+ */
+
+/** A stable code, and whether trying again later may help. */
+export const codes = {
+  /** The configuration cannot be used; the problems say what, where and why. */
+  GATEWAY_CONFIG: { temporary: false },
+  /** The accounts file could not be read, or what is in it cannot be used. */
+  GATEWAY_ACCOUNTS: { temporary: true },
+  /** More password checks wait than the configuration allows. */
+  GATEWAY_PASSWORD_QUEUE_FULL: { temporary: true },
+} as const
+
+export type GatewayErrorCode = keyof typeof codes
+
+export class GatewayError extends Error {
+  override readonly name: string = 'GatewayError'
+  readonly code: GatewayErrorCode
+  readonly temporary: boolean
+  /** For the operator; never sent to a client. */
+  readonly detail: string
+
+  constructor(code: GatewayErrorCode, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.code = code
+    this.temporary = codes[code].temporary
+    this.detail = detail
+  }
+}
