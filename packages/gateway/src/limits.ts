@@ -1,7 +1,7 @@
 /** Every bound of this package that the configuration does not set. Defaults of configured bounds are in `config/`. */
 export const limits = {
   /** Largest configuration or accounts file, bytes. A larger one is a mistake in the path. */
-  maxConfigFileBytes: 4 * 1024 * 1024,
+  maxConfigFileBytes: 4_194_304,
 
   /** Longest password, bytes of UTF-8. Room for passphrases and tokens; hashing time does not depend on it. Longer: denied. */
   maxPasswordBytes: 1024,

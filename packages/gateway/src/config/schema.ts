@@ -102,7 +102,11 @@ export interface SmtpConfig {
   readonly maxMessageBytes: number
   /** Forward-paths of one transaction. */
   readonly maxRecipients: number
+  readonly bareNewline: BareNewline
 }
+
+/** LF or CR alone inside a message: made CRLF and space, or the message refused. Neither ever ends it. */
+export type BareNewline = 'normalize' | 'reject'
 
 /** Evaluated on `identity.client`, never on the balancer. */
 export interface PolicyConfig {
