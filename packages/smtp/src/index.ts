@@ -1,1 +1,5 @@
-export {}
+export { limits, type SmtpLimits } from './limits.ts'
+export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
+export type { BareNewlinePolicy, SmtpMode, SmtpSessionOptions } from './session/options.ts'
+export { refusalReply, type AcceptRefusal } from './session/refusal.ts'
+export { encodeReply, type Reply } from './wire/reply.ts'

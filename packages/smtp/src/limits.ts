@@ -1,0 +1,63 @@
+/** Every bound of this package. Sessions take them from `SmtpSessionOptions.limits`, so that an operator can move one. */
+export interface SmtpLimits {
+  /** Octets of one command line, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512; extensions lengthen it. Over it: 500. */
+  readonly maxCommandLineBytes: number
+  /** Octets of an AUTH line or of an answer to its challenge (RFC 4954 §4.3). Over it: 500 5.5.6. */
+  readonly maxAuthLineBytes: number
+  /** Octets thrown away to find the end of a line that is too long. Over it: 421, since the client will not end it. */
+  readonly maxSkippedBytes: number
+  /** Lines too long on one connection. After them: 421. */
+  readonly maxOverlongLines: number
+  /** Octets of a local part (RFC 5321 §4.5.3.1.1). */
+  readonly maxLocalPartBytes: number
+  /** Octets of a domain (RFC 5321 §4.5.3.1.2). */
+  readonly maxDomainBytes: number
+  /** Octets of a path without its angle brackets (RFC 5321 §4.5.3.1.3). */
+  readonly maxPathBytes: number
+  /** Recipients of one transaction; at least 100 (RFC 5321 §4.5.3.1.8). Over it: 452 4.5.3. */
+  readonly maxRecipients: number
+  /** RCPT commands answered 452 in one transaction, for the limit or for another route, before each more is an error. */
+  readonly maxDeferredRecipients: number
+  /** Octets of one message as the client sends it, un-stuffed: the SIZE keyword (RFC 1870). Over it: 552 5.3.4. */
+  readonly maxMessageBytes: number
+  /** Octets of the header section. Mail programs write a few KiB. Over it: 554 5.6.0. */
+  readonly maxHeaderSectionBytes: number
+  /** Received fields of a message that arrives (RFC 5321 §6.3 asks for at least 100 or another way to find loops). Over it: 554 5.4.6. */
+  readonly maxHops: number
+  /** Commands answered 4yz or 5yz since the last accepted message. After them: 421. As Postfix counts. */
+  readonly maxErrors: number
+  /** NOOP, RSET, VRFY, EXPN, HELP, repeated EHLO since the last accepted message. After them: 421. As Postfix counts. */
+  readonly maxIdleCommands: number
+  /** Failed sign-ins on one connection. After them: 421. */
+  readonly maxFailedAuthentications: number
+  /** Milliseconds from the greeting to the first EHLO or HELO. */
+  readonly firstCommandPatienceMs: number
+  /** Milliseconds for each command (RFC 5321 §4.5.3.2.7: at least 5 minutes). Bytes of an unfinished line do not extend it. */
+  readonly commandPatienceMs: number
+  /** Milliseconds for each block of a message (RFC 5321 §4.5.3.2.5). */
+  readonly dataBlockPatienceMs: number
+  /** Octets of such a block: fewer in that time do not extend it, so 64 KiB in 3 minutes is the slowest that goes on. */
+  readonly dataBlockBytes: number
+}
+
+export const limits: SmtpLimits = {
+  maxCommandLineBytes: 4_096,
+  maxAuthLineBytes: 12_288,
+  maxSkippedBytes: 65_536,
+  maxOverlongLines: 3,
+  maxLocalPartBytes: 64,
+  maxDomainBytes: 255,
+  maxPathBytes: 256,
+  maxRecipients: 1_000,
+  maxDeferredRecipients: 1_000,
+  maxMessageBytes: 26_214_400,
+  maxHeaderSectionBytes: 262_144,
+  maxHops: 50,
+  maxErrors: 20,
+  maxIdleCommands: 100,
+  maxFailedAuthentications: 3,
+  firstCommandPatienceMs: 60_000,
+  commandPatienceMs: 300_000,
+  dataBlockPatienceMs: 180_000,
+  dataBlockBytes: 65_536,
+}

@@ -1,0 +1,55 @@
+/* What a policy decides, in SMTP's words: the code from the verdict, the enhanced code and the text from the reason. */
+import type { Decision, ReasonCode } from '@postern/core'
+import type { Reply } from '../wire/reply.ts'
+
+export type Refused = Exclude<Decision, { readonly verdict: 'pass' }>
+
+/** `connect`: before the greeting, so the reply also closes. `command`: in answer to a command. */
+export type RefusalMoment = 'connect' | 'command'
+
+interface Words {
+  /** After the class digit: the subject and detail of RFC 3463, as in `7.1`. */
+  readonly status: string
+  readonly text: string
+  /** The reply codes of a temporary and a permanent refusal, where they are not 450 and 550. */
+  readonly defer?: number
+  readonly refuse?: number
+}
+
+const words: Readonly<Record<ReasonCode, Words>> = {
+  listed: { status: '7.1', text: 'Access denied' },
+  rate: { status: '7.0', text: 'Too many connections from your address, try again later' },
+  concurrency: { status: '7.0', text: 'Too many connections at a time from your address, try again later' },
+  'no-relay': { status: '7.1', text: 'Relay access denied' },
+  'unknown-recipient': { status: '1.1', text: 'No such mailbox here' },
+  'auth-required': { status: '7.0', text: 'Authentication required', refuse: 530 },
+  'tls-required': { status: '7.0', text: 'Must issue a STARTTLS command first', refuse: 530 },
+  'sender-mismatch': { status: '7.1', text: 'Sender address is not yours', refuse: 553, defer: 451 },
+  size: { status: '3.4', text: 'Message too big', refuse: 552, defer: 452 },
+  route: { status: '4.0', text: 'No way to this recipient', defer: 451 },
+  unavailable: { status: '3.2', text: 'Not available now, try again later', defer: 451 },
+  'health-check': { status: '7.1', text: 'A balancer speaking for itself may not send mail' },
+}
+
+/**
+ * The reply for a decision that does not pass. An operator's own words and code replace the default ones; a code whose
+ * class contradicts the verdict is not taken, so that a refusal can never read as an acceptance.
+ */
+export function decisionReply(decision: Refused, moment: RefusalMoment, hostname: string): Reply {
+  const isTemporary = decision.verdict === 'defer'
+  const { status, text, defer = 450, refuse = 550 } = words[decision.reason]
+  const usual = moment === 'connect' ? (isTemporary ? 421 : 554) : isTemporary ? defer : refuse
+  const code = configuredCode(decision, isTemporary) ?? usual
+  const said = decision.reply?.text ?? text
+  return {
+    code,
+    enhanced: `${isTemporary ? 4 : 5}.${status}`,
+    lines: [moment === 'connect' ? `${hostname} ${said}` : said],
+  }
+}
+
+function configuredCode(decision: Refused, isTemporary: boolean): number | undefined {
+  const code = decision.reply?.smtpCode
+  if (code === undefined || !Number.isInteger(code)) return undefined
+  return Math.floor(code / 100) === (isTemporary ? 4 : 5) ? code : undefined
+}

@@ -1,0 +1,52 @@
+import type { Awaitable, ConnectionInfo, Envelope, Principal, Route } from '@postern/core'
+import type { Reply } from '../wire/reply.ts'
+
+/** A route that leads somewhere. */
+export type DeliverableRoute = Exclude<Route, { readonly to: 'nowhere' }>
+
+/** What takes the mail of a route: the embedded store, or another server. */
+export interface Destination {
+  /**
+   * A transaction got its first recipient. Called before `addRecipient`; what a backend says to MAIL belongs to the
+   * reply of the first `addRecipient`.
+   */
+  begin(transaction: TransactionStart): Awaitable<Delivery>
+}
+
+export interface TransactionStart {
+  /** Stands in `Received` and in the reply to the end of data: the connection's id and a running number. */
+  readonly id: string
+  /** The reverse-path and its parameters; no forward-paths yet. */
+  readonly envelope: Envelope
+  readonly connection: ConnectionInfo
+  readonly principal?: Principal
+  /** When MAIL was accepted. */
+  readonly at: Date
+}
+
+/** What a destination answers. */
+export interface DeliveryReply extends Reply {
+  /** For the operator's log: what failed, and how to mend it. Never sent to the client. */
+  readonly detail?: string
+}
+
+/**
+ * One message on its way to one destination. The calls come in this order and never overlap: `addRecipient` for each
+ * forward-path, `write` for each piece of the message, `commit`. `abort` may come at any time instead, and comes last.
+ * Whatever rejects or throws is answered 451 4.3.0, and the delivery is aborted.
+ */
+export interface Delivery {
+  /** 2yz takes the recipient; anything else is passed to the client, and the recipient is not part of the message. */
+  addRecipient(forwardPath: string, route: DeliverableRoute): Awaitable<DeliveryReply>
+  /**
+   * A piece of the message, `Received` first: dots un-stuffed, lines ended by CRLF, cut anywhere.
+   * A delivery that has failed takes the rest in silence and says so at `commit`.
+   *
+   * @param chunk - a view, valid until the call returns or its promise settles: copy what is kept.
+   */
+  write(chunk: Buffer): Awaitable<void>
+  /** The end of the message. A 2yz here is the moment at which responsibility passes: the message is safe. */
+  commit(): Awaitable<DeliveryReply>
+  /** Leaves nothing behind. Also called after a `commit` that was not 2yz. */
+  abort(): Awaitable<void>
+}

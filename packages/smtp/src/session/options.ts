@@ -1,0 +1,42 @@
+import type { Authenticator, Policy, Router, SessionObserver } from '@postern/core'
+import type { SmtpLimits } from '../limits.ts'
+import type { DeliverableRoute, Destination } from './destination.ts'
+
+/**
+ * `mx`: mail from other hosts to our recipients, in the clear or not. `submission`: mail from our users, who must sign
+ * in first (RFC 6409 §4.3).
+ */
+export type SmtpMode = 'mx' | 'submission'
+
+/**
+ * What becomes of a CR or LF that stands alone inside a message. It never ends the message, whatever the policy.
+ *
+ * - `normalize`: a line ended by LF alone, or by several CRs and LF, is ended by CRLF; any other CR becomes a space.
+ * - `reject`: 550 5.6.11 at the end of the data, and the connection is closed.
+ * - `note`: handed on as it came, and told to the observer. Only for a destination that stores and never relays.
+ */
+export type BareNewlinePolicy = 'normalize' | 'reject' | 'note'
+
+/** What an SMTP session is given by the program that embeds it. One object may serve every session of a listener. */
+export interface SmtpSessionOptions {
+  /** Named in the greeting, the replies and `Received`. */
+  readonly hostname: string
+  readonly mode: SmtpMode
+  /** The listener can start TLS. It is still not offered on a channel that is secure already, by us or by the balancer. */
+  readonly offersStartTls: boolean
+  /** AUTH is offered and taken only on a secure channel. On by default; off only for tests and closed networks. */
+  readonly authRequiresTls?: boolean
+  /** Without one, AUTH is not offered. */
+  readonly authenticator?: Authenticator
+  /** Asked in order at each moment. The first that does not pass decides. */
+  readonly policies: readonly Policy[]
+  readonly router: Router
+  /** Asked once in a transaction, for the route of its first recipient; the others must go the same way. */
+  readonly destinationFor: (route: DeliverableRoute) => Destination
+  readonly observer?: SessionObserver
+  /** The clock, for `Received`. */
+  readonly now: () => Date
+  readonly bareNewline?: BareNewlinePolicy
+  /** Replaces single bounds of `limits`. */
+  readonly limits?: Partial<SmtpLimits>
+}
