@@ -1,0 +1,67 @@
+#!/bin/sh
+# Installs the programs that the end-to-end tests run beside the gateway: real balancers and real mail clients.
+# Debian and Ubuntu; as root, or through sudo. It does nothing when everything is there, and never starts a daemon.
+set -eu
+
+# What is wanted is a capability, not a package: a machine that got it another way is left alone.
+missing_peers() {
+  for command in haproxy nginx swaks curl openssl nc python3 perl strace; do
+    command -v "$command" >/dev/null 2>&1 || echo "$command"
+  done
+  # swaks loads these when it is asked for TLS or AUTH.
+  for module in IO::Socket::SSL Net::SSLeay Authen::SASL; do
+    perl -M"$module" -e 1 >/dev/null 2>&1 || echo "perl module $module"
+  done
+  has_nginx_stream || echo "nginx stream module"
+}
+
+# The module is compiled in, or a file of its own.
+has_nginx_stream() {
+  build=$(nginx -V 2>&1) || return 1
+  case "$build" in *"--with-stream "*) return 0 ;; esac
+  folder=$(printf '%s\n' "$build" | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
+  [ -f "${folder:-/usr/lib/nginx/modules}/ngx_stream_module.so" ]
+}
+
+# Daemons of Debian packages start when installed unless this file says no. One that is there already stays as it is.
+policy=/usr/sbin/policy-rc.d
+forbid_daemons() {
+  [ -e "$policy" ] && return
+  trap 'as_root rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing=$(missing_peers)
+if [ -z "$missing" ]; then
+  echo "install-test-peers: everything is there"
+  exit 0
+fi
+echo "install-test-peers: missing: $(printf '%s' "$missing" | paste -sd, -)"
+
+if ! command -v apt-get >/dev/null 2>&1; then
+  echo "install-test-peers: this script knows Debian and Ubuntu (apt-get) only. Install what is missing with this" >&2
+  echo "system's package manager; a peer that is on the PATH is used whatever it came from." >&2
+  exit 1
+fi
+if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
+  echo "install-test-peers: run it as root, or install sudo: packages can be installed by root only." >&2
+  exit 1
+fi
+
+forbid_daemons
+as_root apt-get update -q
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+  haproxy nginx libnginx-mod-stream swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
+  curl openssl ca-certificates netcat-openbsd python3 strace </dev/null
+
+missing=$(missing_peers)
+if [ -n "$missing" ]; then
+  echo "install-test-peers: still missing: $(printf '%s' "$missing" | paste -sd, -)" >&2
+  exit 1
+fi
+echo "install-test-peers: done"
