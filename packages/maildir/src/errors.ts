@@ -1,0 +1,70 @@
+import type { StoreOutcome, StoreRefusal } from '@postern/core'
+
+/** Every code of this package, and what an operator does about it. */
+export const storeErrorCodes = {
+  MAILDIR_BAD_ACCOUNT: 'the account name cannot be a folder name: empty, not well-formed Unicode, or too long',
+  MAILDIR_NO_ACCOUNT: 'there is no folder for this account; create the account first',
+  MAILDIR_ROOT: 'the root directory is missing, is no directory, or may not be written',
+  MAILDIR_IO: 'the disk refused an operation; the cause names the call and the path',
+  MAILDIR_SYMLINK: 'a symbolic link stands where a folder or a message belongs; it is never followed',
+  MAILDIR_LOCK_BUSY: 'a lock was held for too long by a process that is alive, or on a machine that cannot be asked',
+  MAILDIR_UID_VALIDITY_SPENT: 'every UIDVALIDITY of this account was used; its mail must be moved to a new account',
+} as const
+
+export type StoreErrorCode = keyof typeof storeErrorCodes
+
+/** The disk failed, or the store was used wrongly. What a client can cause is a `StoreRefusal` instead. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  readonly code: StoreErrorCode
+  readonly temporary: boolean
+  readonly account: string | undefined
+  readonly mailbox: string | undefined
+  /** For the operator: may hold paths. Never sent to a client. */
+  readonly detail: string
+
+  constructor(
+    code: StoreErrorCode,
+    detail: string,
+    about: { readonly account?: string; readonly mailbox?: string; readonly cause?: unknown } = {},
+  ) {
+    super(`${code}: ${detail}`, about.cause === undefined ? {} : { cause: about.cause })
+    this.code = code
+    this.detail = detail
+    this.account = about.account
+    this.mailbox = about.mailbox
+    this.temporary = code === 'MAILDIR_IO' || code === 'MAILDIR_LOCK_BUSY'
+  }
+}
+
+export const accepted = <T>(value: T): StoreOutcome<T> => ({ ok: true, value })
+
+export const refused = (
+  refusal: StoreRefusal,
+  detail: string,
+): { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string } => ({ ok: false, refusal, detail })
+
+export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(error.code as string)
+
+/**
+ * What went wrong as a value for the session, when it is the disk or the lock that went wrong. A bug stays an exception.
+ *
+ * ENOSPC is a full disk, EDQUOT a full quota; everything else that a kernel answers (EACCES, EROFS, EIO, EMFILE, ELOOP
+ * of a symbolic link, ...) is mended by the operator, so it is temporary and never a reason to bounce mail.
+ */
+export function refusalOf(error: unknown): { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string } {
+  if (error instanceof StoreError) return refused('unavailable', error.message)
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) throw error
+  const detail = error.message
+  switch (error.code) {
+    case 'ENOSPC':
+      return refused('no-space', detail)
+    case 'EDQUOT':
+      return refused('over-quota', detail)
+    case 'ENAMETOOLONG':
+      return refused('limit', detail)
+    default:
+      return refused('unavailable', detail)
+  }
+}

@@ -1,0 +1,97 @@
+/** Every bound of this package. A store may be opened with other values; `openMaildirStore` checks nothing about them. */
+export interface MaildirLimits {
+  /**
+   * Longest name of one file or folder, bytes. 255 is NAME_MAX of every file system a Maildir lives on; a mailbox name
+   * that needs more in modified UTF-7 is refused with `limit`, an account name with `MAILDIR_BAD_ACCOUNT`.
+   */
+  readonly maxElementBytes: number
+  /** Keywords of one mailbox: the letters `a` to `z` of a Maildir file name. The 27th is refused with `limit`. */
+  readonly maxKeywords: number
+  /** Longest keyword, characters: the table is read whole. Over it: refused with `limit`. */
+  readonly maxKeywordLength: number
+  /** Mailboxes of one account, implicit parents not counted: a listing is made in memory. Over it: `limit`. */
+  readonly maxMailboxes: number
+  /** Subscribed names of one account: the file is read and replaced whole. Over it: `limit`. */
+  readonly maxSubscriptions: number
+  /**
+   * Largest file of another program that is read through to count its line ends, bytes. Beyond it the file is left
+   * alone and reported: a sparse file of 10 GiB must not hold a SELECT for minutes. Own deliveries are not bounded
+   * here, since the size of a message is the sessions' limit.
+   */
+  readonly maxForeignMessageBytes: number
+  /** Longest wait for a lock, ms. Locks are held for milliseconds; over it the operation is refused with `unavailable`. */
+  readonly lockWaitMs: number
+  /** Longest pause between two tries for a lock, ms; tries start at 1 ms and double. */
+  readonly lockRetryMs: number
+  /**
+   * A lock whose owner this process cannot look at (another machine, another PID namespace) is broken when it stood
+   * unchanged for this long on our own monotonic clock, ms. Thousands of times longer than a lock is ever held.
+   */
+  readonly foreignLockMs: number
+  /** Messages handled while a lock is held once, so that it is held for milliseconds. */
+  readonly messagesPerLock: number
+  /** Names, lines or records handled between two turns of the event loop; about a millisecond of work. */
+  readonly namesPerTurn: number
+  /** Files looked at (lstat, line ends) at once while UIDs are assigned; half of libuv's threads stay free for others. */
+  readonly parallelFiles: number
+  /** Bytes read or written at once when content is copied or scanned: the memory of one such operation. */
+  readonly chunkBytes: number
+  /** Scans of a directory that others keep changing, before a message that may be gone is simply kept until next time. */
+  readonly settleScans: number
+  /** Flag changes are tried again this often when another program renames the same file; then the message is left out. */
+  readonly renameRetries: number
+  /**
+   * A directory time this close to the moment of a scan may hide a later change in the same tick, ms: the next look
+   * scans again. Linux stamps with at most 10 ms of granularity.
+   */
+  readonly dirtyWindowMs: number
+  /** The same where times are whole seconds (NFSv2, HFS+, ext3), ms; FAT counts in steps of two seconds. */
+  readonly coarseDirtyWindowMs: number
+  /**
+   * After this process itself changed `cur`, its directory time is taken as known; a change of another program in the
+   * same moment would hide behind it. So `cur` is scanned again this long after, ms.
+   */
+  readonly ownChangeRescanMs: number
+  /** File system events within this time become one hint, ms. */
+  readonly hintDebounceMs: number
+  /** A watched mailbox is looked at this often even without an event (NFS tells nothing), ms. Bounds the delay of a lost hint. */
+  readonly pollMs: number
+  /** Mailboxes of this process watched by inotify, two watches each; more are polled only. The kernel's default bound is 8,192 watches and up. */
+  readonly maxWatchedMailboxes: number
+  /** Age at which a file in `tmp/` is abandoned, ms. 36 hours: maildir(5). */
+  readonly staleTmpMs: number
+  /** Files of `tmp/` looked at in one clean-up, so that a hundred thousand of them are removed over several. */
+  readonly tmpFilesPerCleanup: number
+  /** Least time between two clean-ups of one mailbox by this process, ms. */
+  readonly cleanupEveryMs: number
+  /** Removed lines that a UID list carries before it is rewritten; a quarter of the live ones, but at least this many. */
+  readonly minDeadLines: number
+}
+
+export const limits: MaildirLimits = {
+  maxElementBytes: 255,
+  maxKeywords: 26,
+  maxKeywordLength: 255,
+  maxMailboxes: 10_000,
+  maxSubscriptions: 10_000,
+  maxForeignMessageBytes: 512 * 1024 * 1024,
+  lockWaitMs: 10_000,
+  lockRetryMs: 25,
+  foreignLockMs: 60_000,
+  messagesPerLock: 512,
+  namesPerTurn: 2_000,
+  parallelFiles: 2,
+  chunkBytes: 65_536,
+  settleScans: 3,
+  renameRetries: 4,
+  dirtyWindowMs: 50,
+  coarseDirtyWindowMs: 2_500,
+  ownChangeRescanMs: 1_500,
+  hintDebounceMs: 20,
+  pollMs: 1_500,
+  maxWatchedMailboxes: 2_048,
+  staleTmpMs: 36 * 3_600_000,
+  tmpFilesPerCleanup: 10_000,
+  cleanupEveryMs: 3_600_000,
+  minDeadLines: 1_000,
+}

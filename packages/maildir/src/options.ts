@@ -1,0 +1,68 @@
+import type * as fs from 'node:fs/promises'
+import type { MailStore, StoreOutcome } from '@postern/core'
+import type { MaildirLimits } from './limits.ts'
+
+/** The calls of the file system that this store makes: those of `node:fs/promises`, unless a test makes one fail. */
+export type Disk = Pick<
+  typeof fs,
+  | 'lstat'
+  | 'mkdir'
+  | 'open'
+  | 'opendir'
+  | 'readdir'
+  | 'readFile'
+  | 'readlink'
+  | 'realpath'
+  | 'rename'
+  | 'rm'
+  | 'rmdir'
+  | 'symlink'
+  | 'unlink'
+  | 'link'
+>
+
+/** What an operator should hear of; nothing was lost and nothing was refused because of it. */
+export interface MaildirProblem {
+  readonly kind:
+    | 'skipped-file' // in cur or new, but no message: a directory, a FIFO, a symbolic link, empty, too large
+    | 'skipped-folder' // its name is no mailbox name in its canonical spelling
+    | 'uid-list-rebuilt' // it was missing or damaged: the mailbox has a new UIDVALIDITY
+    | 'stale-lock' // of a dead process; broken
+    | 'duplicate-name' // two files with one base name; one was renamed
+    | 'uid-deferred' // delivered, but the UID is given later
+    | 'cleanup-failed' // the background clean-up met an error
+  readonly account: string
+  readonly mailbox: string
+  /** May hold names that others chose: escape before it is logged. */
+  readonly detail: string
+}
+
+export interface MaildirStoreOptions {
+  /** Directory that holds a folder for each account. It must exist. */
+  readonly root: string
+  /** Part of every file name; the machine's name by default. */
+  readonly hostname?: string
+  /** The clock for INTERNALDATE, file names and UIDVALIDITY. */
+  readonly now?: () => Date
+  readonly limits?: Partial<MaildirLimits>
+  /** This process changed a mailbox: carry it to the other workers, where it goes into `notify`. May be lost or doubled. */
+  readonly onChange?: (account: string, mailbox: string) => void
+  readonly onProblem?: (problem: MaildirProblem) => void
+  /** For tests: the file system. */
+  readonly disk?: Disk
+}
+
+/**
+ * Maildir++ under one root: account `ann@example.org` lives in `<root>/ann@example.org/Maildir`, and no account name
+ * can lead elsewhere. Any number of processes may open the same root.
+ */
+export interface MaildirStore extends MailStore {
+  /** False also for a name that can be no account. */
+  exists(account: string): Promise<boolean>
+  /** Makes the folders; `ok` when they were there already. `bad-name` for a name that can be no account. */
+  createAccount(account: string): Promise<StoreOutcome<void>>
+  /** Another process changed this mailbox: wakes its watchers here. */
+  notify(account: string, mailbox: string): void
+  /** Ends watches and background work; open handles are spent. */
+  close(): Promise<void>
+}
