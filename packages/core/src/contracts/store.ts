@@ -112,7 +112,8 @@ export interface MailboxChanges {
 
 /**
  * An open mailbox, one handle for each session that selected it. It speaks UIDs only: message sequence numbers belong
- * to the session's view. What others did shows at `refresh`, never in between.
+ * to the session's view. What others did shows at `refresh`, never in between; what this handle did counts as told:
+ * `records` shows it when the call resolves, and `refresh` does not repeat it.
  */
 export interface Mailbox {
   readonly name: string
@@ -122,7 +123,10 @@ export interface Mailbox {
   records(): readonly MessageRecord[]
   /** Larger than any UID given so far. */
   uidNext(): Uid
-  /** Messages that this session is the first to see (RFC 3501 section 2.3.2); taken once. */
+  /**
+   * Messages that this session is the first to see (RFC 3501 section 2.3.2): all of them among `records`, at every
+   * call. A read-write session takes them, so a message is in the set of one such session only.
+   */
   recent(): ReadonlySet<Uid>
   /** Keywords in use beside the system flags, for FLAGS and PERMANENTFLAGS. */
   keywords(): readonly string[]
