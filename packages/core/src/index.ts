@@ -1,11 +1,30 @@
 export type * from './contracts/index.ts'
 export { ByteQueue } from './bytes/byte-queue.ts'
 export { LineReader, type LineEvent } from './bytes/line-reader.ts'
+export { proxyErrors, type ProxyErrorCode, type ProxyRefusalCode } from './errors.ts'
+export { channelSecurityFrom, identify } from './identity/identity.ts'
 export { secret } from './identity/secret.ts'
 export { createTrustRule, type TrustMode, type TrustRule } from './identity/trust.ts'
 export { ipv4FromBytes, ipv4FromNumber, ipv6FromBytes, ipv6FromWords } from './ip/address.ts'
 export { compileCidrSet, type CidrCompilation, type CidrProblem, type CidrSet } from './ip/cidr.ts'
 export { endpoint, formatEndpoint, parseIpAddress } from './ip/text.ts'
+export { limits } from './limits.ts'
+export { crc32c } from './proxy/crc32c.ts'
+export type { ParseStatus, ProxyCommand, ProxyFamily, ProxyHeader, ProxyTransport } from './proxy/header.ts'
+export { looksLikeProxyHeader, parseProxyHeader, ProxyHeaderReader, type ProxyParse } from './proxy/parse.ts'
+export { readSsl, sslClientBit, sslSubType, tlsClaimFrom, type SslTlv } from './proxy/tlv-ssl.ts'
+export { readVendorTlv, vendorTlvType, type VendorTlv } from './proxy/tlv-vendor.ts'
+export {
+  readAlpn,
+  readAuthority,
+  readCrc32c,
+  readNetns,
+  readUniqueId,
+  TlvCursor,
+  tlvType,
+  type Tlv,
+  type Tlvs,
+} from './proxy/tlv.ts'
 export {
   ConnectionLostError,
   runSession,
@@ -13,3 +32,4 @@ export {
   type RunningSession,
   type SessionEnd,
 } from './session/pump.ts'
+export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'

@@ -1,5 +1,23 @@
 /** Every bound of this package. */
 export const limits = {
+  /** A whole PROXY header, in bytes, unless the caller says otherwise. Balancers stay under 600; a client certificate (TLV 0x28) needs 2 to 3 KiB. */
+  maxHeaderBytes: 4096,
+  /** The largest header the protocol can express: 16 bytes and a length of 16 bits (section 2.2). */
+  largestHeaderBytes: 65_551,
+  /** A text header with its CRLF (section 2.1: the longest UNKNOWN line). */
+  maxV1HeaderBytes: 107,
+  /** UNIQUE_ID (section 2.2.5). */
+  maxUniqueIdBytes: 128,
+  /** AUTHORITY: the longest host name (RFC 1035 section 2.3.4). A longer value is no name. */
+  maxAuthorityBytes: 255,
+  /** How many of the first bytes that were no header are told to the operator, escaped. */
+  maxReportedBytes: 64,
+  /** How long a trusted peer may take for its whole header, from accept. */
+  headerTimeoutMs: 30_000,
+  /** The least that may be configured: one lost segment is sent again after up to three seconds (section 2). */
+  minHeaderTimeoutMs: 3_000,
+  /** With an optional header: how long the peer may stay silent before it is taken for one that sends none. */
+  headerGraceMs: 500,
   /** Replies that may wait for a slow reader before a session must pause, beside what the socket itself holds. */
   maxPendingOutputBytes: 65_536,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */

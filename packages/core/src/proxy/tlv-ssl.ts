@@ -1,0 +1,72 @@
+/*
+ * The SSL TLV (PROXY protocol specification, section 2.2.6): what the balancer says of the client's TLS connection.
+ *
+ *   struct pp2_tlv_ssl { uint8_t client; uint32_t verify; struct pp2_tlv sub_tlv[0]; };
+ */
+import type { ProxyTlsClaim } from '../contracts/identity.ts'
+import { findFrameFault, noFault, readAscii, readUtf8, TlvSpan, type Tlvs } from './tlv.ts'
+
+export const sslClientBit = {
+  /** The client connected over SSL or TLS. */
+  ssl: 0x01,
+  /** It showed a certificate on this connection. */
+  certificateOnConnection: 0x02,
+  /** It showed a certificate at least once in this TLS session. */
+  certificateInSession: 0x04,
+} as const
+
+export const sslSubType = {
+  version: 0x21,
+  commonName: 0x22,
+  cipher: 0x23,
+  signatureAlgorithm: 0x24,
+  keyAlgorithm: 0x25,
+  group: 0x26,
+  signatureScheme: 0x27,
+  clientCertificate: 0x28,
+} as const
+
+export interface SslTlv {
+  /** The bits of `client`, as sent. */
+  readonly client: number
+  /** Zero only when a certificate was shown and verified. Nothing else may be read from it: its byte order is not stated. */
+  readonly verify: number
+  /** A certificate was shown, on this connection or earlier in its TLS session, and verified. */
+  readonly isCertificateVerified: boolean
+  /** The nested TLVs: views into the value. */
+  readonly tlvs: Tlvs
+}
+
+/** @returns `undefined` when the value is too short or its nested TLVs do not fill it. Keeps a view of `value`. */
+export function readSsl(value: Buffer): SslTlv | undefined {
+  if (value.length < 5 || findFrameFault(value, 5, value.length, value.length) !== noFault) return undefined
+  const client = value[0]!
+  const verify = ((value[1]! << 24) | (value[2]! << 16) | (value[3]! << 8) | value[4]!) >>> 0
+  const certificateBits = sslClientBit.certificateOnConnection | sslClientBit.certificateInSession
+  return {
+    client,
+    verify,
+    isCertificateVerified: (client & certificateBits) !== 0 && verify === 0,
+    tlvs: new TlvSpan(value, 5, value.length),
+  }
+}
+
+/** What may be kept of an SSL TLV; `undefined` when the client did not use TLS (bit 0x01 is not set). */
+export function tlsClaimFrom(ssl: SslTlv): ProxyTlsClaim | undefined {
+  if ((ssl.client & sslClientBit.ssl) === 0) return undefined
+  const hasCertificate = (ssl.client & ~sslClientBit.ssl & 0x06) !== 0
+  const version = textOf(ssl.tlvs.find(sslSubType.version), readAscii)
+  const cipher = textOf(ssl.tlvs.find(sslSubType.cipher), readAscii)
+  // R-SSL-05: a common name that nobody verified is a claim of the client, not of the balancer.
+  const commonName = ssl.isCertificateVerified ? textOf(ssl.tlvs.find(sslSubType.commonName), readUtf8) : undefined
+  return {
+    clientCertificate: ssl.isCertificateVerified ? 'verified' : hasCertificate ? 'unverified' : 'none',
+    ...(version === undefined ? {} : { version }),
+    ...(cipher === undefined ? {} : { cipher }),
+    ...(commonName === undefined ? {} : { commonName }),
+  }
+}
+
+function textOf(value: Buffer | undefined, read: (value: Buffer) => string | undefined): string | undefined {
+  return value === undefined ? undefined : read(value)
+}
