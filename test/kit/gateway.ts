@@ -1,0 +1,217 @@
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { temporaryFolder } from './folder.ts'
+import { within } from './patience.ts'
+import { run, start, type Outcome, type RunOptions } from './run.ts'
+
+/** The compiled command: what `npm start` and a package run, so what is proven is what is used. */
+const command = fileURLToPath(new URL('../../packages/gateway/dist/main.js', import.meta.url))
+
+export type LogRecord = Readonly<Record<string, unknown>> & { readonly event?: string; readonly msg?: string }
+
+export interface Account {
+  readonly name: string
+  readonly password: string
+}
+
+/** The account of most tests. */
+export const ann: Account = { name: 'ann@example.org', password: 'correct horse battery' }
+
+export interface GatewayOptions {
+  /** The configuration file; the data directory, the accounts file and the admin endpoint are added where it has none. */
+  readonly config: string
+  /** Where the admin endpoint listens. */
+  readonly adminPort: number
+  readonly accounts?: readonly Account[]
+  /** For the data directory; a new temporary one otherwise. */
+  readonly folder?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface Gateway {
+  readonly pid: number
+  /** Holds `postern.toml`, `accounts.toml` and `data/`. */
+  readonly folder: string
+  readonly configFile: string
+  /** Everything logged so far. A line that is no JSON object is an error at once. */
+  readonly log: readonly LogRecord[]
+  /** The first record, from the start or yet to come, that the predicate accepts. */
+  readonly waitForLog: (what: string, accepts: (record: LogRecord) => boolean, ms?: number) => Promise<LogRecord>
+  /** Waits until everything written before now has reached us; logs are gathered before they are written. */
+  readonly settleLog: () => Promise<void>
+  /** Process ids of the workers that run now. */
+  readonly workers: () => readonly number[]
+  readonly rewriteConfig: (change: (text: string) => string) => void
+  readonly signal: (signal: NodeJS.Signals) => void
+  /** SIGTERM; it must end by itself, with status 0. */
+  readonly stop: () => Promise<void>
+}
+
+/** Runs `postern` with these arguments to its end. */
+export function postern(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  requireBuilt()
+  return run(process.execPath, [command, ...args], options)
+}
+
+/** A folder with a configuration, its accounts and its data directory; what a gateway is started on. */
+export async function prepareFolder(options: GatewayOptions): Promise<{ folder: string; configFile: string }> {
+  const folder = options.folder ?? temporaryFolder('gateway')
+  mkdirSync(join(folder, 'data'), { recursive: true })
+  const configFile = join(folder, 'postern.toml')
+  writeFileSync(configFile, complete(options))
+  if (!existsSync(join(folder, 'accounts.toml'))) writeFileSync(join(folder, 'accounts.toml'), '', { mode: 0o600 })
+  for (const { name, password } of options.accounts ?? [ann]) {
+    const added = await postern(['user', 'add', name, '--password-stdin', '-c', configFile], { input: `${password}\n` })
+    if (added.code !== 0) throw new Error(`postern user add ${name}: ${added.stdout}${added.stderr}`)
+  }
+  return { folder, configFile }
+}
+
+/** Starts the gateway as a child process and waits until all its workers accept. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  requireBuilt()
+  const { folder, configFile } = await prepareFolder(options)
+  const child = start(process.execPath, ['--enable-source-maps', command, 'serve', '-c', configFile], {
+    cwd: folder,
+    env: { NODE_ENV: 'test', ...options.env },
+  })
+  const { pid } = child
+  if (pid === undefined) throw new Error('the gateway could not be started')
+  const log = new Log(child)
+  const exit = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => {
+      log.end()
+      resolve(code)
+    })
+  })
+
+  await Promise.race([
+    log.waitFor('that every listener accepts', ({ event }) => event === 'gateway.ready', 20_000),
+    exit.then((code) => {
+      throw new Error(`the gateway ended with ${code} before it was ready:\n${log.text}`)
+    }),
+  ])
+
+  return {
+    pid,
+    folder,
+    configFile,
+    log: log.records,
+    waitForLog: (what, accepts, ms = 10_000) => log.waitFor(what, accepts, ms),
+    settleLog: () => log.settle(),
+    workers: () => childrenOf(pid),
+    rewriteConfig: (change) => {
+      writeFileSync(configFile, change(readFileSync(configFile, 'utf8')))
+    },
+    signal: (signal) => process.kill(pid, signal),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      const code = await within(20_000, () => `the gateway to stop:\n${log.text}`, exit).catch((error: unknown) => {
+        child.kill('SIGKILL')
+        throw error
+      })
+      log.requireJson()
+      if (code !== 0) throw new Error(`the gateway ended with ${code ?? child.signalCode}:\n${log.text}`)
+    },
+  }
+}
+
+/** `proc(5)`: the children of a process's main thread. */
+function childrenOf(pid: number): readonly number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return text === '' ? [] : text.split(' ').map(Number)
+}
+
+/** What every configuration of a test has, unless it says otherwise. */
+function complete({ config, adminPort }: GatewayOptions): string {
+  const lacks = (table: string): boolean => !new RegExp(`^\\[${table}\\]`, 'm').test(config)
+  const parts = [config]
+  if (lacks('server')) {
+    parts.push('[server]\nhostname = "mx.example.org"\nworkers = 2\ndata-dir = "data"')
+  }
+  if (lacks('admin')) parts.push(`[admin]\nbind = "127.0.0.1:${adminPort}"`)
+  if (lacks('accounts')) parts.push('[accounts]\nfile = "accounts.toml"')
+  if (lacks('smtp')) parts.push('[smtp]\nlocal-domains = ["example.org"]')
+  return `${parts.join('\n\n')}\n`
+}
+
+class Log {
+  readonly records: LogRecord[] = []
+  readonly #notJson: string[] = []
+  readonly #waiting = new Set<(record: LogRecord) => void>()
+  #lines = ''
+  #errors = ''
+  #isEnded = false
+
+  constructor(child: ChildProcess) {
+    child.stdout?.on('data', (chunk: Buffer) => {
+      this.#read(chunk.toString())
+    })
+    child.stderr?.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()))
+  }
+
+  get text(): string {
+    return [...this.records.slice(-40).map((record) => JSON.stringify(record)), ...this.#notJson, this.#errors].join(
+      '\n',
+    )
+  }
+
+  requireJson(): void {
+    if (this.#notJson.length > 0) throw new Error(`not a JSON log line: ${this.#notJson.join('\n')}`)
+  }
+
+  end(): void {
+    this.#isEnded = true
+  }
+
+  async waitFor(what: string, accepts: (record: LogRecord) => boolean, ms: number): Promise<LogRecord> {
+    const known = this.records.find(accepts)
+    if (known !== undefined) return known
+    const { promise, resolve } = Promise.withResolvers<LogRecord>()
+    const look = (record: LogRecord): void => {
+      if (accepts(record)) resolve(record)
+    }
+    this.#waiting.add(look)
+    try {
+      return await within(ms, () => `the log to tell ${what}:\n${this.text}`, promise)
+    } finally {
+      this.#waiting.delete(look)
+    }
+  }
+
+  /** Lines wait at most a fifth of a second in a worker before they are written. */
+  async settle(): Promise<void> {
+    if (!this.#isEnded) await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+
+  #read(text: string): void {
+    const lines = (this.#lines + text).split('\n')
+    this.#lines = lines.pop() ?? ''
+    for (const line of lines) {
+      if (line === '') continue
+      const record = asRecord(line)
+      if (record === undefined) {
+        this.#notJson.push(line)
+        continue
+      }
+      this.records.push(record)
+      for (const look of this.#waiting) look(record)
+    }
+  }
+}
+
+function asRecord(line: string): LogRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? (value as LogRecord) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function requireBuilt(): void {
+  if (existsSync(command)) return
+  throw new Error(`${dirname(command)} is not built: run \`npm test\`, or \`./node_modules/.bin/tsc -b\` first`)
+}

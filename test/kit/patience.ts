@@ -1,0 +1,30 @@
+/** Rejects when `promise` takes longer, saying what was waited for: no test hangs, and each says where it stood. */
+export async function within<T>(ms: number, what: string | (() => string), promise: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    reject(new Error(`waited ${ms} ms for ${typeof what === 'string' ? what : what()}`))
+  }, ms)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/**
+ * Asks another program again and again until it answers what is wanted: for state that cannot be waited for in any
+ * other way, as a balancer's view of its servers.
+ */
+export async function eventually<T>(
+  what: string,
+  ask: () => Promise<T | undefined> | T | undefined,
+  ms = 15_000,
+): Promise<T> {
+  const end = performance.now() + ms
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined) return answer
+    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
