@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { measureTogether } from '../../src/micro/measure.ts'
+
+const options = { rounds: 3, roundMs: 2 }
+
+test('more work for an operation shows as more time', () => {
+  const spin = (turns: number) => (iterations: number) => {
+    let sum = 0
+    for (let i = 0; i < iterations * turns; i++) sum = (sum * 31 + i) | 0
+    return sum
+  }
+  const [light, heavy] = measureTogether(
+    [
+      { name: 'light', run: spin(10) },
+      { name: 'heavy', run: spin(1_000) },
+    ],
+    options,
+  )
+  expect(heavy!.ns.median).toBeGreaterThan(light!.ns.median * 10)
+})
+
+test('what an operation allocates is counted, and nothing else', () => {
+  const numbers = Array.from({ length: 64 }, (_, i) => i)
+  const kept: unknown[] = Array.from({ length: 64 })
+  const [frugal, wasteful] = measureTogether(
+    [
+      { name: 'frugal', run: (iterations) => (iterations > 0 ? numbers[iterations & 63]! : 0) },
+      {
+        name: 'wasteful',
+        run: (iterations) => {
+          for (let i = 0; i < iterations; i++) kept[i & 63] = [i, i, i, i]
+          return kept.length
+        },
+      },
+    ],
+    { ...options, roundMs: 1 },
+  )
+  expect(wasteful!.bytes).toBeGreaterThan(40)
+  expect(wasteful!.bytes).toBeLessThan(200)
+  expect(frugal!.bytes).toBeLessThan(1)
+})
