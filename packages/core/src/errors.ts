@@ -21,11 +21,14 @@ export type ProxyRefusalCode =
   | 'PROXY_SECOND_HEADER'
   | 'PROXY_UNTRUSTED'
 
+/** Why a header is not sent. */
+export type ProxySendCode = 'PROXY_SEND_TYPE' | 'PROXY_SEND_VALUE' | 'PROXY_SEND_UNIX_NAME' | 'PROXY_SEND_TOO_LONG'
+
 /**
  * What can be wrong with a PROXY header, each with a sentence for operators. The codes are stable; the sentences may be
  * improved. None of this is ever sent to a client.
  */
-export const proxyErrors: Readonly<Record<ProxyRefusalCode, string>> = {
+export const proxyErrors: Readonly<Record<ProxyRefusalCode | ProxySendCode, string>> = {
   PROXY_NO_SIGNATURE: 'The first bytes are no PROXY header, neither text nor binary.',
   PROXY_VERSION: 'The binary signature is there, but the version is not 2.',
   PROXY_COMMAND: 'The command is neither LOCAL nor PROXY.',
@@ -43,4 +46,9 @@ export const proxyErrors: Readonly<Record<ProxyRefusalCode, string>> = {
   PROXY_CLOSED: 'The connection ended before the PROXY header was complete.',
   PROXY_SECOND_HEADER: 'A second PROXY header follows the first: a balancer passes on one that its client sent.',
   PROXY_UNTRUSTED: 'The peer is in no trusted network, and nobody else is served here.',
+  PROXY_SEND_TYPE: 'A TLV has a type that may not be sent.',
+  PROXY_SEND_VALUE: 'A TLV has a value that its type forbids.',
+  PROXY_SEND_PORT: 'An endpoint has a port that is not a whole number from 0 to 65535.',
+  PROXY_SEND_UNIX_NAME: 'The name of a UNIX socket is longer than 108 bytes.',
+  PROXY_SEND_TOO_LONG: 'The header does not fit within its bound.',
 }

@@ -1,7 +1,7 @@
 export type * from './contracts/index.ts'
 export { ByteQueue } from './bytes/byte-queue.ts'
 export { LineReader, type LineEvent } from './bytes/line-reader.ts'
-export { proxyErrors, type ProxyErrorCode, type ProxyRefusalCode } from './errors.ts'
+export { proxyErrors, type ProxyErrorCode, type ProxyRefusalCode, type ProxySendCode } from './errors.ts'
 export { channelSecurityFrom, identify } from './identity/identity.ts'
 export { secret } from './identity/secret.ts'
 export { createTrustRule, type TrustMode, type TrustRule } from './identity/trust.ts'
@@ -10,9 +10,23 @@ export { compileCidrSet, type CidrCompilation, type CidrProblem, type CidrSet } 
 export { endpoint, formatEndpoint, parseIpAddress } from './ip/text.ts'
 export { limits } from './limits.ts'
 export { crc32c } from './proxy/crc32c.ts'
+export {
+  encodeProxyHeader,
+  headerAnnouncing,
+  reencodeProxyHeader,
+  type BinaryHeader,
+  type Encoded,
+  type EncodeOptions,
+  type HeaderToSend,
+  type InetHeader,
+  type UnixHeader,
+  type UnixName,
+} from './proxy/encode.ts'
+export { explainHeader, type HeaderRecord, type SslRecord, type TlvRecord, type TlvValue } from './proxy/explain.ts'
 export type { ParseStatus, ProxyCommand, ProxyFamily, ProxyHeader, ProxyTransport } from './proxy/header.ts'
-export { looksLikeProxyHeader, parseProxyHeader, ProxyHeaderReader, type ProxyParse } from './proxy/parse.ts'
-export { readSsl, sslClientBit, sslSubType, tlsClaimFrom, type SslTlv } from './proxy/tlv-ssl.ts'
+export { parseProxyHeader, ProxyHeaderReader, type ProxyParse } from './proxy/parse.ts'
+export { looksLikeProxyHeader, mayBecomeProxyHeader } from './proxy/signature.ts'
+export { readSsl, sslClientBit, sslSubType, sslTlv, tlsClaimFrom, type SslFacts, type SslTlv } from './proxy/tlv-ssl.ts'
 export { readVendorTlv, vendorTlvType, type VendorTlv } from './proxy/tlv-vendor.ts'
 export {
   readAlpn,

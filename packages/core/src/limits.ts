@@ -6,6 +6,8 @@ export const limits = {
   largestHeaderBytes: 65_551,
   /** A text header with its CRLF (section 2.1: the longest UNKNOWN line). */
   maxV1HeaderBytes: 107,
+  /** A header that is sent, in bytes, unless the caller says otherwise: fits the smallest segment every host takes (section 2: 576 - 40). */
+  maxSentHeaderBytes: 536,
   /** UNIQUE_ID (section 2.2.5). */
   maxUniqueIdBytes: 128,
   /** AUTHORITY: the longest host name (RFC 1035 section 2.3.4). A longer value is no name. */

@@ -1,6 +1,7 @@
 import type { ProxyErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { HeaderFields, type ParseStatus, type ProxyHeader } from './header.ts'
+import { differsFromSignature, differsFromText, hasSignature } from './signature.ts'
 import { readV1, shortestV1Bytes } from './v1.ts'
 import { prefixBytes, readV2 } from './v2.ts'
 
@@ -37,9 +38,9 @@ export class ProxyHeaderReader extends HeaderFields {
     switch (bytes[0]) {
       case 0x0d:
         if (bytes.length >= prefixBytes && hasSignature(bytes)) return readV2(bytes, maxBytes, this)
-        return this.#match(bytes, signature) === 'bad' ? 'bad' : readV2(bytes, maxBytes, this)
+        return this.#isNone(differsFromSignature(bytes)) ? 'bad' : readV2(bytes, maxBytes, this)
       case 0x50:
-        return this.#match(bytes, textStart) === 'bad' ? 'bad' : readV1(bytes, maxBytes, this)
+        return this.#isNone(differsFromText(bytes)) ? 'bad' : readV1(bytes, maxBytes, this)
       case undefined:
         return this.more(shortestV1Bytes)
       default:
@@ -47,44 +48,8 @@ export class ProxyHeaderReader extends HeaderFields {
     }
   }
 
-  #match(bytes: Buffer, start: Buffer): ParseStatus {
-    const end = Math.min(bytes.length, start.length)
-    for (let i = 0; i < end; i++) if (bytes[i] !== start[i]) return this.bad('PROXY_NO_SIGNATURE', i)
-    return 'done'
+  #isNone(difference: number): boolean {
+    if (difference !== -1) this.bad('PROXY_NO_SIGNATURE', difference)
+    return difference !== -1
   }
-}
-
-/** R-V2-01. The NUL in it makes it no text of any protocol. */
-export const signature: Buffer = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
-const textStart = Buffer.from('PROXY', 'latin1')
-const textStarts = ['PROXY TCP4 ', 'PROXY TCP6 ', 'PROXY UNKNOWN'].map((text) => Buffer.from(text, 'latin1'))
-
-/** Every byte by its index: the fastest way there is to compare so few. */
-function hasSignature(bytes: Buffer): boolean {
-  return (
-    bytes[0] === 0x0d &&
-    bytes[1] === 0x0a &&
-    bytes[2] === 0x0d &&
-    bytes[3] === 0x0a &&
-    bytes[4] === 0x00 &&
-    bytes[5] === 0x0d &&
-    bytes[6] === 0x0a &&
-    bytes[7] === 0x51 &&
-    bytes[8] === 0x55 &&
-    bytes[9] === 0x49 &&
-    bytes[10] === 0x54 &&
-    bytes[11] === 0x0a
-  )
-}
-
-/**
- * The bytes begin like a whole header's start: the binary signature, or `PROXY` with a family word. For recognising a
- * header where none may be; it says nothing of whether the header is valid.
- */
-export function looksLikeProxyHeader(bytes: Uint8Array): boolean {
-  return startsWith(bytes, signature) || textStarts.some((start) => startsWith(bytes, start))
-}
-
-function startsWith(bytes: Uint8Array, start: Buffer): boolean {
-  return bytes.length >= start.length && start.every((byte, i) => bytes[i] === byte)
 }

@@ -4,7 +4,7 @@
  *   struct pp2_tlv_ssl { uint8_t client; uint32_t verify; struct pp2_tlv sub_tlv[0]; };
  */
 import type { ProxyTlsClaim } from '../contracts/identity.ts'
-import { findFrameFault, noFault, readAscii, readUtf8, TlvSpan, type Tlvs } from './tlv.ts'
+import { findFrameFault, noFault, readAscii, readUtf8, TlvSpan, tlvType, type Tlv, type Tlvs } from './tlv.ts'
 
 export const sslClientBit = {
   /** The client connected over SSL or TLS. */
@@ -14,6 +14,8 @@ export const sslClientBit = {
   /** It showed a certificate at least once in this TLS session. */
   certificateInSession: 0x04,
 } as const
+
+const certificateBits = sslClientBit.certificateOnConnection | sslClientBit.certificateInSession
 
 export const sslSubType = {
   version: 0x21,
@@ -42,7 +44,6 @@ export function readSsl(value: Buffer): SslTlv | undefined {
   if (value.length < 5 || findFrameFault(value, 5, value.length, value.length) !== noFault) return undefined
   const client = value[0]!
   const verify = ((value[1]! << 24) | (value[2]! << 16) | (value[3]! << 8) | value[4]!) >>> 0
-  const certificateBits = sslClientBit.certificateOnConnection | sslClientBit.certificateInSession
   return {
     client,
     verify,
@@ -51,10 +52,47 @@ export function readSsl(value: Buffer): SslTlv | undefined {
   }
 }
 
+/** What a sender says of its client's TLS connection. */
+export interface SslFacts {
+  /** As in `TLSv1.3` (S-11: always sent). */
+  readonly version: string
+  readonly certificate: 'none' | 'on-connection' | 'in-session'
+  /** The certificate was verified; never true without one. */
+  readonly isVerified: boolean
+  readonly commonName?: string
+  readonly cipher?: string
+  readonly signatureAlgorithm?: string
+  readonly keyAlgorithm?: string
+  readonly group?: string
+  readonly signatureScheme?: string
+  /** DER. */
+  readonly clientCertificate?: Uint8Array
+}
+
+/** An SSL TLV to send, with its nested TLVs. */
+export function sslTlv(facts: SslFacts): Tlv {
+  const { certificate } = facts
+  const client = sslClientBit.ssl | (certificate === 'none' ? 0 : certificateBit[certificate])
+  const isVerified = facts.isVerified && certificate !== 'none'
+  const parts: Uint8Array[] = [Uint8Array.of(client, 0, 0, 0, isVerified ? 0 : 1)]
+  for (const [name, type] of Object.entries(sslSubType)) {
+    const given = facts[name as keyof typeof sslSubType]
+    if (given === undefined) continue
+    const value = typeof given === 'string' ? Buffer.from(given, 'utf8') : given
+    parts.push(Uint8Array.of(type, value.length >>> 8, value.length & 255), value)
+  }
+  return { type: tlvType.ssl, value: Buffer.concat(parts) }
+}
+
+const certificateBit = {
+  'on-connection': sslClientBit.certificateOnConnection,
+  'in-session': sslClientBit.certificateInSession,
+} as const
+
 /** What may be kept of an SSL TLV; `undefined` when the client did not use TLS (bit 0x01 is not set). */
 export function tlsClaimFrom(ssl: SslTlv): ProxyTlsClaim | undefined {
   if ((ssl.client & sslClientBit.ssl) === 0) return undefined
-  const hasCertificate = (ssl.client & ~sslClientBit.ssl & 0x06) !== 0
+  const hasCertificate = (ssl.client & certificateBits) !== 0
   const version = textOf(ssl.tlvs.find(sslSubType.version), readAscii)
   const cipher = textOf(ssl.tlvs.find(sslSubType.cipher), readAscii)
   // R-SSL-05: a common name that nobody verified is a claim of the client, not of the balancer.

@@ -6,7 +6,8 @@
 import type { Socket } from 'node:net'
 import type { ProxyErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { looksLikeProxyHeader, ProxyHeaderReader } from '../proxy/parse.ts'
+import { ProxyHeaderReader } from '../proxy/parse.ts'
+import { looksLikeProxyHeader } from '../proxy/signature.ts'
 import type { ProxyHeader } from '../proxy/header.ts'
 
 export type HeaderOutcome =
