@@ -1,0 +1,57 @@
+import type { ListenerProtocol, TlsMode } from '@postern/core'
+import type { BareNewline, Ceiling, LogLevel, ProxyMode, Rate } from './schema.ts'
+
+/** A configuration file in which every key has the right type; what keys mean together is not checked yet. */
+export interface ConfigFile {
+  readonly server: {
+    readonly hostname?: string | undefined
+    readonly workers: number | 'auto'
+    readonly 'data-dir': string
+  }
+  readonly proxy: {
+    readonly 'trusted-networks': readonly string[]
+    readonly 'header-timeout': number
+    readonly 'max-header-bytes': number
+  }
+  readonly listener: Readonly<Record<string, ListenerTable>>
+  readonly tls: { readonly certificates: readonly { readonly cert: string; readonly key: string }[] }
+  readonly accounts: { readonly file?: string | undefined }
+  readonly smtp: {
+    readonly 'local-domains'?: readonly string[] | undefined
+    readonly 'max-message-size': number
+    readonly 'max-recipients': number
+    readonly 'bare-newline': BareNewline
+  }
+  readonly policy: {
+    readonly deny: readonly string[]
+    readonly 'deny-reply'?: { readonly code: number; readonly text: string } | undefined
+    readonly 'ignored-hosts': readonly string[]
+    readonly 'exempt-networks': readonly string[]
+    readonly rate: { readonly 'connections-per-client': Rate | 'unlimited' }
+    readonly concurrency: { readonly 'connections-per-client': Ceiling }
+  }
+  readonly limits: {
+    readonly 'max-connections-per-worker': Ceiling
+    readonly 'max-tls-handshakes-per-worker': number
+    readonly 'tls-handshake-timeout': number
+    readonly 'drain-timeout': number
+    readonly 'password-checks-at-once': number
+    readonly 'password-checks-waiting': number
+  }
+  readonly log: { readonly level: LogLevel }
+  readonly admin: { readonly bind: string }
+}
+
+/** `[listener.NAME]` */
+export interface ListenerTable {
+  readonly protocol: ListenerProtocol
+  readonly bind: string | readonly string[]
+  readonly tls: TlsMode
+  readonly 'max-connections': Ceiling
+  readonly proxy: {
+    readonly mode?: ProxyMode | undefined
+    readonly 'trusted-networks'?: readonly string[] | undefined
+    readonly 'optional-wait': number
+    readonly 'refuse-second-header': boolean
+  }
+}

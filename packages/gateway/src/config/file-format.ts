@@ -1,0 +1,263 @@
+/*
+ * The configuration file as it is written: every key, what may stand there, its default, and what it means. The JSON
+ * Schema for editors and the table in docs/configuration.md are made from this one description.
+ *
+ * The message of every check is the words for what was expected, so that a problem can say "expected …, found …".
+ */
+import { compileCidrSet } from '@postern/core'
+import { z } from 'zod'
+import { parseBindAddress } from './bind-address.ts'
+import type { ConfigFile } from './config-file.ts'
+import type { Rate } from './schema.ts'
+import { bytesPattern, durationPattern, parseBytes, parseDuration, parseRate, ratePattern } from './units.ts'
+
+// ── values ──────────────────────────────────────────────────────────────────
+
+function text(expected: string, pattern: RegExp): z.ZodString {
+  return z.string({ error: expected }).regex(pattern, { error: expected })
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T): z.ZodEnum<z.core.util.ToEnum<T[number]>> {
+  return z.enum(values, { error: `one of ${values.map((value) => `"${value}"`).join(', ')}` })
+}
+
+function wholeNumber(min: number, max: number, expected = `a whole number from ${min} to ${max}`): z.ZodInt {
+  return z.int({ error: expected }).min(min, { error: expected }).max(max, { error: expected })
+}
+
+/** Zero is a mistake, never "no limit": that has a word of its own. */
+function ceiling(max: number): z.ZodUnion<[z.ZodInt, z.ZodLiteral<'unlimited'>]> {
+  const expected = `a whole number from 1 to ${max}, or "unlimited"`
+  return z.union([wholeNumber(1, max, expected), z.literal('unlimited')], { error: expected })
+}
+
+type FromText<T> = z.ZodPipe<z.ZodString, z.ZodTransform<T, string>>
+
+/** A quantity with its unit, between two others. */
+function quantity(
+  what: string,
+  pattern: RegExp,
+  parse: (text: string) => number | undefined,
+  [min, max]: readonly [string, string],
+): FromText<number> {
+  const expected = `${what}, from "${min}" to "${max}"`
+  const least = parse(min) ?? Number.NaN
+  const most = parse(max) ?? Number.NaN
+  return text(expected, pattern).transform((written, context) => {
+    const value = parse(written)
+    if (value !== undefined && value >= least && value <= most) return value
+    context.issues.push({ code: 'custom', message: expected, input: written })
+    return z.NEVER
+  })
+}
+
+function duration(min: string, max: string): FromText<number> {
+  return quantity('a duration, as in "30s" or "5m"', durationPattern, parseDuration, [min, max])
+}
+
+function bytes(min: string, max: string): FromText<number> {
+  return quantity('a size, as in "64KiB" or "25MiB"', bytesPattern, parseBytes, [min, max])
+}
+
+const rateWords = 'a rate, as in "10/1m" for ten in any minute, or "unlimited"'
+const rate: z.ZodUnion<[z.ZodLiteral<'unlimited'>, FromText<Rate>]> = z.union(
+  [
+    z.literal('unlimited'),
+    text(rateWords, ratePattern).transform((written, context) => {
+      const value = parseRate(written)
+      if (value !== undefined && value.perMs <= longestRateMs) return value
+      context.issues.push({ code: 'custom', message: `${rateWords}; over a day at most`, input: written })
+      return z.NEVER
+    }),
+  ],
+  { error: rateWords },
+)
+const longestRateMs = 86_400_000
+
+const network = z.string({ error: 'an address or a network, as in "192.0.2.0/24"' }).superRefine((written, context) => {
+  const compiled = compileCidrSet([written])
+  if (compiled.ok) return
+  for (const { expected } of compiled.problems) {
+    context.addIssue({ code: 'custom', message: expected.replace(/^expected /, ''), input: written })
+  }
+})
+
+const networks = z.array(network, { error: 'a list of addresses and networks, as in ["10.0.0.0/8", "::1"]' })
+
+const bindWords = 'an IP address and a port, as in "0.0.0.0:25", "[::]:25" or "127.0.0.1"'
+const bindAddress = z.string({ error: bindWords }).refine((written) => parseBindAddress(written) !== undefined, {
+  error: bindWords,
+})
+
+/** RFC 1123 section 2.1: letters, digits and hyphens. One label is enough (`localhost`). */
+const domainPattern =
+  /^(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/
+const domain = text('a domain name in ASCII (an internationalised one begins with xn--)', domainPattern)
+
+const fileName = text('the name of a file', /^[^\0\n]+$/)
+
+// ── tables ──────────────────────────────────────────────────────────────────
+
+/** A table that knows all its keys. */
+function table<T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? undefined : 'a table of keys'),
+  })
+}
+
+const server = table({
+  hostname: domain.optional().describe('The name in greetings and in `Received`. Default: the name of the machine.'),
+  workers: z
+    .union([z.literal('auto'), wholeNumber(1, 256)], { error: '"auto", or a whole number from 1 to 256' })
+    .prefault('auto')
+    .describe('Worker processes. `auto` is one for each processor.'),
+  'data-dir': fileName.prefault('.postern').describe('Where the embedded store keeps its mail.'),
+})
+
+const proxy = table({
+  'trusted-networks': networks
+    .prefault([])
+    .describe('Balancers: who may send a PROXY header, on listeners without a list of their own. Empty trusts nobody.'),
+  'header-timeout': duration('3s', '10m')
+    .prefault('30s')
+    .describe('From the accept to the last byte of the header, however it trickles in.'),
+  'max-header-bytes': bytes('232B', '65551B')
+    .prefault('4KiB')
+    .describe(
+      'Largest header taken; the protocol ends at 65551B. Client certificates in TLVs need more than the default.',
+    ),
+})
+
+const listenerProxy = table({
+  mode: oneOf(['off', 'require', 'mixed', 'optional'])
+    .optional()
+    .describe('Who must send a header. Default: `mixed` when any network is trusted here, else `off`.'),
+  'trusted-networks': networks.optional().describe('Replaces the list of `[proxy]` for this listener.'),
+  'optional-wait': duration('100ms', '30s')
+    .prefault('1s')
+    .describe('Mode `optional`: how long the greeting waits for a header that may come.'),
+  'refuse-second-header': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe('Refuse a connection whose header is followed by another header, instead of taking that as a command.'),
+})
+
+const listener = table({
+  protocol: oneOf(['smtp', 'submission', 'imap']).describe('What is spoken.'),
+  bind: z
+    .union([bindAddress, z.array(bindAddress, { error: bindWords }).min(1, { error: `${bindWords}; at least one` })], {
+      error: `${bindWords}; or a list of them`,
+    })
+    .describe('Where it listens. Without a port: 25, 587 or 143; with `tls = "implicit"` 465 or 993.'),
+  tls: oneOf(['off', 'starttls', 'implicit'])
+    .prefault('starttls')
+    .describe('`starttls` when the client asks; `implicit` from the first byte behind the PROXY header.'),
+  'max-connections': ceiling(1_000_000)
+    .prefault('unlimited')
+    .describe('Connections of this listener in one worker at a time.'),
+  proxy: listenerProxy.prefault({}),
+})
+
+const listenerName = text('a name of lower-case letters, digits and hyphens, at most 32', /^[a-z][a-z0-9-]{0,31}$/)
+
+const certificate = table({
+  cert: fileName.describe('A PEM file: the certificate, then its chain.'),
+  key: fileName.describe('A PEM file: the private key, not encrypted.'),
+})
+
+const tls = table({
+  certificates: z
+    .array(certificate, { error: 'a list of tables, as in [{ cert = "mx.pem", key = "mx.key" }]' })
+    .prefault([])
+    .describe('The first serves clients that name no server; the others are chosen by SNI.'),
+})
+
+const accounts = table({
+  file: fileName.optional().describe('Who may sign in; written by `postern user`. Without it nobody can.'),
+})
+
+const smtp = table({
+  'local-domains': z
+    .array(domain, { error: 'a list of domain names' })
+    .optional()
+    .describe('Domains whose mail is taken from anybody. Default: the host name.'),
+  'max-message-size': bytes('64KiB', '1GiB').prefault('25MiB').describe('Announced as `SIZE` (RFC 1870).'),
+  'max-recipients': wholeNumber(100, 50_000)
+    .prefault(1_000)
+    .describe('Recipients of one transaction; RFC 5321 section 4.5.3.1.8 asks for 100 at least.'),
+  'bare-newline': oneOf(['normalize', 'reject'])
+    .prefault('normalize')
+    .describe('What is done with a CR or LF that stands alone inside a message. Neither ever ends it.'),
+})
+
+const denyReply = table({
+  code: wholeNumber(400, 599, 'an SMTP reply code from 400 to 599')
+    .prefault(554)
+    .describe('SMTP reply code: 4yz asks the client to come again, 5yz tells it not to.'),
+  text: text('a line of printable ASCII, at most 400 characters', /^[ -~]{1,400}$/).describe(
+    'What a denied client is told.',
+  ),
+})
+
+const policy = table({
+  deny: networks.prefault([]).describe('Clients that are refused at connect.'),
+  'deny-reply': denyReply.optional(),
+  'ignored-hosts': networks
+    .prefault([])
+    .describe('Clients, after the header, that no policy and no log line is spent on: health checks, monitors.'),
+  'exempt-networks': networks.prefault([]).describe('Clients without rate and concurrency limits.'),
+  rate: table({
+    'connections-per-client': rate.prefault('unlimited').describe('New connections of one client; over it `421`.'),
+  }).prefault({}),
+  concurrency: table({
+    'connections-per-client': ceiling(1_000_000)
+      .prefault(100)
+      .describe('Open connections of one client; over it `421`. An IPv6 client is its /64.'),
+  }).prefault({}),
+})
+
+const limits = table({
+  'max-connections-per-worker': ceiling(1_000_000).prefault(20_000).describe('Over it a worker accepts no more.'),
+  'max-tls-handshakes-per-worker': wholeNumber(1, 10_000)
+    .prefault(64)
+    .describe('Handshakes under way at once; more wait for their turn.'),
+  'tls-handshake-timeout': duration('1s', '5m')
+    .prefault('10s')
+    .describe('From the first byte to the end of a handshake.'),
+  'drain-timeout': duration('1s', '1h')
+    .prefault('30s')
+    .describe('How long sessions may take to end when the gateway stops, or their worker is replaced.'),
+  'password-checks-at-once': wholeNumber(1, 64)
+    .prefault(2)
+    .describe('Password hashes computed at once in a worker. Each takes a thread and some 20 MiB for 30 ms.'),
+  'password-checks-waiting': wholeNumber(1, 100_000)
+    .prefault(64)
+    .describe('Over it, signing in is temporarily unavailable.'),
+})
+
+const log = table({
+  level: oneOf(['trace', 'debug', 'info', 'warn', 'error']).prefault('info').describe('The least that is logged.'),
+})
+
+const admin = table({
+  bind: z
+    .union([z.literal('off'), bindAddress], { error: `${bindWords}; or "off"` })
+    .prefault('127.0.0.1:2080')
+    .describe('Health and status over HTTP. Anyone who reaches it may read it.'),
+})
+
+export const fileFormat: z.ZodType<ConfigFile> = table({
+  server: server.prefault({}),
+  proxy: proxy.prefault({}),
+  listener: z
+    .record(listenerName, listener, { error: 'tables named [listener.NAME]' })
+    .prefault({})
+    .describe('One table for each listener; the name appears in logs.'),
+  tls: tls.prefault({}),
+  accounts: accounts.prefault({}),
+  smtp: smtp.prefault({}),
+  policy: policy.prefault({}),
+  limits: limits.prefault({}),
+  log: log.prefault({}),
+  admin: admin.prefault({}),
+})

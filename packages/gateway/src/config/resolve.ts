@@ -1,0 +1,308 @@
+/*
+ * From a file in which every key has the right type to what the gateway runs by: defaults that depend on other keys,
+ * files that are named, and what keys mean together. Each check first asks whether what it looks at was read soundly,
+ * so that one mistake is told once.
+ */
+import { availableParallelism, hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { readAccounts } from '../auth/accounts-file.ts'
+import { collide, defaultPort, formatBindAddress, isLoopback, parseBindAddress } from './bind-address.ts'
+import { readCertificate } from './certificate-files.ts'
+import type { ConfigFile, ListenerTable } from './config-file.ts'
+import { formatKeyPath, type KeyPath } from './key-path.ts'
+import type { Problems } from './problems.ts'
+import type {
+  AccountsConfig,
+  AdminConfig,
+  BindAddress,
+  CertificateConfig,
+  Config,
+  ConfigOutcome,
+  ConfigProblem,
+  ConfigWarning,
+  ListenerConfig,
+  ListenerLiveConfig,
+  ListenerProxyConfig,
+  SmtpConfig,
+} from './schema.ts'
+import type { TomlLines } from './toml-lines.ts'
+
+export interface ConfigSource {
+  readonly file: string
+  readonly baseDir: string
+  readonly problems: Problems
+  readonly lines: TomlLines
+}
+
+export async function resolveConfig(file: ConfigFile, source: ConfigSource): Promise<ConfigOutcome> {
+  const resolution = new Resolution(file, source)
+  const config = await resolution.config()
+  const problems = [...source.problems.located(source.file, source.lines), ...resolution.problemsElsewhere]
+  return problems.length > 0
+    ? { ok: false, problems }
+    : { ok: true, config: deepFreeze(config), warnings: resolution.warnings }
+}
+
+class Resolution {
+  readonly warnings: ConfigWarning[] = []
+  /** In files that the configuration names. */
+  readonly problemsElsewhere: ConfigProblem[] = []
+  readonly #file: ConfigFile
+  readonly #source: ConfigSource
+  readonly #problems: Problems
+
+  constructor(file: ConfigFile, source: ConfigSource) {
+    this.#file = file
+    this.#source = source
+    this.#problems = source.problems
+  }
+
+  async config(): Promise<Config> {
+    const { server, log, limits } = this.#file
+    const hostName = server.hostname ?? nameOfMachine()
+    const listeners = this.#listeners()
+    const admin = this.#admin()
+    this.#refuseCollisions(listeners, admin)
+    this.#warnOfTrust()
+    const certificates = await this.#certificates(listeners)
+    const accounts = await this.#accounts(listeners)
+    return {
+      start: {
+        workers: server.workers === 'auto' ? availableParallelism() : server.workers,
+        dataDir: this.#path(server['data-dir']),
+        listeners,
+        admin,
+      },
+      live: {
+        hostname: hostName,
+        logLevel: log.level,
+        listeners: this.#tables().map(([name, table]) => this.#live(name, table)),
+        certificates,
+        accounts,
+        smtp: this.#smtp(hostName),
+        policy: this.#policy(),
+        limits: {
+          maxConnectionsPerWorker: limits['max-connections-per-worker'],
+          maxTlsHandshakesPerWorker: limits['max-tls-handshakes-per-worker'],
+          tlsHandshakeTimeoutMs: limits['tls-handshake-timeout'],
+          drainTimeoutMs: limits['drain-timeout'],
+          passwordChecksAtOnce: limits['password-checks-at-once'],
+          passwordChecksWaiting: limits['password-checks-waiting'],
+        },
+      },
+    }
+  }
+
+  // ── listeners ─────────────────────────────────────────────────────────────
+
+  #tables(): [string, ListenerTable][] {
+    return Object.entries(this.#file.listener)
+  }
+
+  #listeners(): ListenerConfig[] {
+    const tables = this.#tables()
+    if (tables.length === 0 && this.#problems.isSound('listener')) {
+      this.#problems.add({ path: ['listener'], expected: 'at least one table [listener.NAME]', found: 'none' })
+    }
+    return tables.map(([name, { protocol, tls, bind }]) => ({
+      name,
+      protocol,
+      tls,
+      bind: [bind].flat().map((text) => bindAddress(text, defaultPort(protocol, tls))),
+    }))
+  }
+
+  #live(name: string, table: ListenerTable): ListenerLiveConfig {
+    return { name, maxConnections: table['max-connections'], proxy: this.#listenerProxy(name, table) }
+  }
+
+  #listenerProxy(name: string, { proxy: own }: ListenerTable): ListenerProxyConfig {
+    const { proxy } = this.#file
+    const trustedNetworks = own['trusted-networks'] ?? proxy['trusted-networks']
+    const mode = own.mode ?? (trustedNetworks.length > 0 ? 'mixed' : 'off')
+    const pathOfList: KeyPath = ['listener', name, 'proxy', 'trusted-networks']
+    const isListSound = this.#problems.isSound(...pathOfList) && this.#problems.isSound('proxy', 'trusted-networks')
+    if (mode !== 'off' && trustedNetworks.length === 0 && isListSound) {
+      const expected = `the networks of the balancers, since mode "${mode}" takes headers only from trusted networks`
+      this.#problems.add({ path: pathOfList, expected, found: 'none, here and in [proxy]' })
+    }
+    return {
+      mode,
+      trustedNetworks,
+      headerTimeoutMs: proxy['header-timeout'],
+      maxHeaderBytes: proxy['max-header-bytes'],
+      optionalWaitMs: own['optional-wait'],
+      refusesSecondHeader: own['refuse-second-header'],
+    }
+  }
+
+  #admin(): AdminConfig {
+    const { bind } = this.#file.admin
+    if (bind === 'off') return {}
+    const address = bindAddress(bind, defaultAdminPort)
+    if (!isLoopback(address)) {
+      const shown = formatBindAddress(address)
+      this.#warn(
+        ['admin', 'bind'],
+        `anyone who reaches ${shown} can read the state of this gateway; it asks for no password`,
+      )
+    }
+    return { bind: address }
+  }
+
+  #refuseCollisions(listeners: readonly ListenerConfig[], admin: AdminConfig): void {
+    const places = listeners.flatMap(({ name, bind }) =>
+      bind.map((address, index) => {
+        const isList = Array.isArray(this.#file.listener[name]?.bind)
+        return { address, path: ['listener', name, 'bind', ...(isList ? [index] : [])] as KeyPath }
+      }),
+    )
+    if (admin.bind !== undefined) places.push({ address: admin.bind, path: ['admin', 'bind'] })
+    for (const [index, place] of places.entries()) {
+      const earlier = places.slice(0, index).find(({ address }) => collide(address, place.address))
+      if (earlier === undefined) continue
+      this.#problems.add({
+        path: place.path,
+        expected: 'an address and port that nothing else of this gateway has',
+        found: `${formatBindAddress(place.address)}, but ${formatKeyPath(earlier.path)} has ${formatBindAddress(earlier.address)}`,
+      })
+    }
+  }
+
+  // ── files ─────────────────────────────────────────────────────────────────
+
+  async #certificates(listeners: readonly ListenerConfig[]): Promise<CertificateConfig[]> {
+    const { certificates } = this.#file.tls
+    const inNeed = listeners.filter(({ tls }) => tls !== 'off').map(({ name }) => name)
+    if (certificates.length === 0 && inNeed.length > 0 && this.#problems.isSound('tls')) {
+      const expected = 'a certificate and its key, as in [{ cert = "mx.pem", key = "mx.key" }]'
+      const found = `none, but ${inNeed.map((name) => `listener ${name}`).join(' and ')} would speak TLS`
+      this.#problems.add({ path: ['tls', 'certificates'], expected, found })
+    }
+    const readings = await Promise.all(
+      certificates.map(async ({ cert, key }, index) => {
+        const [certFile, keyFile] = [this.#path(cert), this.#path(key)]
+        return { index, certFile, keyFile, reading: await readCertificate(certFile, keyFile) }
+      }),
+    )
+    return readings.flatMap(({ index, certFile, keyFile, reading }) => {
+      if (reading.ok) {
+        for (const message of reading.warnings) this.#warn(['tls', 'certificates', index], message)
+        return [{ certFile, keyFile, cert: reading.cert, key: reading.key }]
+      }
+      for (const { of, ...problem } of reading.problems) {
+        this.#problems.add({ path: ['tls', 'certificates', index, of], ...problem })
+      }
+      return []
+    })
+  }
+
+  async #accounts(listeners: readonly ListenerConfig[]): Promise<AccountsConfig> {
+    const { file: name } = this.#file.accounts
+    if (name === undefined) {
+      const useless = listeners.find(({ protocol }) => protocol !== 'smtp')
+      if (useless !== undefined) {
+        const message = `nobody can sign in on listener ${useless.name}: there is no accounts file`
+        this.#warn(['accounts', 'file'], message)
+      }
+      return {}
+    }
+    const file = this.#path(name)
+    const outcome = await readAccounts(file)
+    if (!outcome.ok) {
+      for (const problem of outcome.problems) {
+        if (problem.line > 0) {
+          this.problemsElsewhere.push(problem)
+          continue
+        }
+        const hint = outcome.isMissing ? { hint: 'make it with `postern user add NAME -c FILE`' } : {}
+        const found = `${file}: ${problem.found}`
+        this.#problems.add({ path: ['accounts', 'file'], expected: problem.expected, found, ...hint })
+      }
+    }
+    return { file }
+  }
+
+  // ── the rest ──────────────────────────────────────────────────────────────
+
+  #smtp(hostName: string): SmtpConfig {
+    const { smtp } = this.#file
+    return {
+      localDomains: (smtp['local-domains'] ?? [hostName]).map((domain) => domain.toLowerCase()),
+      maxMessageBytes: smtp['max-message-size'],
+      maxRecipients: smtp['max-recipients'],
+      bareNewline: smtp['bare-newline'],
+    }
+  }
+
+  #policy(): Config['live']['policy'] {
+    const { policy } = this.#file
+    return {
+      deny: policy.deny,
+      ...(policy['deny-reply'] === undefined ? {} : { denyReply: policy['deny-reply'] }),
+      ignoredHosts: policy['ignored-hosts'],
+      exemptNetworks: policy['exempt-networks'],
+      rate: { connectionsPerClient: policy.rate['connections-per-client'] },
+      concurrency: { connectionsPerClient: policy.concurrency['connections-per-client'] },
+    }
+  }
+
+  /** Meant at times, but a disaster when it is not: anyone can then claim to be anyone. */
+  #warnOfTrust(): void {
+    const lists: { path: KeyPath; networks: readonly string[] }[] = [
+      { path: ['proxy', 'trusted-networks'], networks: this.#file.proxy['trusted-networks'] },
+      ...this.#tables().map(([name, { proxy }]) => ({
+        path: ['listener', name, 'proxy', 'trusted-networks'],
+        networks: proxy['trusted-networks'] ?? [],
+      })),
+    ]
+    for (const { path, networks } of lists) {
+      for (const [index, network] of networks.entries()) {
+        if (!coversInternet(network)) continue
+        const message = `${network} trusts everybody: whoever can connect can claim any address by a PROXY header, and pass every list and limit. Let a firewall admit your balancers only, or name their networks here`
+        this.#warn([...path, index], message)
+      }
+    }
+    for (const [index, network] of this.#file.policy['exempt-networks'].entries()) {
+      if (!coversInternet(network)) continue
+      this.#warn(['policy', 'exempt-networks', index], `${network} takes all rate and concurrency limits away`)
+    }
+  }
+
+  #warn(path: KeyPath, message: string): void {
+    const { file, lines } = this.#source
+    this.warnings.push({ file, line: lines.lineOf(path), path: formatKeyPath(path), message })
+  }
+
+  #path(name: string): string {
+    return resolve(this.#source.baseDir, name)
+  }
+}
+
+/** `admin.bind` without a port. */
+const defaultAdminPort = 2080
+
+/** Every address of a family, or half of them: `0.0.0.0/1` with `128.0.0.0/1` is the same in two words. */
+function coversInternet(network: string): boolean {
+  return /\/[01]$/.test(network) || /^::ffff:.*\/9[67]$/i.test(network)
+}
+
+function bindAddress(text: string, port: number): BindAddress {
+  const address = parseBindAddress(text)
+  if (address === undefined) throw new TypeError(`${text} passed the schema, but is no address`)
+  return { port, ...address }
+}
+
+/** The machine's own name when mail can use it, which asks for letters, digits and hyphens. */
+function nameOfMachine(): string {
+  const name = hostname().toLowerCase()
+  return /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/.test(name) ? name : 'localhost'
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const child of Object.values(value)) deepFreeze(child)
+  }
+  return value
+}
