@@ -39,6 +39,8 @@ export interface RunningSession {
   readonly ended: Promise<SessionEnd>
   /** The worker drains: lets the session say goodbye, now or when what is under way is done. */
   stop(): void
+  /** The time for that is up: the session takes leave at once, whatever is under way. */
+  cut(): void
 }
 
 /** A write was awaited on a connection that is gone. */
@@ -57,7 +59,7 @@ export function runSession(
   options: PumpOptions = {},
 ): RunningSession {
   const pump = new Pump(connection, makeMachine, options)
-  return { ended: pump.ended, stop: () => pump.stop() }
+  return { ended: pump.ended, stop: () => pump.stop(), cut: () => pump.cut() }
 }
 
 class Pump implements Output {
@@ -70,6 +72,8 @@ class Pump implements Output {
 
   /** A call of the machine has not settled: nothing else may be called. */
   #isBusy = false
+  /** The handshake owns the stream: nothing may be written in the clear. */
+  #isUpgrading = false
   #isOver = false
   /** Met while busy, looked at when the step has settled. */
   #clientClosed = false
@@ -108,6 +112,16 @@ class Pump implements Output {
   stop(): void {
     this.#stopAsked = true
     if (!this.#isBusy && !this.#isOver) this.#whenIdle()
+  }
+
+  cut(): void {
+    if (this.#isOver) return
+    if (this.#isUpgrading) {
+      this.#end('stopping')
+      return
+    }
+    this.#takeLeave()
+    this.#finish('stopping')
   }
 
   // ── steps ─────────────────────────────────────────────────────────────────
@@ -321,7 +335,9 @@ class Pump implements Output {
       this.#unlisten()
       const spent = this.#stream
       spent.on('error', ignore)
+      this.#isUpgrading = true
       this.#connection = await upgradeTls(this.#connection)
+      this.#isUpgrading = false
     } catch (error) {
       this.#end('tls-failed', error)
       return
@@ -362,12 +378,16 @@ class Pump implements Output {
       this.#end('connection-lost', error)
       return
     }
+    this.#takeLeave()
+    this.#finish('internal-error', error)
+  }
+
+  #takeLeave(): void {
     try {
       this.#machine.failed()
     } catch {
-      // The first error is the one to report; a machine too broken to take leave is closed without a word.
+      // What led here is what gets reported; a machine too broken to take leave is closed without a word.
     }
-    this.#finish('internal-error', error)
   }
 
   #lose(error: Error | undefined): void {
