@@ -22,7 +22,12 @@ export type ProxyRefusalCode =
   | 'PROXY_UNTRUSTED'
 
 /** Why a header is not sent. */
-export type ProxySendCode = 'PROXY_SEND_TYPE' | 'PROXY_SEND_VALUE' | 'PROXY_SEND_UNIX_NAME' | 'PROXY_SEND_TOO_LONG'
+export type ProxySendCode =
+  | 'PROXY_SEND_TYPE'
+  | 'PROXY_SEND_VALUE'
+  | 'PROXY_SEND_PORT'
+  | 'PROXY_SEND_UNIX_NAME'
+  | 'PROXY_SEND_TOO_LONG'
 
 /**
  * What can be wrong with a PROXY header, each with a sentence for operators. The codes are stable; the sentences may be
