@@ -59,7 +59,10 @@ export interface SessionMachine {
   timedOut(): Wish
   /** The worker drains. A `read` wish asks to finish what is under way; `stopping` is then not called again. */
   stopping(): Wish
-  /** Another call threw, which is a bug, or the time to stop is up: take leave in the protocol's grammar (421, BYE). Nothing else is called but `ended`. */
+  /**
+   * Another call threw, which is a bug, or the time to stop is up: take leave in the protocol's grammar (421, BYE).
+   * Nothing else is called but `ended`.
+   */
   failed(): void
   /** The connection is over, for whatever reason: abort what is open. Called exactly once, last. */
   ended(reason: CloseReason): Awaitable<void>
