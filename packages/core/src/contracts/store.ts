@@ -46,6 +46,11 @@ export interface MailStore {
 export interface MessageWriter {
   /** Content with CRLF line ends. Awaited: this is the backpressure of the disk. A failure shows at `commit`. */
   write(chunk: Buffer): Awaitable<void>
+  /**
+   * The data is synced, and still invisible: what may fail for want of space has been done, and `commit` has only to
+   * link. Whoever writes several copies of one message prepares all of them before the first commit.
+   */
+  prepare?(): Promise<StoreOutcome<void>>
   /** Durable and visible when it resolves with `ok`: data synced, linked into place, directory synced. */
   commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>>
   /** Leaves nothing behind. Safe to call at any time, also after a failed commit. */
