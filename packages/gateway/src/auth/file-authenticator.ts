@@ -20,7 +20,7 @@ export interface FileAuthenticatorOptions {
 export function createAuthenticator(
   { accounts, limits }: LiveConfig,
   onUnusable: (problems: readonly ConfigProblem[]) => void,
-): Authenticator {
+): FileAuthenticator {
   return new FileAuthenticator({
     ...(accounts.file === undefined ? {} : { file: accounts.file }),
     checksAtOnce: limits.passwordChecksAtOnce,
@@ -50,6 +50,20 @@ export class FileAuthenticator implements Authenticator {
     } catch (cause) {
       return { outcome: 'unavailable', cause }
     }
+  }
+
+  /**
+   * Whether there is an account of this name.
+   * @throws {GatewayError} when the file cannot be read: that is no answer.
+   */
+  async has(account: string): Promise<boolean> {
+    return (await this.#accounts()).accounts.has(account)
+  }
+
+  /** The account that stands first in the file. @throws {GatewayError} as `has`. */
+  async first(): Promise<string | undefined> {
+    const [account] = (await this.#accounts()).accounts.keys()
+    return account
   }
 
   async #verify({ username, actAs, password }: Credentials): Promise<AuthOutcome> {
