@@ -11,6 +11,7 @@ export type ProxyErrorCode =
   | 'PROXY_LINE'
   | 'PROXY_TLV'
   | 'PROXY_CHECKSUM'
+  | 'PROXY_TRUNCATED'
 
 /** Everything that can keep a connection from being served for want of a good header. */
 export type ProxyRefusalCode =
@@ -20,6 +21,7 @@ export type ProxyRefusalCode =
   | 'PROXY_CLOSED'
   | 'PROXY_SECOND_HEADER'
   | 'PROXY_UNTRUSTED'
+  | 'PROXY_OVERLOAD'
 
 /** Why a header is not sent. */
 export type ProxySendCode =
@@ -45,12 +47,14 @@ export const proxyErrors: Readonly<Record<ProxyRefusalCode | ProxySendCode, stri
   PROXY_LINE: 'The text header has something else where a single blank or its CRLF belongs.',
   PROXY_TLV: 'A TLV runs past the end of its header, is cut short, or has a length that its type forbids.',
   PROXY_CHECKSUM: 'The CRC32C in the header does not match its bytes.',
+  PROXY_TRUNCATED: 'The datagram ends inside its header.',
   PROXY_MISSING: 'The peer must send a PROXY header, and its first bytes are something else.',
   PROXY_TIMEOUT:
     'The peer did not complete its PROXY header in time. A balancer may hold it back until the client speaks.',
   PROXY_CLOSED: 'The connection ended before the PROXY header was complete.',
   PROXY_SECOND_HEADER: 'A second PROXY header follows the first: a balancer passes on one that its client sent.',
   PROXY_UNTRUSTED: 'The peer is in no trusted network, and nobody else is served here.',
+  PROXY_OVERLOAD: 'Too many connections are waiting for their header.',
   PROXY_SEND_TYPE: 'A TLV has a type that may not be sent.',
   PROXY_SEND_VALUE: 'A TLV has a value that its type forbids.',
   PROXY_SEND_PORT: 'An endpoint has a port that is not a whole number from 0 to 65535.',

@@ -10,6 +10,8 @@ export { compileCidrSet, type CidrCompilation, type CidrProblem, type CidrSet } 
 export { endpoint, formatEndpoint, parseIpAddress } from './ip/text.ts'
 export { limits } from './limits.ts'
 export { crc32c } from './proxy/crc32c.ts'
+export { encodeProxyDatagram, parseProxyDatagram, type ProxyDatagram } from './proxy/datagram.ts'
+export { encodeSimpleProxyDatagram, parseSimpleProxyDatagram, type SimpleProxyDatagram } from './proxy/simple-proxy.ts'
 export {
   encodeProxyHeader,
   headerAnnouncing,
@@ -47,3 +49,7 @@ export {
   type SessionEnd,
 } from './session/pump.ts'
 export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'
+export { connect, type Connecting } from './socket/connect.ts'
+export { localOf, peerOf } from './socket/endpoints.ts'
+export { identityOf, proxied, type ProxiedObserver, type ProxiedOptions } from './socket/proxied.ts'
+export { readProxyHeader, type ProxyReading, type ReadProxyHeaderOptions } from './socket/read-proxy-header.ts'

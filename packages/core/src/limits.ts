@@ -20,6 +20,8 @@ export const limits = {
   minHeaderTimeoutMs: 3_000,
   /** With an optional header: how long the peer may stay silent before it is taken for one that sends none. */
   headerGraceMs: 500,
+  /** Connections of one server whose header is awaited at one time. Each costs a socket and under 1 KiB until its bytes come. */
+  maxPendingHeaders: 10_000,
   /** Replies that may wait for a slow reader before a session must pause, beside what the socket itself holds. */
   maxPendingOutputBytes: 65_536,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */

@@ -4,7 +4,7 @@
  * A header goes out whole, first of all, in one write, and never on a connection that another client used (S-01, S-02):
  * that is the caller's part; `connect` does it.
  */
-import type { Endpoint } from '../contracts/address.ts'
+import type { Endpoint, IpAddress } from '../contracts/address.ts'
 import type { ClientIdentity } from '../contracts/identity.ts'
 import type { ProxySendCode } from '../errors.ts'
 import { wordsOf } from '../ip/address.ts'
@@ -254,16 +254,16 @@ function inetBlock(source: Endpoint, destination: Endpoint): Buffer {
 
 function inet6Block(source: Endpoint, destination: Endpoint): Buffer {
   const block = Buffer.alloc(36)
-  writeInet6(source, block, 0)
-  writeInet6(destination, block, 16)
+  writeInet6Address(source.address, block, 0)
+  writeInet6Address(destination.address, block, 16)
   block.writeUInt16BE(source.port, 32)
   block.writeUInt16BE(destination.port, 34)
   return block
 }
 
-/** IPv4 beside IPv6 is written IPv4-mapped (RFC 4291 section 2.5.5.2): a header has one family for both ends. */
-function writeInet6({ address }: Endpoint, block: Buffer, at: number): void {
+/** Sixteen bytes; IPv4 beside IPv6 is written IPv4-mapped (RFC 4291 section 2.5.5.2). */
+export function writeInet6Address(address: IpAddress, into: Buffer, at: number): void {
   const { family, w0, w1, w2, w3 } = wordsOf(address)
   const words = family === 6 ? [w0, w1, w2, w3] : [0, 0, 0xffff, w0]
-  for (const [index, word] of words.entries()) block.writeInt32BE(word, at + 4 * index)
+  for (const [index, word] of words.entries()) into.writeInt32BE(word, at + 4 * index)
 }

@@ -3,7 +3,7 @@
  * the socket, so that TLS or a session finds it byte for byte. Nothing is written: a server must not start its own
  * protocol before it knows whom it speaks to (PROXY protocol specification, section 2).
  */
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ProxyErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { ProxyHeaderReader } from '../proxy/parse.ts'
@@ -41,7 +41,7 @@ export interface ReceiveHeaderOptions {
  * Never rejects. When it resolves, the socket is paused, has none of our listeners, and is not destroyed: what to do
  * with it is the caller's decision, who must listen for its `error` from then on.
  */
-export async function receiveHeader(socket: Socket, options: ReceiveHeaderOptions): Promise<HeaderOutcome> {
+export async function receiveHeader(socket: Duplex, options: ReceiveHeaderOptions): Promise<HeaderOutcome> {
   const outcome = await new Promise<HeaderOutcome>((resolve) => new Reception(socket, options, resolve))
   // The error listener stays until here: an error that was due in the same turn must not find none.
   socket.off('error', ignore)
@@ -49,7 +49,7 @@ export async function receiveHeader(socket: Socket, options: ReceiveHeaderOption
 }
 
 class Reception {
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #options: ReceiveHeaderOptions
   readonly #resolve: (outcome: HeaderOutcome) => void
   readonly #reader = new ProxyHeaderReader()
@@ -62,7 +62,7 @@ class Reception {
   #atLeast = 0
   #error: Error | undefined
 
-  constructor(socket: Socket, options: ReceiveHeaderOptions, resolve: (outcome: HeaderOutcome) => void) {
+  constructor(socket: Duplex, options: ReceiveHeaderOptions, resolve: (outcome: HeaderOutcome) => void) {
     this.#socket = socket
     this.#options = options
     this.#resolve = resolve
