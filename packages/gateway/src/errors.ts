@@ -11,6 +11,8 @@ export const codes = {
   GATEWAY_ACCOUNTS: { temporary: true },
   /** More password checks wait than the configuration allows. */
   GATEWAY_PASSWORD_QUEUE_FULL: { temporary: true },
+  /** `inspect --lines` was given a line that is no hexadecimal text. */
+  GATEWAY_NOT_HEX: { temporary: false },
 } as const
 
 export type GatewayErrorCode = keyof typeof codes

@@ -1,0 +1,37 @@
+import { Command, CommanderError } from 'commander'
+import { exitStatus } from './exit-status.ts'
+import { inspectCommand } from './inspect.ts'
+import { CommandFailure, type Terminal } from './terminal.ts'
+
+/**
+ * Runs one command line and gives its exit status. What can be expected to go wrong is a sentence on standard error;
+ * anything else is a bug and is thrown.
+ *
+ * @param args - without the program and its file.
+ */
+export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  let status: number = exitStatus.ok
+  const finish = (given: number): void => {
+    status = given
+  }
+  const program = new Command('postern')
+    .description('A gateway for SMTP and IMAP that knows its clients behind balancers by the PROXY protocol.')
+    .showHelpAfterError('(see --help)')
+  for (const command of [inspectCommand(terminal, finish)]) program.addCommand(command)
+  for (const command of [program, ...program.commands.flatMap((child) => [child, ...child.commands])]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => void terminal.stdout.write(text),
+      writeErr: (text) => void terminal.stderr.write(text),
+    })
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return status
+  } catch (error) {
+    // Commander has told on standard error what is wrong; asking for help is not wrong.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.ok : exitStatus.usage
+    if (!(error instanceof CommandFailure)) throw error
+    terminal.stderr.write(`postern: ${error.message}\n`)
+    return error.status
+  }
+}
