@@ -1,0 +1,87 @@
+import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts'
+import type { BoundListener } from '../supervisor/serve.ts'
+import type { WorkerEnd, WorkerProcess } from '../supervisor/worker-process.ts'
+import type { Logger } from './logger.ts'
+import { printable } from './text.ts'
+
+/** What the supervisor tells of the gateway and its processes. Records of connections are in `connection-log.ts`. */
+export class Lifecycle {
+  readonly #logger: Logger
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  set level(level: LogLevel) {
+    this.#logger.level = level
+  }
+
+  ready(listeners: readonly BoundListener[], workers: number): void {
+    this.#logger.info({ event: 'gateway.ready', workers, listeners }, 'every listener accepts')
+  }
+
+  failed(error: Error): void {
+    this.#logger.fatal({ event: 'gateway.failed', reason: printable(error.message) }, 'the gateway cannot run')
+  }
+
+  startFailed(failures: number): void {
+    this.#logger.fatal({ event: 'gateway.failed', failures }, 'workers died before they accepted: giving up')
+  }
+
+  configWarning({ file, line, path, message }: ConfigWarning): void {
+    this.#logger.warn({ event: 'config.warning', file, line, path }, printable(message))
+  }
+
+  reloadRefused(problems: readonly ConfigProblem[]): void {
+    this.#logger.error(
+      { event: 'gateway.reload-refused', problems },
+      'the new configuration has problems: nothing changed',
+    )
+  }
+
+  restartNeeded(paths: readonly string[]): void {
+    this.#logger.warn(
+      { event: 'gateway.restart-needed', paths },
+      'these changes wait for a restart; all others are taken',
+    )
+  }
+
+  handOverFailed(): void {
+    this.#logger.error(
+      { event: 'gateway.reload-failed' },
+      'a successor did not start: back to the configuration before',
+    )
+  }
+
+  reloaded(): void {
+    this.#logger.info({ event: 'gateway.reloaded' }, 'every worker runs with the new configuration')
+  }
+
+  stopping(workers: number, withinMs: number): void {
+    this.#logger.info({ event: 'gateway.stopping', workers, withinMs }, 'no new connections; sessions may finish')
+  }
+
+  workerReady(worker: WorkerProcess): void {
+    this.#logger.info({ event: 'worker.ready', ...named(worker), ms: Math.round(performance.now() - worker.startedAt) })
+  }
+
+  workerCrashed(worker: WorkerProcess, how: WorkerEnd, failures: number, restartMs: number): void {
+    this.#logger.error({ event: 'worker.crashed', ...named(worker), ...how, failures, restartMs }, 'a worker died')
+  }
+
+  workerHung(worker: WorkerProcess): void {
+    this.#logger.error({ event: 'worker.hung', ...named(worker) }, 'a worker said nothing for too long and is killed')
+  }
+
+  workerDrained(worker: WorkerProcess, how: WorkerEnd): void {
+    this.#logger.info({ event: 'worker.drained', ...named(worker), ...how })
+  }
+}
+
+function named({ slot, serial, pid }: WorkerProcess): {
+  readonly slot: number
+  readonly worker: number
+  readonly workerPid: number
+} {
+  return { slot, worker: serial, workerPid: pid }
+}

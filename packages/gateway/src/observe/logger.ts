@@ -1,0 +1,50 @@
+import { pino, type Logger } from 'pino'
+import type { LogLevel } from '../config/schema.ts'
+import { limits } from '../limits.ts'
+
+export type { Logger } from 'pino'
+
+export interface LogSink {
+  readonly logger: Logger
+  /** Writes what waits, at once. For the moments before a process ends. */
+  flush(): void
+}
+
+/**
+ * One JSON object a line on standard output. Lines are gathered, so that a busy worker makes few system calls, and each
+ * write is whole lines of at most PIPE_BUF bytes, so that the lines of several processes never mix in one pipe.
+ *
+ * A reader that stopped must not stop mail: beyond a bound lines are dropped, counted, and the count is told later.
+ */
+export function openLog(level: LogLevel, fields: Readonly<Record<string, string | number>>): LogSink {
+  const destination = pino.destination({
+    dest: 1,
+    sync: false,
+    minLength: limits.logGatherBytes,
+    maxWrite: limits.maxLogWriteBytes,
+    maxLength: limits.maxWaitingLogBytes,
+    periodicFlush: limits.logFlushMs,
+  })
+  const logger = pino({ level, base: fields, formatters: { level: (label) => ({ level: label }) } }, destination)
+  let dropped = 0
+  destination.on('drop', () => {
+    dropped++
+  })
+  destination.on('drain', () => {
+    if (dropped === 0) return
+    logger.warn({ event: 'log.dropped', lines: dropped }, 'the reader of the log was too slow')
+    dropped = 0
+  })
+  // Nobody is left to tell: standard output is closed (EPIPE) or its disk is full. Mail goes on.
+  destination.on('error', () => {})
+  return {
+    logger,
+    flush: () => {
+      try {
+        destination.flushSync()
+      } catch {
+        // As above.
+      }
+    },
+  }
+}
