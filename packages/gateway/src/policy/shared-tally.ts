@@ -1,0 +1,115 @@
+import { limits } from '../limits.ts'
+import type { ToSupervisor, ToWorker } from '../supervisor/messages.ts'
+import { LocalTally, type Tally, type TallyLimits, type TallyVerdict } from './tally.ts'
+
+type Asked = Extract<ToSupervisor, { type: 'tally' }>
+type Answered = Extract<ToWorker, { type: 'tally' }>
+
+interface Ask {
+  readonly client: string
+  readonly settle: (verdict: TallyVerdict) => void
+  /** The answer took too long, and this process decided. */
+  isOverdue: boolean
+}
+
+/**
+ * A worker's side of the machine's tally. Questions of one turn of the event loop travel as one message, so a busy
+ * worker pays little for each.
+ *
+ * A supervisor that does not answer must not stop mail: after `tallyAnswerMs` this process decides by its own counts
+ * (a client may then reach its limit once in each worker), and goes on so without waiting until an answer comes.
+ */
+export class SharedTally implements Tally {
+  readonly #send: (asked: Asked) => void
+  readonly #onAway: (isAway: boolean) => void
+  readonly #local: LocalTally
+  /** Connections that were counted here and not by the supervisor. */
+  readonly #countedHere = new Map<string, number>()
+  readonly #asks = new Map<number, Ask>()
+  #nextAsk = 0
+  #asksToSend: (readonly [number, string])[] = []
+  #closedToSend: string[] = []
+  #isFlushing = false
+  #isAway = false
+
+  /**
+   * @param send - to the supervisor.
+   * @param onAway - told when the supervisor falls silent, and when it is back.
+   */
+  constructor(bounds: TallyLimits, send: (asked: Asked) => void, onAway: (isAway: boolean) => void) {
+    this.#local = new LocalTally(bounds)
+    this.#send = send
+    this.#onAway = onAway
+  }
+
+  opened(client: string): Promise<TallyVerdict> {
+    const { promise, resolve } = Promise.withResolvers<TallyVerdict>()
+    const ask: Ask = { client, settle: resolve, isOverdue: false }
+    const number = this.#nextAsk++
+    this.#asks.set(number, ask)
+    this.#asksToSend.push([number, client])
+    this.#flushSoon()
+    if (this.#isAway) void this.#decideHere(ask)
+    return promise
+  }
+
+  closed(client: string): void {
+    const here = this.#countedHere.get(client) ?? 0
+    if (here > 0) {
+      if (here > 1) this.#countedHere.set(client, here - 1)
+      else this.#countedHere.delete(client)
+      this.#local.closed(client)
+      return
+    }
+    this.#closedToSend.push(client)
+    this.#flushSoon()
+  }
+
+  receive({ verdicts }: Answered): void {
+    if (this.#isAway) this.#onAway((this.#isAway = false))
+    for (const [number, verdict] of verdicts) {
+      const ask = this.#asks.get(number)
+      this.#asks.delete(number)
+      if (ask === undefined) continue
+      if (!ask.isOverdue) {
+        ask.settle(verdict)
+      } else if (verdict === 'pass') {
+        // Decided here meanwhile: the supervisor must not count it as well.
+        this.#closedToSend.push(ask.client)
+        this.#flushSoon()
+      }
+    }
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#isFlushing = false
+    const asks = this.#asksToSend
+    const closed = this.#closedToSend
+    this.#asksToSend = []
+    this.#closedToSend = []
+    this.#send({ type: 'tally', asks, closed })
+    if (asks.length > 0 && !this.#isAway) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
+  }
+
+  #expire(asks: readonly (readonly [number, string])[]): void {
+    for (const [number] of asks) {
+      const ask = this.#asks.get(number)
+      if (ask === undefined || ask.isOverdue) continue
+      if (!this.#isAway) this.#onAway((this.#isAway = true))
+      void this.#decideHere(ask)
+    }
+  }
+
+  async #decideHere(ask: Ask): Promise<void> {
+    ask.isOverdue = true
+    const verdict = await this.#local.opened(ask.client)
+    if (verdict === 'pass') this.#countedHere.set(ask.client, (this.#countedHere.get(ask.client) ?? 0) + 1)
+    ask.settle(verdict)
+  }
+}
