@@ -1,0 +1,65 @@
+import type { Decision, Route, Router } from '@postern/core'
+
+export interface RoutingTable {
+  /** Domains that are ours, lower case. */
+  readonly localDomains: readonly string[]
+  /** The account that a local mailbox belongs to; `undefined` when there is none. Rejects when nobody can tell. */
+  readonly accountFor: (mailbox: LocalMailbox) => Promise<string | undefined>
+}
+
+export interface LocalMailbox {
+  readonly localPart: string
+  /** Lower case. */
+  readonly domain: string
+}
+
+/**
+ * Routes by the table of the configuration: our domains lead into the store, and nothing leads out, for no client
+ * address, greeting, sender or login is a right to relay. So a recipient that only looks local (`a%b@local`, a source
+ * route, a second `@`) is looked up as the whole it is, and is unknown.
+ */
+export function tableRouter({ localDomains, accountFor }: RoutingTable): Router {
+  const local = new Set(localDomains)
+  return {
+    async forRecipient({ forwardPath, principal }): Promise<Route> {
+      // RFC 5321 section 4.5.1: `RCPT TO:<Postmaster>`, without a domain, is for us.
+      const mailbox =
+        forwardPath.toLowerCase() === 'postmaster'
+          ? { localPart: 'postmaster', domain: localDomains[0] ?? '' }
+          : splitMailbox(forwardPath)
+      if (!local.has(mailbox.domain)) return nowhere(principal === undefined ? notOurs : noRelay)
+      try {
+        const account = await accountFor(mailbox)
+        return account === undefined ? nowhere(unknown) : { to: 'store', account }
+      } catch (error) {
+        // Not to know who has an account is no reason to say that somebody has none: mail would bounce.
+        return nowhere({ verdict: 'defer', reason: 'unavailable', detail: (error as Error).message })
+      }
+    },
+  }
+}
+
+/** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
+function splitMailbox(forwardPath: string): LocalMailbox {
+  const at = forwardPath.lastIndexOf('@')
+  return { localPart: forwardPath.slice(0, at), domain: forwardPath.slice(at + 1).toLowerCase() }
+}
+
+const unknown: Decision = { verdict: 'refuse', reason: 'unknown-recipient', detail: 'no account has this name' }
+
+const notOurs: Decision = {
+  verdict: 'refuse',
+  reason: 'no-relay',
+  detail: 'the domain is none of smtp.local-domains',
+}
+
+const noRelay: Decision = {
+  verdict: 'refuse',
+  reason: 'no-relay',
+  detail: 'the domain is none of smtp.local-domains, and this gateway has no upstream to relay to',
+  reply: { text: 'No relay is configured: this server delivers to its own domains only' },
+}
+
+function nowhere(decision: Decision): Route {
+  return { to: 'nowhere', decision }
+}
