@@ -1,0 +1,85 @@
+import type { MailStore, MessageWriter, StoreRefusal } from '@postern/core'
+import type { Delivery, DeliveryReply, DeliverableRoute, Destination, TransactionStart } from '@postern/smtp'
+
+/**
+ * Delivers into the embedded store: a copy for each account, once however many of its names were given.
+ *
+ * All copies are written and synced before the first is linked into place. A failure up to there leaves nothing
+ * anywhere; a failure between two links, which a sync that succeeded makes unlikely, is answered 4yz like any other, and
+ * who has the message already gets it a second time when the client tries again: a duplicate is allowed, a loss is not
+ * (RFC 1047).
+ */
+export function storeDestination(store: MailStore): Destination {
+  return { begin: (transaction) => new StoreDelivery(store, transaction) }
+}
+
+class StoreDelivery implements Delivery {
+  readonly #store: MailStore
+  readonly #transaction: TransactionStart
+  /** By account. */
+  readonly #copies = new Map<string, MessageWriter>()
+
+  constructor(store: MailStore, transaction: TransactionStart) {
+    this.#store = store
+    this.#transaction = transaction
+  }
+
+  async addRecipient(_forwardPath: string, route: DeliverableRoute): Promise<DeliveryReply> {
+    if (route.to !== 'store') throw new Error(`a route to ${route.to} does not lead into the store`)
+    if (this.#copies.has(route.account)) return taken
+    const { at, envelope } = this.#transaction
+    const opened = await this.#store.deliver(route.account, route.mailbox ?? 'INBOX', {
+      flags: [],
+      internalDate: at,
+      ...(envelope.declaredBytes === undefined ? {} : { bytes: envelope.declaredBytes }),
+    })
+    if (!opened.ok) return { ...replyTo(opened.refusal), detail: opened.detail }
+    this.#copies.set(route.account, opened.value)
+    // RFC 5321 section 4.4: the store is where the message leaves SMTP, so the reverse-path becomes a header field.
+    await opened.value.write(Buffer.from(`Return-Path: <${envelope.reversePath}>\r\n`))
+    return taken
+  }
+
+  write(chunk: Buffer): Promise<void> | void {
+    const waits: Promise<void>[] = []
+    for (const copy of this.#copies.values()) {
+      const wait = copy.write(chunk)
+      if (wait instanceof Promise) waits.push(wait)
+    }
+    if (waits.length > 0) return settleAll(waits)
+  }
+
+  async commit(): Promise<DeliveryReply> {
+    const copies = [...this.#copies.values()]
+    for (const copy of copies) {
+      const prepared = await copy.prepare?.()
+      if (prepared?.ok === false) return { ...replyTo(prepared.refusal), detail: prepared.detail }
+    }
+    for (const copy of copies) {
+      const committed = await copy.commit()
+      if (!committed.ok) return { ...replyTo(committed.refusal), detail: committed.detail }
+    }
+    return { code: 250, enhanced: '2.0.0', lines: [`OK, delivered as ${this.#transaction.id}`] }
+  }
+
+  async abort(): Promise<void> {
+    await settleAll([...this.#copies.values()].map((copy) => copy.abort()))
+  }
+}
+
+const taken: DeliveryReply = { code: 250, enhanced: '2.1.5', lines: ['Recipient OK'] }
+
+/**
+ * What the disk refuses is temporary, whatever it is: an operator mends it, and no mail bounces meanwhile (RFC 3463
+ * sections 3.3 and 3.4).
+ */
+function replyTo(refusal: StoreRefusal): DeliveryReply {
+  if (refusal === 'no-space') return { code: 452, enhanced: '4.3.1', lines: ['Insufficient system storage'] }
+  if (refusal === 'over-quota') return { code: 452, enhanced: '4.2.2', lines: ['Mailbox full'] }
+  return { code: 451, enhanced: '4.3.0', lines: ['The mail store is not available, try again later'] }
+}
+
+/** Waits for all, also when one fails: nothing may still be writing when the caller goes on. */
+async function settleAll(waits: readonly Promise<void>[]): Promise<void> {
+  for (const settled of await Promise.allSettled(waits)) if (settled.status === 'rejected') throw settled.reason
+}
