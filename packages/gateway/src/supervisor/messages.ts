@@ -1,0 +1,55 @@
+/*
+ * Every message between the supervisor and a worker. Plain data, as `child.send` serialises it; what a worker must know
+ * comes in `start` and never by arguments or environment, which other users of the machine can read.
+ */
+import type { LiveConfig, StartConfig } from '../config/schema.ts'
+import type { TallyVerdict } from '../policy/tally.ts'
+
+export interface InheritedListener {
+  /** Its name, a key of the configured listeners. */
+  readonly listener: string
+  readonly fd: number
+}
+
+export interface WorkerStart {
+  readonly type: 'start'
+  readonly slot: number
+  /** Counts the workers of this supervisor, from 1. */
+  readonly serial: number
+  readonly config: { readonly start: StartConfig; readonly live: LiveConfig }
+  readonly listeners: readonly InheritedListener[]
+  /** 48 bytes in base64, the same for all workers: a TLS session begun with one is resumed with another. */
+  readonly ticketKeys: string
+}
+
+/** A worker changed these mailboxes: the others look at them. A hint that is lost only delays. */
+export interface MailboxesChanged {
+  readonly type: 'mailboxes-changed'
+  readonly mailboxes: readonly (readonly [account: string, mailbox: string])[]
+}
+
+/** How a worker ends: `retire` lets sessions end in their own time, `stop` asks them to finish. */
+export type DrainManner = 'retire' | 'stop'
+
+export type ToWorker =
+  | WorkerStart
+  | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
+  | { readonly type: 'ticket-keys'; readonly ticketKeys: string }
+  | MailboxesChanged
+  | { readonly type: 'tally'; readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[] }
+
+export type ToSupervisor =
+  /** All listeners accept. */
+  | { readonly type: 'ready' }
+  /** The event loop turns. Sent by the clock, so that a loop that hangs falls silent. */
+  | { readonly type: 'alive'; readonly connections: number }
+  | MailboxesChanged
+  /** Questions to the machine's tally, and clients whose connections ended, gathered over one turn of the event loop. */
+  | {
+      readonly type: 'tally'
+      readonly asks: readonly (readonly [ask: number, client: string])[]
+      readonly closed: readonly string[]
+    }
+
+/** What concerns the supervisor beyond the life of the process that sent it. */
+export type FromReadyWorker = Exclude<ToSupervisor, { readonly type: 'ready' | 'alive' }>

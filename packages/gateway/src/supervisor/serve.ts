@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto'
+import type { Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
+import { limits } from '../limits.ts'
+import { openLog } from '../observe/logger.ts'
+import { Lifecycle } from '../observe/lifecycle.ts'
+import { tallyLimits } from '../policy/chain.ts'
+import { MachineTally, type TallyAsked } from '../policy/machine-tally.ts'
+import { openAdmin, type AdminEndpoint } from './admin.ts'
+import { judgeHealth, type Health } from './health.ts'
+import { holdSockets, type HeldListener } from './held-sockets.ts'
+import { liveFor, startChanges } from './reload.ts'
+import { Slot } from './slot.ts'
+import { WorkerProcess, type WorkerListeners } from './worker-process.ts'
+
+/** What the command line hands to the gateway. */
+export interface ServeOptions {
+  readonly config: Config
+  /** Told loudly in the log. */
+  readonly warnings: readonly ConfigWarning[]
+  /** Reads the configuration again, at SIGHUP. Rejects never: what is wrong is an outcome. */
+  readonly readConfig: () => Promise<ConfigOutcome>
+  /** Told once, when every worker accepts: where, with the ports that the system chose. */
+  readonly onReady?: (bound: readonly BoundListener[]) => void
+}
+
+export interface BoundListener {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * Runs the gateway until it is told to stop. This process holds the sockets, starts and watches the workers, and keeps
+ * the counts that must hold for the machine; it never reads a byte of mail.
+ *
+ * @returns the exit status: 0 after a graceful stop; 1 when it could not start, or was told twice to stop.
+ */
+export async function serve(options: ServeOptions): Promise<number> {
+  const { config } = options
+  const sink = openLog(config.live.logLevel, { process: 'supervisor', pid: process.pid })
+  const log = new Lifecycle(sink.logger)
+  for (const warning of options.warnings) log.configWarning(warning)
+  let held: readonly HeldListener[] = []
+  let admin: AdminEndpoint | undefined
+  try {
+    held = holdSockets(
+      config.start.listeners.flatMap(({ name, bind }) => bind.map((address) => ({ listener: name, bind: address }))),
+      config.start.workers,
+    )
+    const supervisor = new Supervisor(options, held, log)
+    if (config.start.admin.bind) admin = await openAdmin(config.start.admin.bind, () => supervisor.health())
+    return await supervisor.run()
+  } catch (error) {
+    log.failed(error as Error)
+    return 1
+  } finally {
+    admin?.close()
+    for (const listener of held) listener.release()
+    sink.flush()
+  }
+}
+
+class Supervisor {
+  #config: Config
+  readonly #options: ServeOptions
+  readonly #held: readonly HeldListener[]
+  readonly #log: Lifecycle
+  readonly #tally: MachineTally
+  readonly #slots: readonly Slot[]
+  readonly #end = Promise.withResolvers<number>()
+  #ticketKeys = newTicketKeys()
+  #lastSerial = 0
+  #wasReady = false
+  #startFailures = 0
+  #exitStatus: number | undefined
+  #isReloading = false
+  #reloadAgain = false
+
+  constructor(options: ServeOptions, held: readonly HeldListener[], log: Lifecycle) {
+    this.#config = options.config
+    this.#options = options
+    this.#held = held
+    this.#log = log
+    this.#tally = new MachineTally(tallyLimits(this.#config.live.policy))
+    this.#slots = Array.from({ length: this.#config.start.workers }, (_, index) => this.#makeSlot(index))
+  }
+
+  async run(): Promise<number> {
+    const stop = (): void => this.#stop()
+    const reload = (): void => void this.#reload()
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+    process.on('SIGHUP', reload)
+    const watch = setInterval(() => {
+      for (const slot of this.#slots) slot.look()
+    }, limits.aliveEveryMs)
+    const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
+    for (const slot of this.#slots) slot.start()
+    try {
+      return await this.#end.promise
+    } finally {
+      clearInterval(watch)
+      clearInterval(rotation)
+      process.off('SIGTERM', stop)
+      process.off('SIGINT', stop)
+      process.off('SIGHUP', reload)
+    }
+  }
+
+  health(): Promise<Health> {
+    return judgeHealth({
+      isStopping: this.#exitStatus !== undefined,
+      workersReady: this.#slots.filter((slot) => slot.isReady).length,
+      workersWanted: this.#slots.length,
+      connections: this.#workers().reduce((sum, worker) => sum + worker.connections, 0),
+      dataDir: this.#config.start.dataDir,
+    })
+  }
+
+  #workers(): readonly WorkerProcess[] {
+    return this.#slots.flatMap((slot) => slot.workers)
+  }
+
+  // ── workers ───────────────────────────────────────────────────────────────
+
+  #makeSlot(index: number): Slot {
+    return new Slot((listeners) => this.#spawn(index, listeners), {
+      onReady: (worker) => {
+        this.#log.workerReady(worker)
+        this.#tellWhenReady()
+      },
+      onMessage: (worker, message) => {
+        if (message.type === 'tally') void this.#answer(worker, message)
+        else this.#workers().forEach((other) => other !== worker && other.send(message))
+      },
+      onCrash: (worker, how, failures, delayMs) => {
+        if (this.#exitStatus !== undefined) return
+        this.#log.workerCrashed(worker, how, failures, delayMs)
+        if (!this.#wasReady && ++this.#startFailures >= limits.maxStartFailures) this.#giveUp()
+      },
+      onHang: (worker) => this.#log.workerHung(worker),
+      onDrained: (worker, how) => this.#log.workerDrained(worker, how),
+      onGone: (worker) => {
+        this.#tally.leave(worker.serial)
+        this.#endWhenEmpty()
+      },
+    })
+  }
+
+  #spawn(slot: number, listeners: WorkerListeners): WorkerProcess {
+    const serial = ++this.#lastSerial
+    this.#tally.join(serial)
+    const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
+    return new WorkerProcess({ slot, serial, config: this.#config, ticketKeys: this.#ticketKeys }, sockets, listeners)
+  }
+
+  async #answer(worker: WorkerProcess, asked: TallyAsked): Promise<void> {
+    const answer = await this.#tally.answer(worker.serial, asked)
+    if (answer.verdicts.length > 0) worker.send(answer)
+  }
+
+  #tellWhenReady(): void {
+    if (this.#wasReady || !this.#slots.every((slot) => slot.isReady)) return
+    this.#wasReady = true
+    const bound = this.#held.map(({ listener, host, port }) => ({ name: listener, host, port }))
+    this.#log.ready(bound, this.#slots.length)
+    this.#options.onReady?.(bound)
+  }
+
+  #rotateTicketKeys(): void {
+    this.#ticketKeys = newTicketKeys()
+    for (const worker of this.#workers()) worker.send({ type: 'ticket-keys', ticketKeys: this.#ticketKeys })
+  }
+
+  // ── reload ────────────────────────────────────────────────────────────────
+
+  /** A signal during a reload asks for one more after it. */
+  async #reload(): Promise<void> {
+    this.#reloadAgain = this.#isReloading
+    if (this.#isReloading || this.#exitStatus !== undefined) return
+    this.#isReloading = true
+    try {
+      await this.#handOver()
+    } finally {
+      this.#isReloading = false
+    }
+    if (this.#reloadAgain) await this.#reload()
+  }
+
+  /** One slot at a time: the others serve while a successor starts, and the machine is never two gateways at once. */
+  async #handOver(): Promise<void> {
+    const outcome = await this.#options.readConfig()
+    if (!outcome.ok) {
+      this.#log.reloadRefused(outcome.problems)
+      return
+    }
+    for (const warning of outcome.warnings) this.#log.configWarning(warning)
+    const changes = startChanges(this.#config.start, outcome.config.start)
+    if (changes.length > 0) this.#log.restartNeeded(changes)
+
+    const before = this.#config
+    this.#use({ start: before.start, live: liveFor(before, outcome.config) })
+    const replaced: Slot[] = []
+    for (const slot of this.#slots) {
+      if (this.#exitStatus !== undefined) return
+      if (await slot.replace(this.#config.live.limits.drainTimeoutMs)) {
+        replaced.push(slot)
+      } else if (this.#exitStatus === undefined) {
+        this.#log.handOverFailed()
+        this.#use(before)
+        for (const one of replaced) await one.replace(before.live.limits.drainTimeoutMs)
+        return
+      }
+    }
+    this.#log.reloaded()
+  }
+
+  #use(config: Config): void {
+    this.#config = config
+    this.#tally.rebound(tallyLimits(config.live.policy))
+    this.#log.level = config.live.logLevel
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────
+
+  /** First: graceful. Again: at once. */
+  #stop(): void {
+    if (this.#exitStatus !== undefined) {
+      this.#exitStatus = 1
+      for (const slot of this.#slots) slot.kill()
+      return
+    }
+    this.#exitStatus = 0
+    const { drainTimeoutMs } = this.#config.live.limits
+    this.#log.stopping(this.#workers().length, drainTimeoutMs)
+    // Nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
+    for (const listener of this.#held) listener.release()
+    for (const slot of this.#slots) slot.stop(drainTimeoutMs)
+    const overdueMs = drainTimeoutMs + 2 * limits.farewellMs
+    setTimeout(() => this.#slots.forEach((slot) => slot.kill()), overdueMs).unref()
+    this.#endWhenEmpty()
+  }
+
+  #giveUp(): void {
+    this.#exitStatus = 1
+    this.#log.startFailed(this.#startFailures)
+    for (const slot of this.#slots) slot.kill()
+    this.#endWhenEmpty()
+  }
+
+  #endWhenEmpty(): void {
+    if (this.#exitStatus === undefined) return
+    // The slot that reports an end still counts its worker: look when it has settled.
+    setImmediate(() => {
+      if (this.#workers().every((worker) => worker.state === 'gone')) this.#end.resolve(this.#exitStatus ?? 0)
+    })
+  }
+}
+
+/** 48 bytes, as `tls.createSecureContext` wants them: name, HMAC key and AES key of a session ticket. */
+function newTicketKeys(): string {
+  return randomBytes(48).toString('base64')
+}

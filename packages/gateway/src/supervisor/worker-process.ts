@@ -1,0 +1,107 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { limits } from '../limits.ts'
+import type { DrainManner, FromReadyWorker, ToSupervisor, ToWorker, WorkerStart } from './messages.ts'
+
+/** The file a worker runs, beside this one in the sources as in the build. */
+const workerFile = new URL(`../worker/main${extname(fileURLToPath(import.meta.url))}`, import.meta.url)
+
+/** Descriptors 0 to 2 are the standard streams, 3 is the message channel; the listening sockets follow. */
+const firstInheritedFd = 4
+
+/** Threads of the pool that file calls and password hashes share. Node's four would let hashes starve the disk. */
+const poolThreads = '12'
+
+export interface WorkerListeners {
+  readonly onReady: (worker: WorkerProcess) => void
+  readonly onMessage: (worker: WorkerProcess, message: FromReadyWorker) => void
+  /** The process is gone; told once, whatever the reason. */
+  readonly onExit: (worker: WorkerProcess, how: WorkerEnd) => void
+}
+
+export interface WorkerEnd {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** One worker process as its supervisor sees it. */
+export class WorkerProcess {
+  readonly slot: number
+  readonly serial: number
+  readonly startedAt: number = performance.now()
+  state: 'starting' | 'ready' | 'draining' | 'gone' = 'starting'
+  connections = 0
+  /** Looks of the supervisor since the worker said something. */
+  missedLooks = 0
+  readonly #child: ChildProcess
+  readonly #startDeadline: NodeJS.Timeout
+
+  constructor(
+    start: Omit<WorkerStart, 'type' | 'listeners'>,
+    sockets: readonly { readonly listener: string; readonly fd: number }[],
+    listeners: WorkerListeners,
+  ) {
+    this.slot = start.slot
+    this.serial = start.serial
+    this.#child = fork(workerFile, [], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...sockets.map((socket) => socket.fd)],
+      env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? poolThreads },
+      serialization: 'advanced',
+    })
+    this.#startDeadline = setTimeout(() => this.kill(), limits.workerStartMs)
+    this.#child.on('message', (message: ToSupervisor) => {
+      this.missedLooks = 0
+      if (message.type === 'alive') {
+        this.connections = message.connections
+      } else if (message.type === 'ready') {
+        clearTimeout(this.#startDeadline)
+        if (this.state === 'starting') this.state = 'ready'
+        listeners.onReady(this)
+      } else {
+        listeners.onMessage(this, message)
+      }
+    })
+    const end = (how: WorkerEnd): void => {
+      if (this.state === 'gone') return
+      clearTimeout(this.#startDeadline)
+      this.state = 'gone'
+      listeners.onExit(this, how)
+    }
+    // `error`: it could not be forked, or not be killed; `exit` follows only in the second case.
+    this.#child.on('error', () => {
+      if (this.#child.pid === undefined) end({ code: null, signal: null })
+    })
+    this.#child.on('exit', (code, signal) => end({ code, signal }))
+    this.send({
+      type: 'start',
+      ...start,
+      listeners: sockets.map(({ listener }, index) => ({ listener, fd: firstInheritedFd + index })),
+    })
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** A send to a worker that just died throws or reports an error; either way its exit is told by `onExit`. */
+  send(message: ToWorker): void {
+    if (!this.#child.connected) return
+    try {
+      this.#child.send(message, ignore)
+    } catch {
+      // As above.
+    }
+  }
+
+  drain(manner: DrainManner, withinMs: number): void {
+    this.state = this.state === 'gone' ? 'gone' : 'draining'
+    this.send({ type: 'drain', manner, withinMs })
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+}
+
+function ignore(): void {}
