@@ -1,0 +1,219 @@
+/*
+ * The path of a connection, from the socket to its session. One function, read from top to bottom: the order of the
+ * steps is the security argument, so it is code and not configuration.
+ *
+ *   admission   is there room? not a byte is read
+ *   trust       the peer's network alone decides whether a PROXY header must come
+ *   header      exactly the header is read, before one absolute deadline; nothing is written before that
+ *   identity    whom the connection speaks for; everything after this line is about `identity.client`
+ *   policy      lists, rates, ceilings: refusing in the clear costs a tenth of a handshake
+ *   tls         implicit TLS now; STARTTLS later, when the session asks
+ *   session     the dialogue, until one side ends it
+ */
+import type { Socket } from 'node:net'
+import {
+  channelSecurityFrom,
+  createTrustRule,
+  endpoint,
+  identify,
+  looksLikeProxyHeader,
+  parseIpAddress,
+  receiveHeader,
+  runSession,
+  type CidrSet,
+  type Connection,
+  type Endpoint,
+  type ListenerInfo,
+  type Policy,
+  type ProxyHeader,
+} from '@postern/core'
+import type { ListenerProxyConfig } from '../config/schema.ts'
+import { ConnectionLog } from '../observe/connection-log.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { QuietSummary } from '../observe/quiet-summary.ts'
+import { askOnConnect, networks } from '../policy/chain.ts'
+import { newConnectionId } from '../worker/connection-id.ts'
+import type { AwaitedHeaders, Places } from './admission.ts'
+import type { AcceptRefusal, Dialect } from './dialects.ts'
+import { sayGoodbye } from './goodbye.ts'
+import { explainHeaderRefusal } from './header-refusal.ts'
+import type { OpenConnections } from './open-connections.ts'
+import { HandshakeError, type TlsGate } from './tls.ts'
+
+/** What the acceptor of one listener works with. */
+export interface AcceptorOptions {
+  readonly listener: ListenerInfo
+  readonly proxy: ListenerProxyConfig
+  readonly dialect: Dialect
+  /** Absent with `tls = "off"`. */
+  readonly tls?: TlsGate | undefined
+  readonly policies: readonly Policy[]
+  /** Clients that no policy and no log line is about. */
+  readonly ignoredHosts: CidrSet
+  /** Connections of this listener, within those of the worker. */
+  readonly places: Places
+  readonly awaitedHeaders: AwaitedHeaders
+  readonly logger: Logger
+  readonly summary: QuietSummary
+  readonly connections: OpenConnections
+}
+
+/** @returns what serves one accepted socket; it resolves when the connection is gone, and never rejects. */
+export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Promise<void> {
+  const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, connections } =
+    options
+  const trust = createTrustRule({ mode: proxy.mode, networks: networks(proxy.trustedNetworks) })
+
+  return async function accept(socket) {
+    // A client may be gone before it is looked at: then the system knows no peer, and there is nobody to serve.
+    const peer = endOf(socket.remoteAddress, socket.remotePort)
+    const local = endOf(socket.localAddress, socket.localPort)
+    // Whoever writes to the socket hears of its end by `close`; an error that nobody hears would end the process.
+    socket.on('error', ignore)
+    if (peer === undefined || local === undefined) return sayGoodbye(socket, '')
+
+    // ── admission ───────────────────────────────────────────────────────────
+    if (!places.take()) {
+      summary.overloaded(listener.name, 'more connections than max-connections')
+      return sayGoodbye(socket, '')
+    }
+    connections.begin(socket)
+    const log = new ConnectionLog(options.logger, newConnectionId(), listener.name, peer)
+    let release: () => void = ignore
+    try {
+      // ── trust ─────────────────────────────────────────────────────────────
+      const verdict = trust.verdictFor(peer)
+      if (verdict.rule === 'refuse') {
+        log.proxyRefused(
+          'not-trusted',
+          `${peer.address.toString()} is in no trusted network of listener ${listener.name}, which serves nobody else ` +
+            `(proxy.mode = "require"): if it is your balancer, add ${peer.address.toString()} to trusted-networks`,
+        )
+        return await sayGoodbye(socket, refusal('not-trusted'))
+      }
+
+      // ── header ────────────────────────────────────────────────────────────
+      let header: ProxyHeader | undefined
+      if (verdict.rule !== 'absent') {
+        log.expectsHeader(peer)
+        const key = peer.address.toString()
+        if (!awaitedHeaders.begin(key)) {
+          summary.overloaded(listener.name, `${key} keeps too many PROXY headers waiting`)
+          return await sayGoodbye(socket, '')
+        }
+        const received = await receiveHeader(socket, {
+          rule: verdict.rule,
+          timeoutMs: proxy.headerTimeoutMs,
+          graceMs: proxy.optionalWaitMs,
+          maxHeaderBytes: proxy.maxHeaderBytes,
+          refusesSecondHeader: proxy.refusesSecondHeader,
+        }).finally(() => awaitedHeaders.end(key))
+        if (received.outcome === 'closed') {
+          summary.silentPeer(listener.name, key)
+          return await sayGoodbye(socket, '')
+        }
+        if (received.outcome !== 'header' && received.outcome !== 'none') {
+          const why = explainHeaderRefusal(received, { peer, listener, headerTimeoutMs: proxy.headerTimeoutMs })
+          log.proxyRefused(why.reason, why.mend, why.fields)
+          return await sayGoodbye(socket, refusal(why.refusal))
+        }
+        if (received.outcome === 'header') header = received.header
+      }
+
+      // ── identity ──────────────────────────────────────────────────────────
+      const identity = identify({ peer, local, verdict, header })
+      const isIgnored = ignoredHosts.has(identity.client.address)
+      log.identified(identity, isIgnored)
+      if (identity.origin === 'proxy-itself') summary.healthCheck(listener.name, peer.address.toString())
+
+      // ── policy ────────────────────────────────────────────────────────────
+      const admission = isIgnored ? undefined : await askOnConnect(policies, { identity, listener })
+      release = () => admission?.release()
+      const decision = admission?.decision ?? { verdict: 'pass' }
+      if (decision.verdict !== 'pass') {
+        log.policyRefused(decision.reason, admission?.policy ?? '', decision.detail ?? '')
+        return await sayGoodbye(socket, listener.tls === 'implicit' ? '' : dialect.refusal(decision))
+      }
+
+      // ── tls ───────────────────────────────────────────────────────────────
+      const gone = new AbortController()
+      socket.once('close', () => gone.abort())
+      let connection: Connection = {
+        id: log.id,
+        listener,
+        identity,
+        security: channelSecurityFrom(identity) ?? { kind: 'cleartext' },
+        stream: socket,
+        signal: gone.signal,
+      }
+      if (listener.tls === 'implicit' && tls !== undefined) {
+        if (verdict.rule === 'absent' && looksLikeProxyHeader(await firstBytes(socket, tls.timeoutMs))) {
+          log.refused({ connection, verb: 'CONNECT', reason: 'proxy-untrusted', detail: '' })
+          return await sayGoodbye(socket, '')
+        }
+        connection = await tls.secure(connection)
+      }
+
+      if (connection.stream.destroyed) {
+        log.closed('connection-lost', { in: socket.bytesRead, out: socket.bytesWritten })
+        return
+      }
+
+      // ── session ───────────────────────────────────────────────────────────
+      const session = runSession(connection, (context) => dialect.session(context, log), {
+        ...(tls && { upgradeTls: (spent) => tls.secure(spent) }),
+      })
+      connections.serve(socket, session)
+      const end = await session.ended
+      if (listener.protocol === 'imap') log.imapSession(end.bytesIn, end.bytesOut)
+      log.closed(end.reason, { in: end.bytesIn, out: end.bytesOut }, end.error)
+    } catch (error) {
+      const isHandshake = error instanceof HandshakeError
+      log.closed(
+        isHandshake ? 'tls-failed' : 'internal-error',
+        { in: socket.bytesRead, out: socket.bytesWritten },
+        error,
+      )
+      await sayGoodbye(socket, isHandshake ? '' : refusal('internal-error'))
+    } finally {
+      release()
+      connections.end(socket)
+      places.leave()
+    }
+  }
+
+  /** Nothing can be said in the clear where TLS comes first: the client would take it for a broken handshake. */
+  function refusal(why: AcceptRefusal): string {
+    return listener.tls === 'implicit' ? '' : dialect.refusal(why)
+  }
+}
+
+/** The only reading of a socket's own addresses. */
+function endOf(address: string | undefined, port: number | undefined): Endpoint | undefined {
+  // A link-local peer comes with a zone (`fe80::1%eth0`), which says by which interface and is no part of the address.
+  const parsed = address === undefined ? undefined : parseIpAddress(address.replace(/%.*$/, ''))
+  return parsed === undefined || port === undefined ? undefined : endpoint(parsed, port)
+}
+
+/**
+ * Looks at what a direct client sends first where a TLS handshake is due, and puts it back. A header there means a
+ * balancer that is not trusted yet, and deserves a better word in the log than a failed handshake.
+ */
+async function firstBytes(socket: Socket, withinMs: number): Promise<Buffer> {
+  const first = await new Promise<Buffer | null>((resolve) => {
+    const settle = (): void => {
+      clearTimeout(deadline)
+      socket.off('readable', settle)
+      socket.off('close', settle)
+      resolve(socket.read() as Buffer | null)
+    }
+    const deadline = setTimeout(settle, withinMs)
+    socket.on('readable', settle)
+    socket.on('close', settle)
+  })
+  if (first === null) throw new HandshakeError('the client sent nothing')
+  socket.unshift(first)
+  return first
+}
+
+function ignore(): void {}

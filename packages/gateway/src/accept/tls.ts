@@ -1,0 +1,191 @@
+/*
+ * TLS on our side of a connection, implicit or by STARTTLS: certificates by server name, and handshakes that cannot be
+ * stalled or gathered without bound.
+ */
+import { X509Certificate } from 'node:crypto'
+import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
+import type { Connection, ListenerInfo } from '@postern/core'
+import type { CertificateConfig, LimitsConfig } from '../config/schema.ts'
+import { limits } from '../limits.ts'
+
+/** The handshake did not come to an end: what the peer or OpenSSL said is for the log. */
+export class HandshakeError extends Error {
+  override readonly name = 'HandshakeError'
+}
+
+/** Ends TLS for one listener. */
+export class TlsGate {
+  /** For a whole handshake. */
+  readonly timeoutMs: number
+  readonly #listener: ListenerInfo
+  readonly #certificates: readonly CertificateConfig[]
+  readonly #handshakes: Handshakes
+  #contexts: ContextsByName
+
+  /** @param handshakes - those under way in this worker; one object for all listeners. */
+  constructor(
+    listener: ListenerInfo,
+    certificates: readonly CertificateConfig[],
+    ticketKeys: Buffer,
+    bounds: Pick<LimitsConfig, 'tlsHandshakeTimeoutMs'>,
+    handshakes: Handshakes,
+  ) {
+    this.#listener = listener
+    this.#certificates = certificates
+    this.timeoutMs = bounds.tlsHandshakeTimeoutMs
+    this.#handshakes = handshakes
+    this.#contexts = new ContextsByName(certificates, listener, ticketKeys)
+  }
+
+  /** Connections from now on get tickets under other keys; those under way keep theirs. */
+  useTicketKeys(ticketKeys: Buffer): void {
+    this.#contexts = new ContextsByName(this.#certificates, this.#listener, ticketKeys)
+  }
+
+  /**
+   * Takes over the stream of a connection at once, and gives the secured connection when the handshake is done.
+   * @throws {HandshakeError} when it fails, takes too long, or had to make room; the stream is then destroyed.
+   */
+  async secure(spent: Connection): Promise<Connection> {
+    const contexts = this.#contexts
+    const stream = new TLSSocket(spent.stream, {
+      isServer: true,
+      secureContext: contexts.byDefault,
+      SNICallback: (name, answer) => answer(null, contexts.find(name)),
+      // RFC 7301 section 3.2 and the ALPACA attack: a client that came for another protocol is refused, not served.
+      ALPNCallback: ({ protocols }) => protocols.find((protocol) => protocol === alpnOf(this.#listener)),
+    })
+    const end = this.#handshakes.begin((error) => stream.destroy(error))
+    try {
+      await untilSecure(stream, this.timeoutMs)
+    } catch (error) {
+      stream.on('error', ignore)
+      stream.destroy()
+      throw error
+    } finally {
+      end()
+    }
+    const serverName = typeof stream.servername === 'string' ? stream.servername : undefined
+    return {
+      ...spent,
+      stream,
+      security: {
+        kind: 'tls',
+        endedBy: 'gateway',
+        version: stream.getProtocol() ?? 'unknown',
+        cipher: stream.getCipher().name,
+        ...(serverName === undefined ? {} : { serverName }),
+      },
+    }
+  }
+}
+
+/**
+ * The handshakes under way in one worker. Each holds some 50 KB, and a client may stall in it for its whole deadline, so
+ * their number is bounded. Over the bound the one that has taken longest gives up its place: under an attack that is
+ * most likely a stalled one, where refusing newcomers would refuse everybody.
+ */
+export class Handshakes {
+  readonly #max: number
+  readonly #giveUp = new Set<(error: Error) => void>()
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  /** @returns what to call at its end. */
+  begin(giveUp: (error: Error) => void): () => void {
+    if (this.#giveUp.size >= this.#max) {
+      const [oldest] = this.#giveUp
+      if (oldest !== undefined) {
+        this.#giveUp.delete(oldest)
+        oldest(new HandshakeError('made room for newer handshakes: too many were under way'))
+      }
+    }
+    this.#giveUp.add(giveUp)
+    return () => this.#giveUp.delete(giveUp)
+  }
+}
+
+/** A handshake ends by `secure`, or by anything else. */
+function untilSecure(stream: TLSSocket, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const deadline = setTimeout(
+      () => fail(new HandshakeError(`no TLS handshake within ${timeoutMs / 1000} s`)),
+      timeoutMs,
+    )
+    const unlisten = (): void => {
+      clearTimeout(deadline)
+      stream.off('secure', onSecure)
+      stream.off('error', onError)
+      stream.off('end', onGone)
+      stream.off('close', onGone)
+    }
+    const fail = (error: HandshakeError): void => {
+      unlisten()
+      reject(error)
+    }
+    const onSecure = (): void => {
+      unlisten()
+      resolve()
+    }
+    const onError = (error: NodeJS.ErrnoException): void => {
+      fail(error instanceof HandshakeError ? error : new HandshakeError(error.code ?? error.message, { cause: error }))
+    }
+    const onGone = (): void => fail(new HandshakeError('the client left during the handshake'))
+    stream.on('secure', onSecure)
+    stream.on('error', onError)
+    stream.on('end', onGone)
+    stream.on('close', onGone)
+  })
+}
+
+/** Certificates by the names they are for. Made of the configuration alone, so no client makes it grow (CVE-2017-15130). */
+class ContextsByName {
+  readonly byDefault: SecureContext
+  readonly #byName = new Map<string, SecureContext>()
+
+  constructor(certificates: readonly CertificateConfig[], listener: ListenerInfo, ticketKeys: Buffer) {
+    let first: SecureContext | undefined
+    for (const { cert, key } of certificates) {
+      const context = createSecureContext({
+        cert,
+        key,
+        minVersion: 'TLSv1.2', // RFC 8996
+        ticketKeys,
+        // A ticket of one listener is worth nothing at another, which may ask for more.
+        sessionIdContext: listener.name.slice(0, maxSessionIdContextBytes),
+      })
+      first ??= context
+      for (const name of namesOf(cert)) if (!this.#byName.has(name)) this.#byName.set(name, context)
+    }
+    if (first === undefined) throw new Error(`listener ${listener.name} speaks TLS and has no certificate`)
+    this.byDefault = first
+  }
+
+  /** RFC 6066 section 3: names are compared without case, and without the dot of the root. */
+  find(serverName: string): SecureContext {
+    if (serverName.length > limits.maxServerNameChars) return this.byDefault
+    const name = serverName.toLowerCase().replace(/\.$/, '')
+    // RFC 6125 section 6.4.3: `*` stands for one whole label, the leftmost.
+    return this.#byName.get(name) ?? this.#byName.get(name.replace(/^[^.]+/, '*')) ?? this.byDefault
+  }
+}
+
+/** OpenSSL's SSL_MAX_SID_CTX_LENGTH. */
+const maxSessionIdContextBytes = 32
+
+/** RFC 6125 section 6.4.4: the subject's common name counts only where no alternative name is given. */
+function namesOf(cert: string): readonly string[] {
+  const { subjectAltName, subject } = new X509Certificate(cert)
+  // Without the extension there is no text at all, whatever its type says.
+  const names = [...`${subjectAltName}`.matchAll(/DNS:([^,\s]+)/g)].map((match) => match[1]!.toLowerCase())
+  const commonName = /^CN=(.+)$/m.exec(subject)?.[1]
+  return names.length > 0 || commonName === undefined ? names : [commonName.toLowerCase()]
+}
+
+function alpnOf(listener: ListenerInfo): string {
+  return listener.protocol === 'imap' ? 'imap' : 'smtp'
+}
+
+function ignore(): void {}
