@@ -1,0 +1,182 @@
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import type { ListenerInfo, Policy } from '@postern/core'
+import { openMaildirStore, type MaildirStore } from '@postern/maildir'
+import { createAcceptor } from '../accept/acceptor.ts'
+import { AwaitedHeaders, Places } from '../accept/admission.ts'
+import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
+import { OpenConnections } from '../accept/open-connections.ts'
+import { Handshakes, TlsGate } from '../accept/tls.ts'
+import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
+import { mailRoot } from '../destination/mail-root.ts'
+import { storeDestination } from '../destination/store.ts'
+import { limits } from '../limits.ts'
+import { WorkerLog } from '../observe/worker-log.ts'
+import type { Logger } from '../observe/logger.ts'
+import { QuietSummary } from '../observe/quiet-summary.ts'
+import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
+import { SharedTally } from '../policy/shared-tally.ts'
+import { accountFor, withFolders } from '../route/local-accounts.ts'
+import { tableRouter } from '../route/table-router.ts'
+import type { DrainManner, ToSupervisor, ToWorker, WorkerStart } from '../supervisor/messages.ts'
+import { MailboxHints } from './mailbox-hints.ts'
+
+/**
+ * What one process runs: every listener, on the sockets it inherited, in one event loop. It serves one snapshot of the
+ * configuration for its whole life; a new snapshot comes with a new worker.
+ */
+export class Worker {
+  readonly #start: WorkerStart
+  readonly #logger: Logger
+  readonly #log: WorkerLog
+  readonly #connections = new OpenConnections()
+  readonly #summary: QuietSummary
+  readonly #tally: SharedTally
+  readonly #store: MaildirStore
+  readonly #authenticator: FileAuthenticator
+  readonly #gates: TlsGate[] = []
+  readonly #servers: Server[] = []
+  #end: Promise<void> | undefined
+  #hurry: () => void = () => {}
+
+  constructor(start: WorkerStart, send: (message: ToSupervisor) => void, logger: Logger) {
+    const { live } = start.config
+    const hints = new MailboxHints(send)
+    this.#start = start
+    this.#logger = logger
+    this.#log = new WorkerLog(logger)
+    this.#summary = new QuietSummary(logger)
+    this.#tally = new SharedTally(tallyLimits(live.policy), send, (isAway) => this.#log.tally(isAway))
+    this.#authenticator = createAuthenticator(live, (problems) => this.#log.accountsUnusable(problems))
+    this.#store = withFolders(
+      openMaildirStore({
+        root: mailRoot(start.config.start.dataDir),
+        onChange: (account, mailbox) => hints.changed(account, mailbox),
+        onProblem: (problem) => this.#log.storeProblem(problem),
+      }),
+    )
+  }
+
+  get connections(): number {
+    return this.#connections.size
+  }
+
+  /** Resolves when every listener accepts. */
+  async listen(): Promise<void> {
+    const { config, listeners, ticketKeys } = this.#start
+    const { live } = config
+    const places = new Places(live.limits.maxConnectionsPerWorker)
+    const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
+    const awaitedHeaders = new AwaitedHeaders()
+    const policies = policiesFor(live.policy, this.#tally)
+    const ignoredHosts = networks(live.policy.ignoredHosts)
+    const accepts = new Map<string, (socket: Socket) => Promise<void>>()
+    for (const { name, protocol, tls } of config.start.listeners) {
+      const settings = live.listeners.find((listener) => listener.name === name)
+      if (settings === undefined) throw new Error(`listener ${name} has no live part`)
+      const listener: ListenerInfo = { name, protocol, tls }
+      const gate =
+        tls === 'off'
+          ? undefined
+          : new TlsGate(listener, live.certificates, Buffer.from(ticketKeys, 'base64'), live.limits, handshakes)
+      if (gate !== undefined) this.#gates.push(gate)
+      accepts.set(
+        name,
+        createAcceptor({
+          listener,
+          proxy: settings.proxy,
+          dialect: this.#dialectOf(listener, policies),
+          tls: gate,
+          policies,
+          ignoredHosts,
+          places: new Places(settings.maxConnections, places),
+          awaitedHeaders,
+          logger: this.#logger,
+          summary: this.#summary,
+          connections: this.#connections,
+        }),
+      )
+    }
+    await Promise.all(listeners.map(({ listener, fd }) => this.#serve(fd, accepts.get(listener)!)))
+  }
+
+  receive(message: Exclude<ToWorker, WorkerStart | { readonly type: 'drain' }>): void {
+    switch (message.type) {
+      case 'tally':
+        this.#tally.receive(message)
+        break
+      case 'ticket-keys':
+        for (const gate of this.#gates) gate.useTicketKeys(Buffer.from(message.ticketKeys, 'base64'))
+        break
+      case 'mailboxes-changed':
+        for (const [account, mailbox] of message.mailboxes) this.#store.notify(account, mailbox)
+    }
+  }
+
+  /**
+   * Stops accepting, and resolves when the last connection has ended. Sessions of a retiring worker go on in their own
+   * time, those of a stopping one are asked to finish; when the time is up all take leave. Asked again, it may only hurry.
+   */
+  drain(manner: DrainManner, withinMs: number): Promise<void> {
+    this.#end ??= this.#drain()
+    if (manner === 'stop') this.#connections.stop()
+    const deadline = setTimeout(
+      () => {
+        this.#connections.stop()
+        setTimeout(() => this.#connections.cut(), limits.farewellMs)
+        setTimeout(() => this.#hurry(), 2 * limits.farewellMs)
+      },
+      Math.max(0, withinMs - limits.farewellMs),
+    )
+    return this.#end.finally(() => clearTimeout(deadline))
+  }
+
+  async #drain(): Promise<void> {
+    const given = new Promise<void>((resolve) => {
+      this.#hurry = resolve
+    })
+    const closed = this.#servers.map((server) => once(server.close(), 'close'))
+    await Promise.race([Promise.all(closed), given])
+    this.#summary.close()
+    await this.#store.close()
+  }
+
+  #dialectOf({ protocol, tls }: ListenerInfo, policies: readonly Policy[]): Dialect {
+    const { hostname, smtp } = this.#start.config.live
+    const authenticator = this.#authenticator
+    const offersStartTls = tls === 'starttls'
+    if (protocol === 'imap') {
+      const maxAppendBytes = smtp.maxMessageBytes
+      return imapDialect({ hostname, offersStartTls, policies, authenticator, store: this.#store, now, maxAppendBytes })
+    }
+    const destination = storeDestination(this.#store)
+    return smtpDialect({
+      hostname,
+      mode: protocol === 'submission' ? 'submission' : 'mx',
+      offersStartTls,
+      authenticator,
+      policies,
+      router: tableRouter({
+        localDomains: smtp.localDomains,
+        accountFor: (mailbox) => accountFor(authenticator, mailbox),
+      }),
+      destinationFor: () => destination,
+      now,
+      limits: { maxMessageBytes: smtp.maxMessageBytes, maxRecipients: smtp.maxRecipients },
+    })
+  }
+
+  async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {
+    // Half-open: a client that closes its half after its last command still gets the replies.
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void accept(socket))
+    this.#servers.push(server)
+    server.listen({ fd, backlog: limits.listenBacklog })
+    await once(server, 'listening')
+    // EMFILE and its kin: the system could not give us a connection. The server goes on; the next one may work.
+    server.on('error', (error) => this.#log.acceptFailed(error))
+  }
+}
+
+function now(): Date {
+  return new Date()
+}
