@@ -11,4 +11,72 @@ export const limits = {
 
   /** Shortest password that `postern user` takes, characters (NIST SP 800-63B section 3.1.1.2 for a single factor is 15; with a second bound by rate 8). */
   minPasswordCharacters: 8,
+
+  // ── processes ─────────────────────────────────────────────────────────────
+
+  /** Pending connections of one held socket. The kernel cuts it to `net.core.somaxconn`; Node's default of 511 loses SYNs under a burst of 2,000. */
+  listenBacklog: 4096,
+  /** How often a worker says that its event loop turns. */
+  aliveEveryMs: 1000,
+  /** Looks of the supervisor, a second apart, in a row in which a worker said nothing: it hangs, and is killed. Looks and not seconds, so that a supervisor that was itself stopped blames nobody. */
+  missedLooks: 10,
+  /** A worker that does not accept by then has failed to start. */
+  workerStartMs: 30_000,
+  /** Wait before a crashed worker's slot starts again: none, then this, doubled each time. */
+  firstRestartDelayMs: 1000,
+  maxRestartDelayMs: 60_000,
+  /** A worker that lived for this long was sound: its next crash is a first one. */
+  soundWorkerMs: 60_000,
+  /** Workers that died in a row before the gateway was ever ready: starting again would not help. */
+  maxStartFailures: 3,
+  /** Replaced workers of one slot whose sessions still run; at the next reload the oldest of them is asked to finish. */
+  maxRetiringWorkersPerSlot: 3,
+  /** Between asking sessions to finish and cutting them, at the end of a drain: room for one last reply. */
+  farewellMs: 2000,
+  /** How long TLS session tickets are issued with one key; a ticket lives a day at most (RFC 8446 section 4.6.1 allows seven). */
+  ticketKeyMs: 43_200_000,
+  /** How long a worker waits for the supervisor's count before it decides by its own. */
+  tallyAnswerMs: 250,
+  /** Clients whose rate is remembered; some 300 bytes each, so 20 MB at most. Over it, the one not seen for longest is forgotten. */
+  maxTalliedClients: 65_536,
+
+  /** Changed mailboxes are gathered for this long before other workers hear of them; RFC 2177 asks for no more than promptness. */
+  mailboxHintMs: 50,
+
+  // ── accepting ─────────────────────────────────────────────────────────────
+
+  /** PROXY headers awaited from one trusted peer at a time in one worker; a balancer sends them within a round trip. Over it, its next connection is closed. */
+  maxHeadersInFlightPerPeer: 4096,
+  /** After the last reply: how long a refused client may take to close, so that our close does not reset the reply away. */
+  lingerMs: 2000,
+  /** Names a client may ask for by SNI, characters (RFC 1035 section 2.3.4). */
+  maxServerNameChars: 255,
+
+  // ── logs ──────────────────────────────────────────────────────────────────
+
+  /** A value from the network in a log line. */
+  maxLogValueChars: 256,
+  /** A sentence that names a cause and its mend. */
+  maxLogSentenceChars: 512,
+  /** The stack of a bug. With the other values a line stays below `maxLogWriteBytes`. */
+  maxLogStackChars: 1500,
+  /** Log lines of one connection; what is beyond is counted and told at its end. */
+  maxLogLinesPerConnection: 50,
+  /** Largest write of log lines, bytes. A pipe takes up to PIPE_BUF (4096 on Linux) whole, so lines of several processes never mix. */
+  maxLogWriteBytes: 4096,
+  /** Lines gathered before a write, bytes: a line and this fit one write. */
+  logGatherBytes: 3072,
+  /** A gathered line waits no longer than this. */
+  logFlushMs: 200,
+  /** Log bytes that may wait for a slow reader; beyond it lines are dropped and counted, and mail goes on. */
+  maxWaitingLogBytes: 4_194_304,
+  /** Health checks, and peers that come and go without a word, are told in one line each such time. */
+  quietSummaryMs: 60_000,
+
+  // ── admin endpoint ────────────────────────────────────────────────────────
+
+  /** A request must be whole by then. */
+  adminRequestMs: 5000,
+  /** Connections of the admin endpoint at a time. */
+  maxAdminConnections: 64,
 } as const
