@@ -19,7 +19,7 @@ export function inspectCommand(terminal: Terminal, finish: (status: number) => v
   return new Command('inspect')
     .summary('explain PROXY header bytes')
     .description('Decodes and explains the PROXY header at the start of some bytes, field by field.')
-    .argument('[file]', 'a file of raw bytes, or - for standard input')
+    .argument('[file]', 'a file of raw bytes; - or none is standard input')
     .option('--hex <digits>', 'the bytes in hexadecimal, instead of a file')
     .option('--json', 'one JSON object instead of a table')
     .option('--lines', 'read hexadecimal text, a header a line; print one JSON object a line')
@@ -31,14 +31,13 @@ export function inspectCommand(terminal: Terminal, finish: (status: number) => v
 }
 
 async function inspect(terminal: Terminal, file: string | undefined, options: InspectOptions): Promise<number> {
-  if ((options.hex === undefined) === (file === undefined)) {
-    throw new CommandFailure(exitStatus.usage, 'give either --hex DIGITS or a FILE (- is standard input)')
+  const { hex } = options
+  if (hex !== undefined && file !== undefined) {
+    throw new CommandFailure(exitStatus.usage, 'give --hex DIGITS or a FILE (- or none is standard input), not both')
   }
-  if (options.lines === true) {
-    const input = file === undefined ? [options.hex ?? ''] : textOf(openInput(terminal, file))
-    return answerLines(terminal, input)
-  }
-  const bytes = file === undefined ? bytesOfHex(options.hex ?? '') : await readStart(openInput(terminal, file))
+  if (options.lines === true)
+    return answerLines(terminal, hex === undefined ? textOf(openInput(terminal, file)) : [hex])
+  const bytes = hex === undefined ? await readStart(openInput(terminal, file)) : bytesOfHex(hex)
   const record = explainHeader(bytes)
   await print(terminal.stdout, options.json === true ? jsonLine(record) : headerText(record, bytes))
   return statusOf(record)
@@ -71,7 +70,7 @@ function bytesOfHex(text: string): Buffer {
   return Buffer.from(digits, 'hex')
 }
 
-function openInput(terminal: Terminal, file: string): Readable {
+function openInput(terminal: Terminal, file: string = '-'): Readable {
   return file === '-' ? terminal.stdin : createReadStream(resolve(terminal.cwd, file))
 }
 
