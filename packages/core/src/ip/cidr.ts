@@ -55,25 +55,32 @@ function parseNetwork(text: string): Network | string {
   if (/[[\]]/.test(text)) return 'an address without brackets'
   if (text.includes('%')) return 'an address without a zone id: a zone means nothing to other machines'
   const [host = '', prefixText, ...more] = text.split('/')
-  if (more.length > 0 || parseIpAddress(host) === undefined) {
+  const address = parseIpAddress(host)
+  if (more.length > 0 || address === undefined) {
     return 'an IPv4 or IPv6 address, or a network as in 192.0.2.0/24 or 2001:db8::/32'
   }
-  const address = ipaddr.parse(host)
-  const width = address.kind() === 'ipv4' ? 32 : 128
+  const isIpv6Text = host.includes(':')
+  const width = isIpv6Text ? 128 : 32
   if (prefixText !== undefined && !(/^(0|[1-9]\d{0,2})$/.test(prefixText) && Number(prefixText) <= width)) {
     return `a prefix length from 0 to ${width} behind the slash`
   }
   const prefixBits = prefixText === undefined ? width : Number(prefixText)
-  const bits = address.toByteArray().reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
+  const isMapped = isIpv6Text && address.family === 4
+  // ipaddr.js takes `::192.0.2.1` for an IPv4-mapped address, so it gets our own spelling of the address.
+  const canonical = isMapped ? `::ffff:${address.toString()}` : address.toString()
+  const bits = ipaddr
+    .parse(canonical)
+    .toByteArray()
+    .reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
   const hostMask = (1n << BigInt(width - prefixBits)) - 1n
   if ((bits & hostMask) !== 0n) {
-    const family = address.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6
-    const network = family.networkAddressFromCIDR(`${host}/${prefixBits}`).toString()
+    const family = isIpv6Text ? ipaddr.IPv6 : ipaddr.IPv4
+    const network = family.networkAddressFromCIDR(`${canonical}/${prefixBits}`).toString()
     return `no bits behind the prefix: ${network}/${prefixBits} for the network, ${host} for the one host`
   }
-  const isMapped = width === 128 && prefixBits >= 96 && bits >> 32n === 0xffffn
+  // A mapped network has at least 96 bits here, or its own ffff would stand behind the prefix.
   const first = isMapped ? bits & 0xffff_ffffn : bits
-  return { family: width === 32 || isMapped ? 4 : 6, text, first, last: first | hostMask }
+  return { family: address.family, text, first, last: first | hostMask }
 }
 
 // ── lookup ──────────────────────────────────────────────────────────────────
