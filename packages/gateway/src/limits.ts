@@ -12,6 +12,9 @@ export const limits = {
   /** Shortest password that `postern user` takes, characters (NIST SP 800-63B section 3.1.1.2 for a single factor is 15; with a second bound by rate 8). */
   minPasswordCharacters: 8,
 
+  /** Longest line that `postern probe` reads from a server, bytes: an IMAP greeting with capabilities has under 2 KiB. */
+  maxProbeLineBytes: 65_536,
+
   // ── processes ─────────────────────────────────────────────────────────────
 
   /** Pending connections of one held socket. The kernel cuts it to `net.core.somaxconn`; Node's default of 511 loses SYNs under a burst of 2,000. */

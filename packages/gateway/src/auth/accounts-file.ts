@@ -5,7 +5,7 @@
  *     name = "ann@example.org"
  *     password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
  *
- * It is replaced as a whole: written beside, synced, renamed, so that a reader sees the old file or the new one.
+ * It is replaced as a whole, so that a reader sees the old file or the new one.
  */
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -51,28 +51,50 @@ export async function readAccounts(file: string): Promise<AccountsOutcome> {
     : { ok: false, isMissing: false, problems: problems.located(file, lines) }
 }
 
-/** Replaces the file. What it held before stays whole until the new one is on the disk. */
-export async function writeAccounts(file: string, accounts: Accounts): Promise<void> {
-  const text = [
-    '# Written by `postern user`, which keeps no comments. A running gateway sees changes at the next login.\n',
-    ...[...accounts].map(
-      ([name, hash]) =>
-        `\n[[account]]\nname = ${JSON.stringify(name)}\npassword = ${JSON.stringify(formatPasswordHash(hash))}\n`,
-    ),
-  ].join('')
-  const beside = `${file}.${process.pid}.tmp`
+/**
+ * Changes the accounts, one writer at a time: the new file is made as `FILE.lock`, which only one process can, and then
+ * takes the place of the old one. What the file held stays whole until the new one is on the disk. A file that is not
+ * there yet has no accounts.
+ *
+ * Rejects when the disk refuses, and with whatever `edit` throws.
+ */
+export async function changeAccounts(file: string, edit: (accounts: Accounts) => Accounts): Promise<AccountsOutcome> {
+  const lock = `${file}.lock`
   try {
-    // A left-over of an earlier process with this id; an exclusive open then follows no link that somebody put there.
-    await rm(beside, { force: true })
-    await using handle = await open(beside, 'wx', 0o600)
-    await handle.writeFile(text)
-    await handle.sync()
-    await rename(beside, file)
+    await using handle = await open(lock, 'wx', 0o600)
+    let isOurs = true
+    try {
+      const before = await readAccounts(file)
+      if (!before.ok && !before.isMissing) return before
+      const accounts = edit(before.ok ? before.accounts : new Map<string, PasswordHash>())
+      await handle.writeFile(formatAccounts(accounts))
+      await handle.sync()
+      await rename(lock, file)
+      isOurs = false
+      await syncDirectory(dirname(file))
+      return { ok: true, accounts }
+    } finally {
+      // After the rename a lock of this name is another writer's.
+      if (isOurs) await rm(lock, { force: true })
+    }
   } catch (error) {
-    await rm(beside, { force: true })
-    throw error
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const found = `${lock}: another change is under way, or ended half-way; if none is, remove that file`
+    return refusal(file, 'nobody else to change the accounts', found)
   }
-  await using directory = await open(dirname(file), 'r')
+}
+
+function formatAccounts(accounts: Accounts): string {
+  const tables = [...accounts].map(
+    ([name, hash]) =>
+      `\n[[account]]\nname = ${JSON.stringify(name)}\npassword = ${JSON.stringify(formatPasswordHash(hash))}\n`,
+  )
+  return `# Written by \`postern user\`, which keeps no comments. A running gateway sees changes at the next login.\n${tables.join('')}`
+}
+
+/** The rename itself is durable only when the directory is. */
+async function syncDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r')
   await directory.sync()
 }
 

@@ -1,7 +1,17 @@
 import { Command, CommanderError } from 'commander'
 import { exitStatus } from './exit-status.ts'
-import { inspectCommand } from './inspect.ts'
 import { CommandFailure, type Terminal } from './terminal.ts'
+
+type MakeCommand = (terminal: Terminal, finish: (status: number) => void) => Command
+
+/** In the order of the help. Each is loaded when it is asked for: `inspect` in a shell loop should not wait for a daemon's libraries. */
+const commands: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
+  ['serve', async () => (await import('./serve.ts')).serveCommand],
+  ['check', async () => (await import('./check.ts')).checkCommand],
+  ['inspect', async () => (await import('./inspect.ts')).inspectCommand],
+  ['probe', async () => (await import('./probe.ts')).probeCommand],
+  ['user', async () => (await import('./user.ts')).userCommand],
+])
 
 /**
  * Runs one command line and gives its exit status. What can be expected to go wrong is a sentence on standard error;
@@ -17,7 +27,10 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   const program = new Command('postern')
     .description('A gateway for SMTP and IMAP that knows its clients behind balancers by the PROXY protocol.')
     .showHelpAfterError('(see --help)')
-  for (const command of [inspectCommand(terminal, finish)]) program.addCommand(command)
+  const named = commands.get(args[0] ?? '')
+  for (const load of named === undefined ? commands.values() : [named]) {
+    program.addCommand((await load())(terminal, finish))
+  }
   for (const command of [program, ...program.commands.flatMap((child) => [child, ...child.commands])]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void terminal.stdout.write(text),

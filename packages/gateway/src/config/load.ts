@@ -2,23 +2,14 @@ import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
 import { resolveConfig } from './resolve.ts'
-import type { ConfigOutcome } from './schema.ts'
+import type { ConfigOutcome, ConfigProblem } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
 
 /** Reads a configuration file and all that it names: a configuration that can be run, or every problem at once. */
 export async function loadConfig(path: string): Promise<ConfigOutcome> {
   const file = resolve(path)
   const reading = await readTextFile(file)
-  if (!reading.ok) {
-    const problem = {
-      file,
-      line: 0,
-      path: '',
-      expected: 'a configuration file that can be read',
-      found: reading.reason,
-    }
-    return { ok: false, problems: [problem] }
-  }
+  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
   return parseConfig(reading.text, { file, baseDir: dirname(file) })
 }
 
@@ -34,4 +25,29 @@ export async function parseConfig(
   const { problems, lines } = parsed
   if (!parsed.ok) return { ok: false, problems: problems.located(source.file, lines) }
   return resolveConfig(parsed.value, { ...source, problems, lines })
+}
+
+/**
+ * Which accounts file a configuration names. What is wrong with its other parts does not matter here: accounts must be
+ * made before the file that names them is right.
+ */
+export async function findAccountsFile(
+  path: string,
+): Promise<{ readonly ok: true; readonly file: string } | { readonly ok: false; readonly problems: ConfigProblem[] }> {
+  const file = resolve(path)
+  const reading = await readTextFile(file)
+  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
+  const parsed = parseTomlFile(reading.text, fileFormat)
+  const { problems, lines } = parsed
+  if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
+  const { file: name } = parsed.value.accounts
+  if (name !== undefined) return { ok: true, file: resolve(dirname(file), name) }
+  if (problems.isSound('accounts')) {
+    problems.add({ path: ['accounts', 'file'], expected: 'the name of the accounts file', found: 'nothing' })
+  }
+  return { ok: false, problems: problems.located(file, lines).filter((problem) => problem.path.startsWith('accounts')) }
+}
+
+function unreadable(file: string, found: string): ConfigProblem {
+  return { file, line: 0, path: '', expected: 'a configuration file that can be read', found }
 }
