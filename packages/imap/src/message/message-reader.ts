@@ -57,6 +57,11 @@ export class MessageReader {
     return { text: block.toString('latin1'), end: await this.#endOfLongHeader(start + block.length, end) }
   }
 
+  /** The tree of parts, when it was needed. */
+  get foundStructure(): Part | undefined {
+    return this.#structure
+  }
+
   /** The tree of parts, from one pass over the message. */
   async structure(): Promise<Part> {
     if (this.#structure !== undefined) return this.#structure

@@ -19,10 +19,6 @@ export type SearchKey =
 
 export type SearchFault = 'syntax' | 'charset' | 'depth'
 
-export interface SearchCommand {
-  readonly keys: SearchKey
-}
-
 const flagKeys: Readonly<Record<string, Flag>> = {
   ANSWERED: '\\Answered',
   DELETED: '\\Deleted',
@@ -43,7 +39,7 @@ const dateKeys: Readonly<Record<string, readonly ['internal-date' | 'sent-date',
 }
 
 /** `search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)`, from behind the name. */
-export function parseSearch(tokens: Tokens): SearchCommand | SearchFault {
+export function parseSearch(tokens: Tokens): SearchKey | SearchFault {
   const start = tokens.at
   let charset: Charset = 'us-ascii'
   if (tokens.space() && tokens.word('CHARSET')) {
@@ -62,7 +58,7 @@ export function parseSearch(tokens: Tokens): SearchCommand | SearchFault {
     if (key === undefined) return parser.fault
     keys.push(key)
   }
-  return keys.length === 0 ? 'syntax' : { keys: all(keys) }
+  return keys.length === 0 ? 'syntax' : all(keys)
 }
 
 type Charset = 'us-ascii' | 'utf-8'

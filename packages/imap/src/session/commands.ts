@@ -1,0 +1,89 @@
+import type { Awaitable } from '@postern/core'
+import type { Tokens } from '../wire/tokens.ts'
+import { capability, check, enable, id, logout, noop } from './commands/any-state.ts'
+import { append } from './commands/append.ts'
+import { authenticate } from './commands/authenticate.ts'
+import { copy, move, uidCopy, uidMove } from './commands/copy.ts'
+import { expunge, uidExpunge } from './commands/expunge.ts'
+import { fetch, uidFetch } from './commands/fetch.ts'
+import { idle } from './commands/idle.ts'
+import { list, lsub } from './commands/list.ts'
+import { login } from './commands/login.ts'
+import { create, deleteMailbox, namespace, rename, subscribe, unsubscribe } from './commands/mailboxes.ts'
+import { search, uidSearch } from './commands/search.ts'
+import { close, examine, select, unselect } from './commands/select.ts'
+import { starttls } from './commands/starttls.ts'
+import { status } from './commands/status.ts'
+import { store, uidStore } from './commands/store.ts'
+import type { Outcome } from './outcome.ts'
+import type { Phase, SessionState } from './state.ts'
+
+export interface CommandSpec {
+  /** The states in which the command is valid; in any other it is BAD. */
+  readonly in: readonly Phase[]
+  /** `args` stands behind the command's name. */
+  readonly run: (state: SessionState, args: Tokens) => Awaitable<Outcome>
+  /** When the selected mailbox is looked at for what others did: before the command runs, or after. */
+  readonly looks?: 'before' | 'after'
+  /** RFC 3501 section 7.4.1: no EXPUNGE while it is answered. */
+  readonly holdsExpunges?: true
+  /** It sends a password: refused in the clear before any of its literals is taken. */
+  readonly sendsPassword?: true
+  /** Its last argument is a message, which is streamed. */
+  readonly takesMessage?: true
+  /** A balancer's health check may use it. */
+  readonly isForHealthChecks?: true
+}
+
+const any: readonly Phase[] = ['not-authenticated', 'authenticated', 'selected']
+const before: readonly Phase[] = ['not-authenticated']
+const signedIn: readonly Phase[] = ['authenticated', 'selected']
+const selected: readonly Phase[] = ['selected']
+
+/** RFC 3501 section 6, in its order; the extensions name theirs. A name that is not here is BAD. */
+const table: Readonly<Record<string, CommandSpec>> = {
+  // 6.1, any state
+  CAPABILITY: { in: any, run: capability, isForHealthChecks: true },
+  NOOP: { in: any, run: noop, looks: 'after', isForHealthChecks: true },
+  LOGOUT: { in: any, run: logout, isForHealthChecks: true },
+  ID: { in: any, run: id }, // RFC 2971
+  ENABLE: { in: any, run: enable }, // RFC 5161; before login too, where nothing can come of it
+  // 6.2, not authenticated
+  STARTTLS: { in: before, run: starttls },
+  AUTHENTICATE: { in: before, run: authenticate, sendsPassword: true },
+  LOGIN: { in: before, run: login, sendsPassword: true },
+  // 6.3, authenticated
+  SELECT: { in: signedIn, run: select },
+  EXAMINE: { in: signedIn, run: examine },
+  CREATE: { in: signedIn, run: create },
+  DELETE: { in: signedIn, run: deleteMailbox },
+  RENAME: { in: signedIn, run: rename },
+  SUBSCRIBE: { in: signedIn, run: subscribe },
+  UNSUBSCRIBE: { in: signedIn, run: unsubscribe },
+  LIST: { in: signedIn, run: list },
+  LSUB: { in: signedIn, run: lsub },
+  STATUS: { in: signedIn, run: status },
+  APPEND: { in: signedIn, run: append, takesMessage: true, looks: 'after' },
+  NAMESPACE: { in: signedIn, run: namespace }, // RFC 2342
+  IDLE: { in: signedIn, run: idle }, // RFC 2177
+  // 6.4, selected
+  CHECK: { in: selected, run: check, looks: 'after' },
+  CLOSE: { in: selected, run: close },
+  UNSELECT: { in: selected, run: unselect }, // RFC 3691
+  EXPUNGE: { in: selected, run: expunge, looks: 'after' },
+  SEARCH: { in: selected, run: search, looks: 'before', holdsExpunges: true },
+  FETCH: { in: selected, run: fetch, holdsExpunges: true },
+  STORE: { in: selected, run: store, holdsExpunges: true },
+  COPY: { in: selected, run: copy, looks: 'after' },
+  MOVE: { in: selected, run: move, looks: 'after' }, // RFC 6851
+  // 6.4.8: another command than the one without UID, so EXPUNGE may be told with it
+  'UID EXPUNGE': { in: selected, run: uidExpunge, looks: 'after' }, // RFC 4315
+  'UID SEARCH': { in: selected, run: uidSearch, looks: 'before' },
+  'UID FETCH': { in: selected, run: uidFetch, looks: 'before' },
+  'UID STORE': { in: selected, run: uidStore },
+  'UID COPY': { in: selected, run: uidCopy, looks: 'after' },
+  'UID MOVE': { in: selected, run: uidMove, looks: 'after' }, // RFC 6851
+}
+
+/** A map, so that no name that a client makes up finds anything else. */
+export const commands: ReadonlyMap<string, CommandSpec> = new Map(Object.entries(table))

@@ -1,0 +1,68 @@
+/* CAPABILITY, NOOP, CHECK, LOGOUT, ID, ENABLE: RFC 3501 sections 6.1 and 6.4.1, RFC 2971, RFC 5161. */
+import { version } from '../../version.ts'
+import { encodeString, ok, type Completion } from '../../wire/response.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments, noArguments } from '../arguments.ts'
+import type { Outcome } from '../outcome.ts'
+import type { SessionState } from '../state.ts'
+
+/** RFC 3501 section 6.1.1. */
+export function capability(state: SessionState, args: Tokens): Outcome {
+  const refusal = noArguments(args)
+  if (refusal !== undefined) return refusal
+  state.write(`* CAPABILITY ${state.capabilities()}\r\n`)
+  return ok('Capability completed')
+}
+
+/** RFC 3501 section 6.1.2. News is told by the table's `looks`. */
+export function noop(_state: SessionState, args: Tokens): Outcome {
+  return noArguments(args) ?? ok('Noop completed')
+}
+
+/** RFC 3501 section 6.4.1: like NOOP, since nothing here waits to be written. */
+export function check(_state: SessionState, args: Tokens): Outcome {
+  return noArguments(args) ?? ok('Check completed')
+}
+
+/** RFC 3501 section 6.1.3. */
+export function logout(state: SessionState, args: Tokens): Outcome {
+  const refusal = noArguments(args)
+  if (refusal !== undefined) return refusal
+  state.write(`* BYE ${state.options.hostname} logging out\r\n`)
+  return { ...ok('Logout completed'), after: { next: 'close', reason: 'quit' } }
+}
+
+/**
+ * RFC 2971: `id = "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil)`. What the client says of itself
+ * is checked and believed by nobody.
+ */
+export function id(state: SessionState, args: Tokens): Outcome {
+  if (!args.space()) return badArguments
+  if (!args.word('NIL')) {
+    const pairs = args.list(() => idPair(args))
+    if (pairs === undefined || pairs.length > state.limits.maxIdPairs) return badArguments
+  }
+  if (!args.isAtEnd) return badArguments
+  state.write(`* ID ("name" "Postern" "version" ${encodeString(version)})\r\n`)
+  return ok('ID completed')
+}
+
+function idPair(args: Tokens): true | undefined {
+  const { maxIdKeyBytes, maxIdValueBytes } = args.limits
+  const key = args.string()
+  const value = args.space() ? args.nstring() : undefined
+  if (key === undefined || key.length > maxIdKeyBytes || value === undefined) return undefined
+  return value === null || value.length <= maxIdValueBytes ? true : undefined
+}
+
+/** RFC 5161 section 3.1: extensions that this server does not have are left out of the answer. */
+export function enable(state: SessionState, args: Tokens): Outcome {
+  let names = 0
+  while (args.space()) {
+    if (args.atom() === undefined) return badArguments
+    names += 1
+  }
+  if (names === 0 || !args.isAtEnd) return badArguments
+  state.write('* ENABLED\r\n')
+  return ok('Enable completed') satisfies Completion
+}

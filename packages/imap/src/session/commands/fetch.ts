@@ -1,0 +1,154 @@
+import type { MessageRecord, Uid } from '@postern/core'
+import { parseEnvelope } from '../../message/envelope.ts'
+import { MessageReader } from '../../message/message-reader.ts'
+import { findSection } from '../../message/section.ts'
+import { encodeDateTime } from '../../wire/date-time.ts'
+import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
+import { encodeFlags } from '../../wire/flags.ts'
+import { encodeString, no, ok } from '../../wire/response.ts'
+import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments } from '../arguments.ts'
+import type { Outcome } from '../outcome.ts'
+import type { SelectedMailbox } from '../selected.ts'
+import type { SessionState } from '../state.ts'
+import type { NumberedMessage } from '../view.ts'
+import { messageSet, type Naming } from './message-set.ts'
+
+/** RFC 3501 section 6.4.5. */
+export function fetch(state: SessionState, args: Tokens): Promise<Outcome> {
+  return fetchMessages(state, args, 'number')
+}
+
+/** RFC 3501 section 6.4.8: the answers name the UID, asked for or not. */
+export function uidFetch(state: SessionState, args: Tokens): Promise<Outcome> {
+  return fetchMessages(state, args, 'uid')
+}
+
+async function fetchMessages(state: SessionState, args: Tokens, naming: Naming): Promise<Outcome> {
+  const selected = state.mailbox
+  const set = messageSet(selected, args, naming)
+  if ('refusal' in set) return set.refusal
+  const asked = args.space() ? parseFetchItems(args) : undefined
+  if (asked === undefined || !args.isAtEnd) return badArguments
+  const namesUid = asked.some(({ item }) => item === 'UID')
+  const items: readonly FetchItem[] = naming === 'uid' && !namesUid ? [{ item: 'UID' }, ...asked] : asked
+  const needsContent = items.some(({ item }) => !isOfRecord(item))
+  const recent = selected.mailbox.recent()
+  let isComplete = true
+  for (const message of set.messages) {
+    if (needsContent) isComplete = (await fetchFromContent(state, message, items, recent)) && isComplete
+    else
+      state.write(
+        `* ${message.number} FETCH (${items.map((item) => ofRecord(item, message.record, recent)).join(' ')})\r\n`,
+      )
+    await state.room()
+  }
+  return isComplete ? ok('Fetch completed') : no('Some of the messages are gone', 'EXPUNGEISSUED')
+}
+
+/** Items that need no look into the message. */
+function isOfRecord(item: FetchItem['item']): boolean {
+  return item === 'FLAGS' || item === 'UID' || item === 'INTERNALDATE' || item === 'RFC822.SIZE'
+}
+
+function ofRecord({ item }: FetchItem, record: MessageRecord, recent: ReadonlySet<Uid>): string {
+  if (item === 'UID') return `UID ${record.uid}`
+  if (item === 'INTERNALDATE') return `INTERNALDATE ${encodeDateTime(record.internalDate)}`
+  if (item === 'RFC822.SIZE') return `RFC822.SIZE ${record.bytes}`
+  return `FLAGS ${encodeFlags(record.flags, recent.has(record.uid))}`
+}
+
+/** A part of a response: text, or octets of the message that follow their announcement. */
+type Piece = string | { readonly announcement: string; readonly start: number; readonly end: number }
+
+/** @returns false when the message is gone. */
+async function fetchFromContent(
+  state: SessionState,
+  message: NumberedMessage,
+  items: readonly FetchItem[],
+  recent: ReadonlySet<Uid>,
+): Promise<boolean> {
+  const selected = state.mailbox
+  const { uid } = message.record
+  const content = await selected.mailbox.content(uid)
+  if (content === undefined) return false
+  const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
+  try {
+    const seen = await setSeen(selected, message.record, items)
+    const record = seen ?? message.record
+    const pieces: Piece[] = []
+    for (const item of items) {
+      pieces.push(isOfRecord(item.item) ? ofRecord(item, record, recent) : await ofContent(item, reader))
+    }
+    if (seen !== undefined && !items.some(({ item }) => item === 'FLAGS')) {
+      pieces.push(ofRecord({ item: 'FLAGS' }, record, recent))
+    }
+    // Everything that can fail before the first octet has been done; what follows cannot be taken back.
+    await writePieces(state, message.number, pieces, reader)
+    if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)
+    return true
+  } finally {
+    await reader.close()
+  }
+}
+
+async function writePieces(
+  state: SessionState,
+  number: number,
+  pieces: readonly Piece[],
+  reader: MessageReader,
+): Promise<void> {
+  state.isInsideResponse = true
+  let text = `* ${number} FETCH (`
+  let separator = ''
+  for (const piece of pieces) {
+    text += separator
+    separator = ' '
+    if (typeof piece === 'string') {
+      text += piece
+      continue
+    }
+    state.write(`${text}${piece.announcement}`)
+    text = ''
+    for await (const chunk of reader.range(piece.start, piece.end)) {
+      state.output.write(chunk)
+      await state.room()
+    }
+  }
+  state.write(`${text})\r\n`)
+  state.isInsideResponse = false
+}
+
+/** BODY[] and its like set `\Seen`, unless they only peek or the mailbox is read-only. */
+async function setSeen(
+  selected: SelectedMailbox,
+  record: MessageRecord,
+  items: readonly FetchItem[],
+): Promise<MessageRecord | undefined> {
+  const sets = items.some((item) => item.item === 'section' && !item.isPeek)
+  if (!sets || selected.isReadOnly || record.flags.includes('\\Seen') || selected.view.isGone(record.uid))
+    return undefined
+  const changed = await selected.mailbox.setFlags([record.uid], { op: 'add', flags: ['\\Seen'] })
+  // A store that cannot keep the flag can still show the message.
+  const updated = changed.ok ? changed.value[0] : undefined
+  if (updated !== undefined) selected.view.update(updated)
+  return updated
+}
+
+async function ofContent(item: FetchItem, reader: MessageReader): Promise<Piece> {
+  if (item.item === 'section') return ofSection(item, reader)
+  if (item.item === 'ENVELOPE') return `ENVELOPE ${encodeEnvelope(parseEnvelope((await reader.header()).text))}`
+  return `${item.item} ${encodeBody(await reader.structure(), item.item === 'BODYSTRUCTURE')}`
+}
+
+async function ofSection(item: Extract<FetchItem, { item: 'section' }>, reader: MessageReader): Promise<Piece> {
+  const found = await findSection(reader, item.section)
+  if (found === undefined) return `${item.label} NIL`
+  const from = item.partial?.offset ?? 0
+  const count = item.partial?.count ?? Infinity
+  if (found.kind === 'text') return `${item.label} ${encodeString(found.text.slice(from, from + count))}`
+  const start = Math.min(found.start + from, found.end)
+  const end = Math.min(start + count, found.end)
+  return { announcement: `${item.label} {${end - start}}\r\n`, start, end }
+}

@@ -1,0 +1,185 @@
+/* LIST and LSUB: RFC 3501 sections 6.3.8 and 6.3.9, LIST-EXTENDED (RFC 5258), SPECIAL-USE (RFC 6154), LIST-STATUS (RFC 5819). */
+import type { MailboxListing } from '@postern/core'
+import { encodeMailboxName, hierarchyDelimiter } from '../../wire/mailbox-name.ts'
+import { matchesAny } from '../../wire/mailbox-pattern.ts'
+import { encodeMailbox, encodeString, ok } from '../../wire/response.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments } from '../arguments.ts'
+import type { Outcome } from '../outcome.ts'
+import type { SessionState } from '../state.ts'
+import { encodeStatus, parseStatusItems, type StatusItem } from './status.ts'
+
+interface ListCommand {
+  /** Any part of the extended syntax was used. */
+  readonly isExtended: boolean
+  readonly patterns: readonly string[]
+  readonly selects: ReadonlySet<'SUBSCRIBED' | 'SPECIAL-USE' | 'REMOTE' | 'RECURSIVEMATCH'>
+  readonly returns: ReadonlySet<'SUBSCRIBED' | 'CHILDREN' | 'SPECIAL-USE'>
+  readonly status: readonly StatusItem[]
+}
+
+/** The attributes of RFC 6154 section 2. */
+const specialUses: ReadonlySet<string> = new Set([
+  '\\All',
+  '\\Archive',
+  '\\Drafts',
+  '\\Flagged',
+  '\\Junk',
+  '\\Sent',
+  '\\Trash',
+])
+
+export async function list(state: SessionState, args: Tokens): Promise<Outcome> {
+  const command = parseList(args)
+  if (command === undefined) return badArguments
+  // RFC 3501 section 6.3.8: an empty name asks for the delimiter and the root of the reference.
+  if (!command.isExtended && command.patterns[0] === '') {
+    state.write(`* LIST (\\Noselect) "${hierarchyDelimiter}" ""\r\n`)
+    return ok('List completed')
+  }
+  const listings = withParents(await state.account.list())
+  const isSelected = selection(command)
+  for (const listing of listings) {
+    if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
+    const hasSelectedChild =
+      command.selects.has('RECURSIVEMATCH') &&
+      listings.some((child) => child.name.startsWith(`${listing.name}${hierarchyDelimiter}`) && isSelected(child))
+    if (!isSelected(listing) && !hasSelectedChild) continue
+    state.write(encodeListing(listing, command, hasSelectedChild))
+    await writeStatus(state, listing, command)
+    await state.room()
+  }
+  return ok('List completed')
+}
+
+/** RFC 3501 section 6.3.9: a level above a subscribed name is told with `\Noselect` when `%` stops there. */
+export async function lsub(state: SessionState, args: Tokens): Promise<Outcome> {
+  const command = parseList(args)
+  if (command === undefined || command.isExtended) return badArguments
+  const subscribed = (await state.account.list()).filter(({ isSubscribed }) => isSubscribed)
+  const names = new Set(subscribed.map(({ name }) => name))
+  const isHierarchical = command.patterns.some((pattern) => pattern.includes('%'))
+  for (const listing of withParents(subscribed)) {
+    const isParent = !names.has(listing.name)
+    if (isParent && !isHierarchical) continue
+    if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
+    const attributes = isParent || isMissing(listing) ? '\\Noselect' : ''
+    state.write(`* LSUB (${attributes}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name)}\r\n`)
+  }
+  return ok('Lsub completed')
+}
+
+/** `list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]` (RFC 5258 section 6) */
+function parseList(args: Tokens): ListCommand | undefined {
+  if (!args.space()) return undefined
+  let isExtended = false
+  let selects: ListCommand['selects'] = new Set()
+  if (args.text[args.at] === '(') {
+    isExtended = true
+    const options = args.list(() => oneOf(args, ['SUBSCRIBED', 'SPECIAL-USE', 'REMOTE', 'RECURSIVEMATCH'] as const))
+    if (options === undefined || !args.space()) return undefined
+    selects = new Set(options)
+    // RECURSIVEMATCH needs something to match (section 3.1).
+    if (selects.has('RECURSIVEMATCH') && !selects.has('SUBSCRIBED') && !selects.has('SPECIAL-USE')) return undefined
+  }
+  const reference = args.astring()
+  if (reference === undefined || !args.space()) return undefined
+  let patterns: readonly string[] | undefined
+  if (args.text[args.at] === '(') {
+    isExtended = true
+    patterns = args.list(() => args.listMailbox())
+  } else {
+    const pattern = args.listMailbox()
+    patterns = pattern === undefined ? undefined : [pattern]
+  }
+  if (patterns === undefined || patterns.length === 0) return undefined
+  const returns = args.isAtEnd ? undefined : parseReturn(args)
+  if (!args.isAtEnd) return undefined
+  const max = args.limits.maxMailboxNameBytes
+  if (patterns.some((pattern) => reference.length + pattern.length > max)) return undefined
+  const isRootAsked = patterns.length === 1 && patterns[0] === ''
+  return {
+    isExtended: isExtended || returns !== undefined,
+    patterns: isRootAsked ? [''] : patterns.map((pattern) => foldInbox(reference + pattern)),
+    selects,
+    returns: returns?.options ?? new Set(),
+    status: returns?.status ?? [],
+  }
+}
+
+function parseReturn(
+  args: Tokens,
+): { readonly options: ListCommand['returns']; readonly status: readonly StatusItem[] } | undefined {
+  if (!args.space() || !args.word('RETURN') || !args.space()) return undefined
+  let status: readonly StatusItem[] = []
+  const options = args.list(() => {
+    if (!args.word('STATUS')) return oneOf(args, ['SUBSCRIBED', 'CHILDREN', 'SPECIAL-USE'] as const)
+    const items = args.space() ? parseStatusItems(args) : undefined
+    if (items === undefined) return undefined
+    status = items
+    return 'STATUS' as const
+  })
+  if (options === undefined) return undefined
+  return { options: new Set(options.filter((option) => option !== 'STATUS')), status }
+}
+
+function oneOf<T extends string>(args: Tokens, words: readonly T[]): T | undefined {
+  return words.find((word) => args.word(word))
+}
+
+/** INBOX is found in any case (RFC 3501 section 5.1). */
+function foldInbox(pattern: string): string {
+  return /^inbox(?:\/|$)/i.test(pattern) ? `INBOX${pattern.slice(5)}` : pattern
+}
+
+/** Levels that exist only as part of longer names are told too, as what cannot be selected. */
+function withParents(listings: readonly MailboxListing[]): readonly MailboxListing[] {
+  const known = new Set(listings.map(({ name }) => name))
+  const all = [...listings]
+  for (const { name } of listings) {
+    let end = name.lastIndexOf(hierarchyDelimiter)
+    for (; end > 0; end = name.lastIndexOf(hierarchyDelimiter, end - 1)) {
+      const parent = name.slice(0, end)
+      if (known.has(parent)) break
+      known.add(parent)
+      all.push({ name: parent, attributes: ['\\NonExistent', '\\HasChildren'], isSubscribed: false })
+    }
+  }
+  return all
+}
+
+function selection({ selects, isExtended }: ListCommand): (listing: MailboxListing) => boolean {
+  return (listing) => {
+    // A name that is subscribed and is no mailbox shows only when subscriptions are asked for.
+    if (isMissing(listing) && !listing.attributes.includes('\\HasChildren') && !selects.has('SUBSCRIBED')) return false
+    if (selects.has('SUBSCRIBED') && !listing.isSubscribed) return false
+    if (selects.has('SPECIAL-USE') && !listing.attributes.some((name) => specialUses.has(name))) return false
+    // The levels between are part of a plain listing; of an extended one only when they lead somewhere.
+    return !(isExtended && isMissing(listing) && selects.size === 0 && !listing.attributes.includes('\\HasChildren'))
+  }
+}
+
+function isMissing({ attributes }: MailboxListing): boolean {
+  return attributes.includes('\\NonExistent')
+}
+
+function encodeListing(listing: MailboxListing, command: ListCommand, hasSelectedChild: boolean): string {
+  const attributes: string[] = []
+  for (const attribute of listing.attributes) {
+    // Clients of the plain command know only `\Noselect`.
+    attributes.push(attribute === '\\NonExistent' && !command.isExtended ? '\\Noselect' : attribute)
+  }
+  const tellsSubscribed = command.returns.has('SUBSCRIBED') || command.selects.has('SUBSCRIBED')
+  if (tellsSubscribed && listing.isSubscribed) attributes.push('\\Subscribed')
+  const selects = (['SUBSCRIBED', 'SPECIAL-USE'] as const).filter((option) => command.selects.has(option))
+  // mbox-list-extended: "CHILDINFO" names what selected the children (RFC 5258 section 6).
+  const childInfo = hasSelectedChild ? ` ("CHILDINFO" (${selects.map(encodeString).join(' ')}))` : ''
+  return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name)}${childInfo}\r\n`
+}
+
+/** RFC 5819: what cannot be selected has no status. */
+async function writeStatus(state: SessionState, listing: MailboxListing, command: ListCommand): Promise<void> {
+  if (command.status.length === 0 || isMissing(listing) || listing.attributes.includes('\\Noselect')) return
+  const found = await state.account.status(listing.name)
+  if (found.ok) state.write(encodeStatus(listing.name, command.status, found.value, state.options.maxAppendBytes))
+}

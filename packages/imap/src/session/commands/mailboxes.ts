@@ -1,0 +1,70 @@
+/* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, NAMESPACE: RFC 3501 sections 6.3.3 to 6.3.7, RFC 2342. */
+import { hierarchyDelimiter, isCreatableName } from '../../wire/mailbox-name.ts'
+import { no, ok, type Completion } from '../../wire/response.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments, mailboxArgument, noArguments } from '../arguments.ts'
+import { refusedByStore, type Outcome } from '../outcome.ts'
+import type { SessionState } from '../state.ts'
+
+const notCreatable: Completion = no('Not a name for a mailbox', 'CANNOT')
+
+/** A delimiter at the end announces children, and is no part of the name (section 6.3.3). */
+export async function create(state: SessionState, args: Tokens): Promise<Outcome> {
+  const argument = mailboxArgument(args)
+  if (!args.isAtEnd) return badArguments
+  if ('refusal' in argument) return argument.refusal
+  const name = argument.name.endsWith(hierarchyDelimiter) ? argument.name.slice(0, -1) : argument.name
+  if (name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
+  if (!isCreatableName(name)) return notCreatable
+  const created = await state.account.create(name)
+  return created.ok ? ok('Mailbox created') : refusedByStore(created.refusal)
+}
+
+export async function deleteMailbox(state: SessionState, args: Tokens): Promise<Outcome> {
+  const argument = mailboxArgument(args)
+  if (!args.isAtEnd) return badArguments
+  if ('refusal' in argument) return argument.refusal
+  if (argument.name === 'INBOX') return no('INBOX cannot be deleted', 'CANNOT')
+  // This session's own handle would be left on a mailbox that is gone.
+  if (state.selected?.mailbox.name === argument.name) await state.unselect()
+  const deleted = await state.account.delete(argument.name)
+  return deleted.ok ? ok('Mailbox deleted') : refusedByStore(deleted.refusal)
+}
+
+/** RENAME of INBOX moves its messages and leaves it empty (section 6.3.5); the store does that. */
+export async function rename(state: SessionState, args: Tokens): Promise<Outcome> {
+  const from = mailboxArgument(args)
+  if ('refusal' in from) return from.refusal
+  const to = mailboxArgument(args)
+  if (!args.isAtEnd) return badArguments
+  if ('refusal' in to) return to.refusal
+  if (to.name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
+  if (!isCreatableName(to.name)) return notCreatable
+  const renamed = await state.account.rename(from.name, to.name)
+  return renamed.ok ? ok('Mailbox renamed') : refusedByStore(renamed.refusal)
+}
+
+export function subscribe(state: SessionState, args: Tokens): Promise<Outcome> {
+  return setSubscribed(state, args, true)
+}
+
+export function unsubscribe(state: SessionState, args: Tokens): Promise<Outcome> {
+  return setSubscribed(state, args, false)
+}
+
+async function setSubscribed(state: SessionState, args: Tokens, isSubscribed: boolean): Promise<Outcome> {
+  const argument = mailboxArgument(args)
+  if (!args.isAtEnd) return badArguments
+  if ('refusal' in argument) return argument.refusal
+  const changed = await state.account.subscribe(argument.name, isSubscribed)
+  if (!changed.ok) return refusedByStore(changed.refusal)
+  return ok(isSubscribed ? 'Subscribed' : 'Unsubscribed')
+}
+
+/** RFC 2342: one personal namespace, no other users', no shared ones. */
+export function namespace(state: SessionState, args: Tokens): Outcome {
+  const refusal = noArguments(args)
+  if (refusal !== undefined) return refusal
+  state.write(`* NAMESPACE (("" "${hierarchyDelimiter}")) NIL NIL\r\n`)
+  return ok('Namespace completed')
+}

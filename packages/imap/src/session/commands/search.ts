@@ -1,0 +1,71 @@
+import { MessageReader } from '../../message/message-reader.ts'
+import { findInBody } from '../../message/text-search.ts'
+import { bad, no, ok } from '../../wire/response.ts'
+import { parseSearch } from '../../wire/search-keys.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments } from '../arguments.ts'
+import type { Outcome } from '../outcome.ts'
+import { HeaderFacts, SearchProgram } from '../search-program.ts'
+import type { SelectedMailbox } from '../selected.ts'
+import type { SessionState } from '../state.ts'
+import type { NumberedMessage } from '../view.ts'
+import type { Naming } from './message-set.ts'
+
+/** RFC 3501 section 6.4.4. */
+export function search(state: SessionState, args: Tokens): Promise<Outcome> {
+  return searchMessages(state, args, 'number')
+}
+
+/** RFC 3501 section 6.4.8: the numbers in the answer are UIDs; those in the keys are not, except after UID. */
+export function uidSearch(state: SessionState, args: Tokens): Promise<Outcome> {
+  return searchMessages(state, args, 'uid')
+}
+
+async function searchMessages(state: SessionState, args: Tokens, naming: Naming): Promise<Outcome> {
+  const selected = state.mailbox
+  const parsed = parseSearch(args)
+  if (parsed === 'charset') return no('Charset is not supported', 'BADCHARSET (US-ASCII UTF-8)')
+  if (parsed === 'depth') return bad('Too many search keys, or nested too deep')
+  if (parsed === 'syntax') return badArguments
+  const { view, mailbox } = selected
+  const program = SearchProgram.compile(parsed, view, mailbox.recent())
+  if (program === undefined) return bad('No such message')
+  state.write('* SEARCH')
+  state.isInsideResponse = true
+  let number = 0
+  // The numbers cannot change meanwhile: news is told when the command is over.
+  for (const record of view.records) {
+    number += 1
+    if (view.isGone(record.uid)) continue
+    if (!(await matches(state, selected, program, { number, record }))) continue
+    state.write(` ${naming === 'uid' ? record.uid : number}`)
+    await state.room()
+  }
+  state.write('\r\n')
+  state.isInsideResponse = false
+  return ok('Search completed')
+}
+
+/** Looks no further into a message than its verdict needs: flags and dates, then its header, then its texts. */
+async function matches(
+  state: SessionState,
+  selected: SelectedMailbox,
+  program: SearchProgram,
+  message: NumberedMessage,
+): Promise<boolean> {
+  const byRecord = program.judge({ message })
+  if (byRecord !== undefined) return byRecord
+  const { uid } = message.record
+  const content = await selected.mailbox.content(uid)
+  if (content === undefined) return false
+  const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
+  try {
+    const header = new HeaderFacts((await reader.header()).text)
+    const byHeader = program.judge({ message, header })
+    if (byHeader !== undefined) return byHeader
+    const found = await findInBody(reader, program.bodyWords)
+    return program.judge({ message, header, found }) ?? false
+  } finally {
+    await reader.close()
+  }
+}

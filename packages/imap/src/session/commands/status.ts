@@ -1,0 +1,49 @@
+import type { MailboxStatus } from '@postern/core'
+import { encodeMailbox, ok } from '../../wire/response.ts'
+import type { Tokens } from '../../wire/tokens.ts'
+import { badArguments, mailboxArgument } from '../arguments.ts'
+import { refusedByStore, type Outcome } from '../outcome.ts'
+import type { SessionState } from '../state.ts'
+
+/** RFC 3501 section 6.3.10, SIZE of RFC 8438, APPENDLIMIT of RFC 7889. */
+const statusItems = ['MESSAGES', 'RECENT', 'UIDNEXT', 'UIDVALIDITY', 'UNSEEN', 'SIZE', 'APPENDLIMIT'] as const
+
+export type StatusItem = (typeof statusItems)[number]
+
+/** `status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"` */
+export async function status(state: SessionState, args: Tokens): Promise<Outcome> {
+  const argument = mailboxArgument(args)
+  const items = args.space() ? parseStatusItems(args) : undefined
+  if (items === undefined || !args.isAtEnd) return badArguments
+  if ('refusal' in argument) return argument.refusal
+  const found = await state.account.status(argument.name)
+  if (!found.ok) return refusedByStore(found.refusal)
+  state.write(encodeStatus(argument.name, items, found.value, state.options.maxAppendBytes))
+  return ok('Status completed')
+}
+
+export function parseStatusItems(args: Tokens): readonly StatusItem[] | undefined {
+  const items = args.list(() => {
+    const name = args.atom()?.toUpperCase()
+    return statusItems.find((item) => item === name)
+  })
+  return items?.length === 0 ? undefined : items
+}
+
+export function encodeStatus(
+  name: string,
+  items: readonly StatusItem[],
+  found: MailboxStatus,
+  maxAppendBytes: number,
+): string {
+  const values: Readonly<Record<StatusItem, number>> = {
+    MESSAGES: found.messages,
+    RECENT: found.recent,
+    UIDNEXT: found.uidNext,
+    UIDVALIDITY: found.uidValidity,
+    UNSEEN: found.unseen,
+    SIZE: found.bytes,
+    APPENDLIMIT: maxAppendBytes,
+  }
+  return `* STATUS ${encodeMailbox(name)} (${items.map((item) => `${item} ${values[item]}`).join(' ')})\r\n`
+}

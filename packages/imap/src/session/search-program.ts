@@ -1,0 +1,186 @@
+import type { Uid } from '@postern/core'
+import { decodeFieldText } from '../message/encoded-words.ts'
+import { fieldValue, headerFields } from '../message/fields.ts'
+import { calendarDay, dayOf, monthOf, type Day } from '../wire/date-time.ts'
+import type { SearchKey } from '../wire/search-keys.ts'
+import { exceeds, NumberRanges } from '../wire/sequence-set.ts'
+import type { MailboxView, NumberedMessage } from './view.ts'
+
+/** What is known of a message; the rest is read only when the verdict needs it. */
+export interface SearchFacts {
+  readonly message: NumberedMessage
+  readonly header?: HeaderFacts
+  /** Which of the program's `bodyWords` its texts hold. */
+  readonly found?: ReadonlySet<string>
+}
+
+/**
+ * A search that can judge from part of the facts: `undefined` says that more must be known. So a message that its flags
+ * rule out is never opened, and one that its header rules out is never read.
+ */
+export class SearchProgram {
+  /** Words that are looked for in the texts of messages. */
+  readonly bodyWords: ReadonlySet<string>
+  readonly #key: SearchKey
+  readonly #sets: ReadonlyMap<SearchKey, NumberRanges>
+  readonly #recent: ReadonlySet<Uid>
+
+  private constructor(
+    key: SearchKey,
+    sets: ReadonlyMap<SearchKey, NumberRanges>,
+    words: ReadonlySet<string>,
+    recent: ReadonlySet<Uid>,
+  ) {
+    this.#key = key
+    this.#sets = sets
+    this.bodyWords = words
+    this.#recent = recent
+  }
+
+  /** @returns `undefined` when a key names a sequence number that the client cannot know of. */
+  static compile(key: SearchKey, view: MailboxView, recent: ReadonlySet<Uid>): SearchProgram | undefined {
+    const sets = new Map<SearchKey, NumberRanges>()
+    const words = new Set<string>()
+    const waiting: SearchKey[] = [key]
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      if (next.key === 'and' || next.key === 'or') {
+        waiting.push(...next.of)
+      } else if (next.key === 'not') {
+        waiting.push(next.of)
+      } else if (next.key === 'sequence') {
+        if (exceeds(next.set, view.exists)) return undefined
+        sets.set(next, new NumberRanges(next.set, view.exists))
+      } else if (next.key === 'uid') {
+        sets.set(next, new NumberRanges(next.set, view.records.at(-1)?.uid ?? 0))
+      } else if (next.key === 'body' || next.key === 'text') {
+        words.add(next.words)
+      }
+    }
+    return new SearchProgram(key, sets, words, recent)
+  }
+
+  judge(facts: SearchFacts): boolean | undefined {
+    return this.#judge(this.#key, facts)
+  }
+
+  /** The parser has bounded the depth. */
+  #judge(key: SearchKey, facts: SearchFacts): boolean | undefined {
+    const { number, record } = facts.message
+    switch (key.key) {
+      case 'all':
+        return true
+      case 'and':
+        return this.#every(key.of, facts, true)
+      case 'or': {
+        // Not every one of the opposites.
+        const none = this.#every(key.of, facts, false)
+        return none === undefined ? undefined : !none
+      }
+      case 'not': {
+        const verdict = this.#judge(key.of, facts)
+        return verdict === undefined ? undefined : !verdict
+      }
+      case 'recent':
+        return this.#recent.has(record.uid)
+      case 'flag':
+        return hasFlag(record.flags, key.flag)
+      case 'sequence':
+        return this.#sets.get(key)?.has(number) ?? false
+      case 'uid':
+        return this.#sets.get(key)?.has(record.uid) ?? false
+      case 'larger':
+        return record.bytes > key.bytes
+      case 'smaller':
+        return record.bytes < key.bytes
+      case 'internal-date':
+        return isOn(dayOf(record.internalDate), key)
+      case 'sent-date':
+        return facts.header === undefined ? undefined : isOn(facts.header.sentDay, key)
+      case 'header':
+        return facts.header?.field(key.field, key.words)
+      case 'body':
+        return key.words === '' ? true : facts.found?.has(key.words)
+      case 'text':
+        return key.words === '' || facts.header?.holds(key.words) === true ? true : facts.found?.has(key.words)
+    }
+    return undefined
+  }
+
+  /** Whether all keys judge as `wanted`; one that does not decides at once, one that cannot tell leaves it open. */
+  #every(keys: readonly SearchKey[], facts: SearchFacts, wanted: boolean): boolean | undefined {
+    let isCertain = true
+    for (const key of keys) {
+      const verdict = this.#judge(key, facts)
+      if (verdict === undefined) isCertain = false
+      else if (verdict !== wanted) return false
+    }
+    return isCertain ? true : undefined
+  }
+}
+
+/** What SEARCH wants to know of a header, decoded on demand and once. */
+export class HeaderFacts {
+  readonly #block: string
+  readonly #fields = new Map<string, string[]>()
+  #text: string | undefined
+  #sentDay: Day | 'none' | undefined
+
+  constructor(block: string) {
+    this.#block = block
+  }
+
+  /** A field of this name holds the words; no words ask for the field alone (RFC 3501 section 6.4.4). */
+  field(name: string, words: string): boolean {
+    let values = this.#fields.get(name)
+    if (values === undefined) {
+      values = []
+      for (const field of headerFields(this.#block)) {
+        if (field.name === name) values.push(comparable(fieldValue(this.#block, field)))
+      }
+      this.#fields.set(name, values)
+    }
+    return values.some((value) => value.includes(words))
+  }
+
+  /** The words stand anywhere in the header. */
+  holds(words: string): boolean {
+    this.#text ??= comparable(this.#block.replaceAll(/\r?\n(?=[ \t])/g, ''))
+    return this.#text.includes(words)
+  }
+
+  /** The day in the Date field, without regard to its time and zone. */
+  get sentDay(): Day | undefined {
+    this.#sentDay ??= this.#readSentDay() ?? 'none'
+    return this.#sentDay === 'none' ? undefined : this.#sentDay
+  }
+
+  #readSentDay(): Day | undefined {
+    for (const field of headerFields(this.#block)) {
+      if (field.name !== 'date') continue
+      const found = /(?:^|[\s,])(\d{1,2})\s+([A-Za-z]{3})\s+(\d{2,4})\b/.exec(fieldValue(this.#block, field))
+      if (found === null) return undefined
+      const year = Number(found[3])
+      // RFC 5322 section 4.3: two and three digits are years of the last century, or of this one below 50.
+      const century = (found[3] ?? '').length === 4 ? 0 : year < 50 ? 2000 : 1900
+      return calendarDay(year + century, monthOf(found[2] ?? ''), Number(found[1]))
+    }
+    return undefined
+  }
+}
+
+function comparable(value: string): string {
+  return decodeFieldText(value).normalize('NFC').toLowerCase()
+}
+
+function isOn(day: Day | undefined, key: { readonly is: 'before' | 'on' | 'since'; readonly day: Day }): boolean {
+  if (day === undefined) return false
+  if (key.is === 'on') return day === key.day
+  return key.is === 'before' ? day < key.day : day >= key.day
+}
+
+/** Flags are compared without regard to case. */
+function hasFlag(flags: readonly string[], flag: string): boolean {
+  if (flags.includes(flag)) return true
+  const wanted = flag.toLowerCase()
+  return flags.some((candidate) => candidate.toLowerCase() === wanted)
+}

@@ -1,0 +1,79 @@
+import type { Mailbox, Uid } from '@postern/core'
+import type { Part } from '../message/structure.ts'
+import { encodeFlags, systemFlags } from '../wire/flags.ts'
+import { MailboxView } from './view.ts'
+
+/** The selected mailbox: the store's handle, and what the client believes of it. */
+export class SelectedMailbox {
+  readonly mailbox: Mailbox
+  readonly view: MailboxView
+  readonly #maxKeywords: number
+  #keywordsTold: number
+  #stopWatching: (() => void) | undefined
+  /** The structure that was found last: clients fetch the parts of one message one by one. */
+  #structure: { readonly uid: Uid; readonly root: Part } | undefined
+
+  constructor(mailbox: Mailbox, maxKeywords: number) {
+    this.mailbox = mailbox
+    this.view = new MailboxView(mailbox.records())
+    this.#maxKeywords = maxKeywords
+    this.#keywordsTold = mailbox.keywords().length
+  }
+
+  get isReadOnly(): boolean {
+    return this.mailbox.mode === 'read-only'
+  }
+
+  /** `* FLAGS`: all flags in use. */
+  flagsResponse(): string {
+    return `* FLAGS ${encodeFlags([...systemFlags, ...this.mailbox.keywords()], false)}\r\n`
+  }
+
+  /** `PERMANENTFLAGS`: what this client can change for good; `\*` while new keywords are taken. */
+  permanentFlags(): string {
+    if (this.isReadOnly) return '()'
+    const keywords = this.mailbox.keywords()
+    const more = keywords.length < this.#maxKeywords ? ['\\*'] : []
+    return encodeFlags([...systemFlags, ...keywords, ...more], false)
+  }
+
+  /** Looks at the store, so that `tell` has what others did. */
+  async look(): Promise<void> {
+    this.view.absorb(await this.mailbox.refresh())
+  }
+
+  /** Everything that may be told now, as responses. */
+  tell(mayExpunge: boolean): string {
+    return this.keywordsResponse() + this.view.tell(mayExpunge, this.mailbox.recent())
+  }
+
+  /** `* FLAGS`, when keywords have come or gone since it was told; otherwise nothing. */
+  keywordsResponse(): string {
+    const keywords = this.mailbox.keywords().length
+    if (keywords === this.#keywordsTold) return ''
+    this.#keywordsTold = keywords
+    return this.flagsResponse()
+  }
+
+  watch(onHint: () => void): void {
+    this.#stopWatching ??= this.mailbox.watch(onHint)
+  }
+
+  stopWatching(): void {
+    this.#stopWatching?.()
+    this.#stopWatching = undefined
+  }
+
+  structureOf(uid: Uid): Part | undefined {
+    return this.#structure?.uid === uid ? this.#structure.root : undefined
+  }
+
+  keepStructure(uid: Uid, root: Part): void {
+    this.#structure = { uid, root }
+  }
+
+  async close(): Promise<void> {
+    this.stopWatching()
+    await this.mailbox.close()
+  }
+}

@@ -1,0 +1,381 @@
+/*
+ * The IMAP session as a machine (RFC 3501 section 3): bytes in, responses and a wish out. It takes one command at a time,
+ * in order, and gives each exactly one tagged response, after the news that its command may carry.
+ */
+import type { Awaitable, CloseReason, ConnectionInfo, SessionContext, SessionMachine, Wish } from '@postern/core'
+import { parseCommand, type Command, type MalformedCommand } from '../wire/command.ts'
+import { CommandReader, type Frame } from '../wire/framing.ts'
+import { bad, encodeCompletion, no, type Completion } from '../wire/response.ts'
+import { beginAppend } from './commands/append.ts'
+import { refusedHere } from './commands/sign-in.ts'
+import { commands, type CommandSpec } from './commands.ts'
+import { Opening } from './opening.ts'
+import type { ImapSessionOptions } from './options.ts'
+import type { Conversation, Finished, IncomingMessage, Outcome } from './outcome.ts'
+import { refusalResponse } from './refusal.ts'
+import { SessionState } from './state.ts'
+
+/** Makes the machine that serves one connection; `runSession` of core runs it. */
+export function createImapSession(context: SessionContext, options: ImapSessionOptions): SessionMachine {
+  return new ImapSession(context, options)
+}
+
+/** A command whose end is still to come: the client's turn, the message it sends, or what must be skipped of it. */
+type Pending =
+  | { readonly as: 'conversation'; readonly command: Command; readonly next: Conversation }
+  | { readonly as: 'message'; readonly command: Command; readonly message: IncomingMessage }
+  | { readonly as: 'refused'; readonly tag: string; readonly name: string; readonly completion: Completion }
+
+class ImapSession implements SessionMachine {
+  readonly #state: SessionState
+  readonly #reader: CommandReader
+  readonly #opening = new Opening()
+  #pending: Pending | undefined
+  #badInARow = 0
+  #isStopping = false
+
+  constructor(context: SessionContext, options: ImapSessionOptions) {
+    this.#state = new SessionState(context, options)
+    this.#reader = new CommandReader(this.#bounds())
+  }
+
+  // ── what the pump calls ───────────────────────────────────────────────────
+
+  start(): Wish {
+    this.#state.write(`* OK [CAPABILITY ${this.#state.capabilities()}] ${this.#state.options.hostname} ready\r\n`)
+    return { next: 'read', patienceMs: this.#state.limits.loginPatienceMs }
+  }
+
+  async receive(bytes: Buffer): Promise<Wish> {
+    const opening = this.#opening.take(bytes)
+    if (opening === undefined) return this.#readOn(false)
+    // After a header that was honoured, a second one in text is a command that nobody knows.
+    if (opening.isProxyHeader && (this.#isDirect || opening.bytes[0] === 0x0d)) return this.#refuseProxyHeader()
+    this.#reader.feed(opening.bytes)
+    const wish = await this.#run()
+    this.#reader.release()
+    return wish
+  }
+
+  secured(connection: ConnectionInfo): Wish {
+    this.#state.connection = connection
+    this.#state.failedLogins = 0
+    this.#reader.reset()
+    this.#pending = undefined
+    return this.#readOn(false)
+  }
+
+  async woken(): Promise<Wish> {
+    const { selected, isIdling } = this.#state
+    if (!isIdling || selected === undefined) return this.#readOn(false)
+    await selected.look()
+    const news = selected.tell(true)
+    this.#state.write(news)
+    return this.#readOn(news !== '')
+  }
+
+  timedOut(): Wish {
+    if (this.#state.isIdling) {
+      this.#state.write('* OK Still here\r\n')
+      return this.#readOn(true)
+    }
+    const text = this.#state.signedIn === undefined ? 'Login timed out' : 'Autologout, idle for too long'
+    return this.#bye(text, 'timeout')
+  }
+
+  stopping(): Wish {
+    // A message that is being received is worth waiting for.
+    this.#isStopping = true
+    return this.#pending?.as === 'message' ? this.#readOn(false) : this.#leave()
+  }
+
+  failed(): void {
+    // Inside a response the words would be read as part of a message: then only the close tells.
+    if (!this.#state.isInsideResponse) this.#state.write(this.#refusal('internal-error'))
+  }
+
+  async ended(_reason: CloseReason): Promise<void> {
+    const { signedIn } = this.#state
+    const pending = this.#pending
+    this.#pending = undefined
+    this.#state.signedIn = undefined
+    try {
+      if (pending?.as === 'message') await pending.message.abort()
+      await this.#state.unselect()
+    } finally {
+      await signedIn?.account.close()
+    }
+  }
+
+  // ── frames ────────────────────────────────────────────────────────────────
+
+  async #run(): Promise<Wish> {
+    for (let completed = false; ;) {
+      const frame = this.#reader.next()
+      if (frame.kind === 'more') return this.#readOn(completed || this.#pending?.as === 'message')
+      const wish = await this.#take(frame)
+      if (wish !== undefined) return wish
+      if (this.#isStopping && this.#pending === undefined) return this.#leave()
+      completed ||= frame.kind !== 'literal'
+      await this.#state.room()
+    }
+  }
+
+  /** @returns what ends the reading, if anything. */
+  #take(frame: Exclude<Frame, { kind: 'more' }>): Awaitable<Wish | undefined> {
+    switch (frame.kind) {
+      case 'command':
+        return this.#pending?.as === 'conversation'
+          ? this.#converse(this.#pending, frame.text)
+          : this.#command(frame.text)
+      case 'literal':
+        return this.#literal(frame)
+      case 'content':
+        return this.#content(frame.bytes)
+      case 'rest':
+        return this.#endMessage(frame.text)
+      case 'skipped':
+        return this.#endSkipped()
+      case 'overlong':
+        return this.#overlong(frame.head)
+      case 'lost':
+        return this.#bye('Command cannot be followed', 'protocol')
+    }
+    return undefined
+  }
+
+  async #command(text: string): Promise<Wish | undefined> {
+    const command = parseCommand(text, this.#state.limits)
+    const spec = this.#admit(command)
+    if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
+    if (command.name === undefined) return undefined
+    const { selected } = this.#state
+    if (spec.looks === 'before') await selected?.look()
+    return this.#settle(command, spec, await spec.run(this.#state, command.args))
+  }
+
+  async #converse(
+    { command, next }: Extract<Pending, { as: 'conversation' }>,
+    line: string,
+  ): Promise<Wish | undefined> {
+    this.#pending = undefined
+    this.#reader.expectsPlainLine = false
+    const spec = commands.get(command.name)
+    return spec === undefined ? undefined : this.#settle(command, spec, await next.onLine(line))
+  }
+
+  async #settle(command: Command, spec: CommandSpec, outcome: Outcome): Promise<Wish | undefined> {
+    if ('onLine' in outcome) {
+      this.#pending = { as: 'conversation', command, next: outcome }
+      this.#reader.expectsPlainLine = true
+      return undefined
+    }
+    await this.#tellNews(spec)
+    return this.#finish(command.tag, command.name, outcome)
+  }
+
+  async #tellNews(spec: CommandSpec): Promise<void> {
+    const { selected } = this.#state
+    if (selected === undefined) return
+    if (spec.looks === 'after') await selected.look()
+    this.#state.write(selected.tell(spec.holdsExpunges !== true))
+  }
+
+  // ── literals ──────────────────────────────────────────────────────────────
+
+  async #literal({ head, bytes, isSync }: Extract<Frame, { kind: 'literal' }>): Promise<Wish | undefined> {
+    const { limits } = this.#state
+    const command = parseCommand(head, limits)
+    const spec = this.#admit(command)
+    if (!('run' in spec)) return this.#refuseLiteral(command, spec)
+    if (command.name === undefined) return undefined
+    if (!isSync && bytes > limits.maxNonSyncLiteralBytes) {
+      return this.#refuseLiteral(command, bad('Literal is too big to be sent without waiting', 'TOOBIG'))
+    }
+    if (spec.takesMessage === true) {
+      const begun = await beginAppend(this.#state, command.args, bytes)
+      if (begun !== 'argument') {
+        if ('status' in begun) return this.#refuseLiteral(command, begun)
+        this.#pending = { as: 'message', command, message: begun }
+        this.#reader.streamLiteral()
+        if (isSync) this.#state.write('+ Ready for the message\r\n')
+        return undefined
+      }
+    }
+    const isSignedIn = this.#state.signedIn !== undefined
+    if (bytes > (isSignedIn ? limits.maxLiteralBytes : limits.maxLiteralBytesBeforeLogin)) {
+      return this.#refuseLiteral(command, no('Literal is too big', 'TOOBIG'))
+    }
+    this.#reader.keepLiteral()
+    if (isSync) this.#state.write('+ Ready for the literal\r\n')
+    return undefined
+  }
+
+  #refuseLiteral({ tag, name }: Command | MalformedCommand, completion: Completion): Wish | undefined {
+    if (this.#reader.refuseLiteral()) return this.#finish(tag, name, completion)
+    this.#pending = { as: 'refused', tag: tag ?? '*', name: name ?? 'UNKNOWN', completion }
+    return undefined
+  }
+
+  async #content(bytes: Buffer): Promise<undefined> {
+    if (this.#pending?.as === 'message') await this.#pending.message.write(bytes)
+  }
+
+  /** What follows the message: nothing, or it was not one command (RFC 3502 is not offered). */
+  async #endMessage(rest: string): Promise<Wish | undefined> {
+    const pending = this.#pending
+    if (pending?.as !== 'message') return undefined
+    const { command, message } = pending
+    if (rest !== '') {
+      this.#pending = undefined
+      await message.abort()
+      return this.#finish(command.tag, command.name, bad('One message is expected'))
+    }
+    const completion = await message.finish()
+    this.#pending = undefined
+    await this.#tellNews({ in: [], run: () => completion, looks: 'after' })
+    return this.#finish(command.tag, command.name, completion)
+  }
+
+  #endSkipped(): Wish | undefined {
+    const pending = this.#pending
+    if (pending?.as !== 'refused') return undefined
+    this.#pending = undefined
+    return this.#finish(pending.tag, pending.name, pending.completion)
+  }
+
+  #overlong(head: string): Wish | undefined {
+    if (this.#state.signedIn === undefined || this.#pending !== undefined) {
+      return this.#bye('Line is too long', 'protocol')
+    }
+    const { tag, name } = parseCommand(head, this.#state.limits)
+    const completion = bad('Line is too long', 'TOOBIG')
+    this.#pending = { as: 'refused', tag: tag ?? '*', name: name ?? 'UNKNOWN', completion }
+    this.#reader.skipCommand()
+    return undefined
+  }
+
+  // ── rules ─────────────────────────────────────────────────────────────────
+
+  /** The command's row, or why it is refused in this state. */
+  #admit(command: Command | MalformedCommand): CommandSpec | Completion {
+    const { connection, options, phase, isHealthCheck } = this.#state
+    if (command.name === undefined) return bad('Command is malformed')
+    const spec = commands.get(command.name)
+    if (spec === undefined) {
+      if (isTextHeader(command)) {
+        options.observer?.refused?.({
+          connection,
+          verb: 'PROXY',
+          reason: 'proxy-again',
+          detail: 'a PROXY line came after the connection had begun; a balancer may pass on what its client sent',
+        })
+      }
+      return bad('Command is not known')
+    }
+    if (isHealthCheck && spec.isForHealthChecks !== true) {
+      options.observer?.refused?.({
+        connection,
+        verb: command.name,
+        reason: 'health-check',
+        detail: 'the connection speaks for the proxy itself; only clients may sign in',
+      })
+      return no('Not for health checks', 'CANNOT')
+    }
+    if (!spec.in.includes(phase)) return bad('Command is not valid in this state')
+    return (spec.sendsPassword === true ? refusedHere(this.#state) : undefined) ?? spec
+  }
+
+  /** Writes the one tagged response, counts, and follows the outcome's wish. */
+  #finish(tag: string | undefined, name: string | undefined, outcome: Finished): Wish | undefined {
+    const { connection, options, limits, signedIn } = this.#state
+    options.observer?.command?.({ connection, verb: verbOf(name), reply: outcome.status })
+    if (outcome.after?.next === 'upgrade-tls' && this.#reader.isInsideCommand) return this.#injection()
+    this.#state.write(encodeCompletion(tag ?? '*', outcome))
+    this.#reader.bounds = this.#bounds()
+    this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
+    if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }
+    if (outcome.after?.next === 'close') {
+      const { reason, bye } = outcome.after
+      return bye === undefined ? { next: 'close', reason } : this.#bye(bye, reason)
+    }
+    const maxBad = signedIn === undefined ? limits.maxBadCommandsBeforeLogin : limits.maxBadCommands
+    return this.#badInARow >= maxBad ? this.#bye('Too many invalid commands', 'too-many-errors') : undefined
+  }
+
+  /** Bytes behind STARTTLS were put there by somebody between the client and us (CVE-2011-0411). */
+  #injection(): Wish {
+    this.#state.options.observer?.refused?.({
+      connection: this.#state.connection,
+      verb: 'STARTTLS',
+      reason: 'injection',
+      detail: 'bytes in the clear followed STARTTLS',
+    })
+    return this.#bye('Nothing may follow STARTTLS', 'protocol')
+  }
+
+  get #isDirect(): boolean {
+    return this.#state.connection.identity.origin === 'direct'
+  }
+
+  #refuseProxyHeader(): Wish {
+    const { connection, options } = this.#state
+    const { identity, listener } = connection
+    const isDirect = this.#isDirect
+    options.observer?.refused?.({
+      connection,
+      verb: 'PROXY',
+      reason: isDirect ? 'proxy-untrusted' : 'proxy-again',
+      detail: isDirect
+        ? `${identity.peer.address.toString()} sent a PROXY header but is in no trusted network of listener ${listener.name}: add it to trusted-networks if it is your balancer`
+        : 'a second PROXY header followed the first',
+    })
+    this.#state.write(this.#refusal(isDirect ? 'proxy-untrusted' : 'proxy-malformed'))
+    return { next: 'close', reason: 'refused' }
+  }
+
+  // ── wishes ────────────────────────────────────────────────────────────────
+
+  /** @param isProgress - a command ended, or a message grew: the client's time begins anew. Never before login. */
+  #readOn(isProgress: boolean): Wish {
+    const { limits, signedIn, isIdling } = this.#state
+    if (signedIn === undefined) return { next: 'read', patienceMs: limits.loginPatienceMs, keepsDeadline: true }
+    const patienceMs = isIdling ? limits.idleKeepAliveMs : limits.autologoutMs
+    return isProgress ? { next: 'read', patienceMs } : { next: 'read', patienceMs, keepsDeadline: true }
+  }
+
+  #leave(): Wish {
+    this.#state.write(this.#refusal('stopping'))
+    return { next: 'close', reason: 'stopping' }
+  }
+
+  #bye(text: string, reason: CloseReason): Wish {
+    this.#state.write(`* BYE ${text}\r\n`)
+    return { next: 'close', reason }
+  }
+
+  #refusal(reason: 'proxy-untrusted' | 'proxy-malformed' | 'stopping' | 'internal-error'): string {
+    return refusalResponse(reason, this.#state.options.hostname)
+  }
+
+  #bounds(): CommandReader['bounds'] {
+    const { limits, signedIn } = this.#state
+    return signedIn === undefined
+      ? {
+          maxLineBytes: limits.maxLineBytesBeforeLogin,
+          maxCommandBytes: limits.maxLineBytesBeforeLogin * 2,
+          maxSkippedBytes: limits.maxLineBytesBeforeLogin * 2,
+        }
+      : limits
+  }
+}
+
+/** Only names of the table reach observers: a client makes up any other. */
+function verbOf(name: string | undefined): string {
+  return name !== undefined && commands.has(name) ? name : 'UNKNOWN'
+}
+
+/** `PROXY TCP4 …`: as a command, its tag is PROXY. */
+function isTextHeader({ tag, name }: Command): boolean {
+  return tag === 'PROXY' && (name === 'TCP4' || name === 'TCP6' || name === 'UNKNOWN')
+}

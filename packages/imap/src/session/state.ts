@@ -1,0 +1,85 @@
+import type { Account, ConnectionInfo, Output, Principal, SessionContext } from '@postern/core'
+import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
+import { toWire } from '../wire/response.ts'
+import { capabilities } from './capabilities.ts'
+import type { ImapSessionOptions } from './options.ts'
+import type { SelectedMailbox } from './selected.ts'
+
+/** RFC 3501 section 3. The logout state is the end of the machine. */
+export type Phase = 'not-authenticated' | 'authenticated' | 'selected'
+
+/** Who signed in, and their mail. */
+export interface SignedIn {
+  readonly principal: Principal
+  readonly account: Account
+}
+
+/** What the commands of one session share. */
+export class SessionState {
+  connection: ConnectionInfo
+  readonly options: ImapSessionOptions
+  readonly limits: ImapLimits
+  readonly output: Output
+  readonly wake: () => void
+  signedIn: SignedIn | undefined
+  selected: SelectedMailbox | undefined
+  failedLogins = 0
+  isIdling = false
+  /** A response with literals is being written: anything else that is written now would become part of it. */
+  isInsideResponse = false
+
+  constructor(context: SessionContext, options: ImapSessionOptions) {
+    this.connection = context.connection
+    this.options = options
+    this.limits = { ...defaultLimits, ...options.limits }
+    this.output = context.output
+    this.wake = () => context.wake()
+  }
+
+  get phase(): Phase {
+    if (this.signedIn === undefined) return 'not-authenticated'
+    return this.selected === undefined ? 'authenticated' : 'selected'
+  }
+
+  get isHealthCheck(): boolean {
+    return this.connection.identity.origin === 'proxy-itself'
+  }
+
+  /** The account of a command that the table allows only after login. */
+  get account(): Account {
+    if (this.signedIn === undefined) throw new Error('a command that needs a login ran without one')
+    return this.signedIn.account
+  }
+
+  /** The mailbox of a command that the table allows only in the selected state. */
+  get mailbox(): SelectedMailbox {
+    if (this.selected === undefined) throw new Error('a command that needs a mailbox ran without one')
+    return this.selected
+  }
+
+  capabilities(): string {
+    return capabilities({
+      connection: this.connection,
+      isLoggedIn: this.signedIn !== undefined,
+      offersStartTls: this.options.offersStartTls,
+      maxAppendBytes: this.options.maxAppendBytes,
+    })
+  }
+
+  /** Writes responses; one octet in each character, line ends included. */
+  write(text: string): void {
+    if (text !== '') this.output.write(toWire(text))
+  }
+
+  /** Before more is written: waits for a client that reads slowly. */
+  async room(): Promise<void> {
+    if (this.output.isFull) await this.output.drained()
+  }
+
+  /** Leaves the selected state. */
+  async unselect(): Promise<void> {
+    const { selected } = this
+    this.selected = undefined
+    await selected?.close()
+  }
+}

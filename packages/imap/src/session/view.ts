@@ -1,0 +1,182 @@
+/*
+ * What one client believes of its mailbox. Message sequence numbers exist only here: the store speaks UIDs.
+ *
+ * A client counts. Its number 7 is the seventh message it was told of, less those it was told are gone, whatever has
+ * happened on the disk since. So news is kept back until it may be told, and the numbers change in the same moment as
+ * the words are written:
+ *
+ * - new messages (EXISTS) and changed flags (FETCH) may be told with any command;
+ * - EXPUNGE may not be told while FETCH, STORE or SEARCH is answered, as the client would not know which of its numbers
+ *   meant what (RFC 3501 section 7.4.1); and never when no command is in progress, IDLE being one.
+ *
+ * A message that is gone but not yet told keeps its number and its last known flags.
+ */
+import type { MailboxChanges, MessageRecord, Uid } from '@postern/core'
+import { encodeFlags, sameFlags } from '../wire/flags.ts'
+import { exceeds, NumberRanges, type SequenceSet } from '../wire/sequence-set.ts'
+
+/** A message as its client names it. */
+export interface NumberedMessage {
+  readonly number: number
+  readonly record: MessageRecord
+}
+
+export class MailboxView {
+  /** By sequence number less one; ascending by UID. */
+  #told: MessageRecord[]
+  #arrived: MessageRecord[] = []
+  readonly #gone = new Set<Uid>()
+  readonly #altered = new Set<Uid>()
+
+  constructor(records: readonly MessageRecord[]) {
+    this.#told = [...records]
+  }
+
+  /** The number of messages that the client knows of. */
+  get exists(): number {
+    return this.#told.length
+  }
+
+  get records(): readonly MessageRecord[] {
+    return this.#told
+  }
+
+  /** It was expunged, and the client has not been told. */
+  isGone(uid: Uid): boolean {
+    return this.#gone.has(uid)
+  }
+
+  /** The message with this UID, as far as the client knows of it. */
+  byUid(uid: Uid): NumberedMessage | undefined {
+    const index = this.#firstFrom(uid)
+    const record = this.#told[index]
+    return record?.uid === uid ? { number: index + 1, record } : undefined
+  }
+
+  /**
+   * The messages that a set of sequence numbers names, ascending, each once; `undefined` when it names one that the
+   * client cannot know of. The cost is bounded by the mailbox, whatever the set.
+   */
+  byNumbers(set: SequenceSet): NumberedMessage[] | undefined {
+    if (exceeds(set, this.exists)) return undefined
+    const messages: NumberedMessage[] = []
+    for (const { first, last } of new NumberRanges(set, this.exists)) {
+      this.#collect(messages, Math.max(0, first - 1), (index) => index < last)
+    }
+    return messages
+  }
+
+  /** The messages that a set of UIDs names, ascending, each once; unknown UIDs name nothing (section 6.4.8). */
+  byUids(set: SequenceSet): NumberedMessage[] {
+    const messages: NumberedMessage[] = []
+    for (const { first, last } of new NumberRanges(set, this.#told.at(-1)?.uid ?? 0)) {
+      this.#collect(messages, this.#firstFrom(first), (_index, record) => record.uid <= last)
+    }
+    return messages
+  }
+
+  /** Takes in what the store found. Nothing is told yet. */
+  absorb({ arrived, expunged, changed }: MailboxChanges): void {
+    const newest = this.#arrived.at(-1)?.uid ?? this.#told.at(-1)?.uid ?? 0
+    for (const record of arrived) if (record.uid > newest) this.#arrived.push(record)
+    this.expunge(expunged)
+    for (const record of changed) {
+      const known = this.#replace(record)
+      if (known !== undefined && !sameFlags(known.flags, record.flags)) this.#altered.add(record.uid)
+    }
+  }
+
+  /** These are gone, to be told when it may be told. */
+  expunge(uids: readonly Uid[]): void {
+    if (uids.length === 0) return
+    const gone = new Set(uids)
+    // What was never told of need not be told gone.
+    this.#arrived = this.#arrived.filter((record) => !gone.has(record.uid))
+    for (const uid of uids) if (this.byUid(uid) !== undefined) this.#gone.add(uid)
+  }
+
+  /** These flags are told by whoever calls, in its own words. */
+  update(record: MessageRecord): void {
+    this.#replace(record)
+    this.#altered.delete(record.uid)
+  }
+
+  /** These flags are news to the client. */
+  alter(record: MessageRecord): void {
+    if (this.#replace(record) !== undefined) this.#altered.add(record.uid)
+  }
+
+  /**
+   * Everything that may be told now, as responses; from then on the client knows it.
+   *
+   * @param recent - messages with `\Recent` for this session.
+   */
+  tell(mayExpunge: boolean, recent: ReadonlySet<Uid>): string {
+    let text = mayExpunge ? this.#tellGone() : ''
+    if (this.#arrived.length > 0) {
+      for (const record of this.#arrived) this.#told.push(record)
+      this.#arrived = []
+      text += `* ${this.exists} EXISTS\r\n* ${recent.size} RECENT\r\n`
+    }
+    for (const uid of this.#altered) {
+      const message = this.byUid(uid)
+      if (message === undefined) continue
+      const flags = encodeFlags(message.record.flags, recent.has(uid))
+      text += `* ${message.number} FETCH (UID ${uid} FLAGS ${flags})\r\n`
+    }
+    this.#altered.clear()
+    return text
+  }
+
+  /** Each EXPUNGE counts in the numbers that the ones before it left. */
+  #tellGone(): string {
+    if (this.#gone.size === 0) return ''
+    let text = ''
+    const left: MessageRecord[] = []
+    for (const record of this.#told) {
+      if (this.#gone.has(record.uid)) text += `* ${left.length + 1} EXPUNGE\r\n`
+      else left.push(record)
+    }
+    this.#told = left
+    for (const uid of this.#gone) this.#altered.delete(uid)
+    this.#gone.clear()
+    return text
+  }
+
+  #collect(
+    messages: NumberedMessage[],
+    from: number,
+    isWanted: (index: number, record: MessageRecord) => boolean,
+  ): void {
+    for (let index = from; index < this.#told.length; index += 1) {
+      const record = this.#told[index]
+      if (record === undefined || !isWanted(index, record)) return
+      messages.push({ number: index + 1, record })
+    }
+  }
+
+  /** @returns the record that stood there before. */
+  #replace(record: MessageRecord): MessageRecord | undefined {
+    const index = this.#firstFrom(record.uid)
+    const known = this.#told[index]
+    if (known?.uid === record.uid) {
+      this.#told[index] = record
+      return known
+    }
+    const waiting = this.#arrived.findIndex(({ uid }) => uid === record.uid)
+    if (waiting !== -1) this.#arrived[waiting] = record
+    return undefined
+  }
+
+  /** Index of the first message with this UID or a larger one. */
+  #firstFrom(uid: number): number {
+    let low = 0
+    let high = this.#told.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#told[middle]?.uid ?? Infinity) < uid) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
