@@ -135,7 +135,15 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
   test('J3, S21: port 465: the header in the clear, then our TLS handshake with openssl s_client', async () => {
     const { stdout, code } = await peer(
       'openssl',
-      ['s_client', '-connect', `127.0.0.1:${ports.frontSubmissions}`, '-servername', 'mx.example.org', '-quiet', '-crlf'],
+      [
+        's_client',
+        '-connect',
+        `127.0.0.1:${ports.frontSubmissions}`,
+        '-servername',
+        'mx.example.org',
+        '-quiet',
+        '-crlf',
+      ],
       { input: 'EHLO client.example.net\nQUIT\n' },
     )
     expect(stdout).toMatch(/^220 mx\.example\.org/)
@@ -158,15 +166,18 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
   test.each([
     ['SMTP', 'frontSmtp', 'smtp', /250[- ]PIPELINING/, 'EHLO client.example.net\nQUIT\n'],
     ['IMAP', 'frontImap', 'imap', /\na OK /, `a LOGIN ${ann.name} "${ann.password}"\nb LOGOUT\n`],
-  ] as const)('J5: STARTTLS works behind a header: %s, with openssl s_client', async (_, port, name, expected, input) => {
-    const { stdout, stderr } = await peer(
-      'openssl',
-      ['s_client', '-connect', `127.0.0.1:${ports[port]}`, '-starttls', name, '-quiet', '-crlf', '-brief'],
-      { input },
-    )
-    expect(`${stdout}${stderr}`).toMatch(/Protocol version: TLSv1\.3/)
-    expect(stdout).toMatch(expected)
-  })
+  ] as const)(
+    'J5: STARTTLS works behind a header: %s, with openssl s_client',
+    async (_, port, name, expected, input) => {
+      const { stdout, stderr } = await peer(
+        'openssl',
+        ['s_client', '-connect', `127.0.0.1:${ports[port]}`, '-starttls', name, '-quiet', '-crlf', '-brief'],
+        { input },
+      )
+      expect(`${stdout}${stderr}`).toMatch(/Protocol version: TLSv1\.3/)
+      expect(stdout).toMatch(expected)
+    },
+  )
 
   test('J1, J6: a message of swaks, after STARTTLS, is stored with the client in its Received', async () => {
     const subject = `through HAProxy with ${sends}`
@@ -222,7 +233,15 @@ describe('examples/haproxy/haproxy-tls.cfg: HAProxy ends TLS and tells of it', (
   test('W1, W6, J6: ssl, authority, crc32c and unique-id are read; the session counts as secure', async () => {
     const { stdout } = await peer(
       'openssl',
-      ['s_client', '-connect', `127.0.0.1:${ports.frontSubmissions}`, '-servername', 'mx.example.org', '-quiet', '-crlf'],
+      [
+        's_client',
+        '-connect',
+        `127.0.0.1:${ports.frontSubmissions}`,
+        '-servername',
+        'mx.example.org',
+        '-quiet',
+        '-crlf',
+      ],
       { input: 'EHLO client.example.net\nQUIT\n' },
     )
     expect(stdout).toMatch(/\r\n250[- ]AUTH PLAIN/)
@@ -255,19 +274,19 @@ describe('examples/haproxy/haproxy-tls.cfg: HAProxy ends TLS and tells of it', (
   })
 })
 
+/** One of several gateways: its own host name, its own store. */
+function instance(name: string, port: number): string {
+  return [
+    `[server]\nhostname = "${name}.example.org"\nworkers = 1\ndata-dir = "data"`,
+    listener('mx', { protocol: 'smtp', bind: port, mode: 'require', trusted: ['127.0.0.1'] }),
+  ].join('\n')
+}
+
 describe('several gateways behind one HAProxy', () => {
   test('J7: sessions share nothing; when one gateway is gone, the other serves', async () => {
     const ports = await freePorts('front', 'one', 'two', 'adminOne', 'adminTwo')
-    const behind = (port: number): string =>
-      listener('mx', { protocol: 'smtp', bind: port, mode: 'require', trusted: ['127.0.0.1'] })
-    const one = await startGateway({
-      adminPort: ports.adminOne,
-      config: `[server]\nhostname = "one.example.org"\nworkers = 1\ndata-dir = "data"\n${behind(ports.one)}\n[smtp]\nlocal-domains = ["example.org"]`,
-    })
-    const two = await startGateway({
-      adminPort: ports.adminTwo,
-      config: `[server]\nhostname = "two.example.org"\nworkers = 1\ndata-dir = "data"\n${behind(ports.two)}\n[smtp]\nlocal-domains = ["example.org"]`,
-    })
+    const one = await startGateway({ adminPort: ports.adminOne, config: instance('one', ports.one) })
+    const two = await startGateway({ adminPort: ports.adminTwo, config: instance('two', ports.two) })
     const haproxy = await startHaproxy(`
 defaults
   mode tcp

@@ -1,0 +1,309 @@
+// What survives what: a worker that is killed, a reload under load, a full disk, a broken configuration, a stop.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { listener } from '../kit/configuration.ts'
+import { makeCertificate } from '../kit/certificates.ts'
+import { Dialogue } from '../kit/dialogue.ts'
+import { temporaryFolder } from '../kit/folder.ts'
+import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
+import { startLoad, type Ledger } from '../kit/load.ts'
+import { openImap, readInbox } from '../kit/mailbox.ts'
+import { eventually, within } from '../kit/patience.ts'
+import { freePorts } from '../kit/ports.ts'
+
+const cleanUps: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
+})
+
+async function start(
+  more: readonly string[] = [],
+  folder?: string,
+): Promise<{ gateway: Gateway; ports: Record<'smtp' | 'imap', number> }> {
+  const ports = await freePorts('admin', 'smtp', 'imap')
+  const { cert, key } = await makeCertificate()
+  const tables = [
+    ...more,
+    listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'off' }),
+    listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
+    `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+  ]
+  const gateway = await startGateway({
+    config: tables.join('\n\n'),
+    adminPort: ports.admin,
+    ...(folder === undefined ? {} : { folder }),
+  })
+  cleanUps.push(() => gateway.stop())
+  return { gateway, ports }
+}
+
+/** Every message that was acknowledged is in the store, and nothing that was never sent. */
+async function expectNothingLost(ledger: Ledger, imapPort: number): Promise<void> {
+  const subjects = new Set<string>()
+  for (const message of await readInbox(imapPort)) {
+    const subject = /^Subject: (load-\d+)\r$/m.exec(message)?.[1]
+    if (subject !== undefined) subjects.add(subject)
+  }
+  expect([...ledger.acknowledged].filter((subject) => !subjects.has(subject))).toEqual([])
+  expect([...subjects].filter((subject) => !ledger.sent.has(subject))).toEqual([])
+}
+
+describe('a worker that dies', () => {
+  test('X5: kill -9 under load loses only what that worker had not acknowledged; its place is taken', async () => {
+    const { gateway, ports } = await start()
+    const before = gateway.workers()
+    expect(before).toHaveLength(2)
+    const load = startLoad(ports.smtp, 12, ann.name, 5)
+    await load.acknowledgedMore(100)
+    const [first = 0] = before
+    process.kill(first, 'SIGKILL')
+    await within(15_000, 'deliveries after the first kill', load.acknowledgedMore(100))
+    const second = gateway.workers().find((pid) => !before.includes(pid)) ?? 0
+    expect(second).not.toBe(0)
+    process.kill(second, 'SIGKILL')
+    await within(15_000, 'deliveries after the second kill', load.acknowledgedMore(100))
+    await load.stop()
+
+    expect(gateway.log.filter(({ event }) => event === 'worker.crashed')).toHaveLength(2)
+    // A worker serves about half of the twelve; nobody else noticed anything.
+    expect(load.ledger.broken.length).toBeGreaterThan(0)
+    expect(load.ledger.broken.length).toBeLessThanOrEqual(24)
+    await eventually('two workers', () => (gateway.workers().length === 2 ? true : undefined))
+    await expectNothingLost(load.ledger, ports.imap)
+  })
+
+  test('X5: the sessions of the other worker go on', async () => {
+    const { gateway, ports } = await start()
+    const sessions = await Promise.all(
+      Array.from({ length: 12 }, async (_, index) => {
+        const client = await Dialogue.connect(ports.smtp, { from: `127.0.2.${index + 1}` })
+        await client.reply()
+        await client.ask('EHLO client.example.net')
+        return client
+      }),
+    )
+    const [victim = 0] = gateway.workers()
+    process.kill(victim, 'SIGKILL')
+    const answers = await Promise.all(
+      sessions.map((client) =>
+        client.ask('NOOP').then(
+          () => 'served',
+          () => 'cut',
+        ),
+      ),
+    )
+    expect(new Set(answers)).toEqual(new Set(['served', 'cut']))
+    for (const client of sessions) client.destroy()
+    await gateway.waitForLog(
+      'the crash',
+      ({ event, ...fields }) => event === 'worker.crashed' && fields['workerPid'] === victim,
+    )
+  })
+})
+
+describe('reload', () => {
+  test('X5: SIGHUP under load loses no connection', async () => {
+    const { gateway, ports } = await start()
+    const lasting = await Dialogue.connect(ports.smtp)
+    await lasting.reply()
+    await lasting.ask('EHLO lasting.example.net')
+    await lasting.ask('MAIL FROM:<x@example.net>')
+
+    const load = startLoad(ports.smtp, 12, ann.name, 2)
+    for (let round = 1; round <= 3; round += 1) {
+      await load.acknowledgedMore(60)
+      const before = gateway.workers()
+      gateway.signal('SIGHUP')
+      await eventually('the end of the reload', () =>
+        gateway.log.filter(({ event }) => event === 'gateway.reloaded').length === round ? true : undefined,
+      )
+      expect(gateway.workers().filter((pid) => !before.includes(pid))).toHaveLength(2)
+    }
+    await load.acknowledgedMore(60)
+    await load.stop()
+    expect(load.ledger.broken).toEqual([])
+    expect(load.ledger.connections).toBeGreaterThan(100)
+    expect(load.ledger.acknowledged).toEqual(load.ledger.sent)
+
+    // A session that was there before the first reload still has its worker, and its transaction.
+    expect((await lasting.ask(`RCPT TO:<${ann.name}>`)).code).toBe(250)
+    expect((await lasting.ask('DATA')).code).toBe(354)
+    expect((await lasting.ask('Subject: lasting\r\n\r\ntext\r\n.')).code).toBe(250)
+    await lasting.ask('QUIT')
+    await lasting.end()
+    await expectNothingLost(load.ledger, ports.imap)
+  })
+
+  test('the live part changes for new connections; one keeps what it was born with', async () => {
+    const { gateway, ports } = await start()
+    const old = await Dialogue.connect(ports.smtp, { from: '127.0.3.3' })
+    await old.reply()
+    gateway.rewriteConfig((text) => `${text}\n[policy]\ndeny = ["127.0.3.0/24"]\n`)
+    gateway.signal('SIGHUP')
+    await gateway.waitForLog('the reload', ({ event }) => event === 'gateway.reloaded')
+    expect((await old.ask('EHLO client.example.net')).code).toBe(250)
+    const denied = await Dialogue.connect(ports.smtp, { from: '127.0.3.3' })
+    expect(await denied.end()).toMatch(/^554 /)
+    await old.ask('QUIT')
+    await old.end()
+  })
+
+  test('a configuration with problems changes nothing, and the log says what is wrong and where', async () => {
+    const { gateway, ports } = await start()
+    const before = gateway.workers()
+    gateway.rewriteConfig((text) => text.replace('mode = "off"', 'mode = "maybe"'))
+    gateway.signal('SIGHUP')
+    const refused = await gateway.waitForLog('the refusal', ({ event }) => event === 'gateway.reload-refused')
+    expect(JSON.stringify(refused['problems'])).toContain('listener.mx.proxy.mode')
+    expect(gateway.workers()).toEqual(before)
+    const client = await Dialogue.connect(ports.smtp)
+    expect((await client.reply()).code).toBe(220)
+    client.destroy()
+  })
+
+  test('what only a restart can change is named', async () => {
+    const { gateway } = await start()
+    gateway.rewriteConfig((text) => text.replace('workers = 2', 'workers = 3'))
+    gateway.signal('SIGHUP')
+    const told = await gateway.waitForLog('what waits', ({ event }) => event === 'gateway.restart-needed')
+    expect(told['paths']).toEqual(['server.workers'])
+    await gateway.waitForLog('the reload', ({ event }) => event === 'gateway.reloaded')
+    expect(gateway.workers()).toHaveLength(2)
+  })
+})
+
+describe('stop', () => {
+  test('C10: SIGTERM says 421 and BYE to every session, ends with status 0, and the port is free again', async () => {
+    const { gateway, ports } = await start()
+    const smtp = await Dialogue.connect(ports.smtp)
+    await smtp.reply()
+    await smtp.ask('EHLO client.example.net')
+    const imap = await Dialogue.connect(ports.imap)
+    await imap.line()
+    const ends = Promise.all([smtp.end(), imap.end()])
+    await gateway.stop()
+    const [smtpEnd, imapEnd] = await ends
+    expect(smtpEnd).toMatch(/^421 4\.3\.2 /)
+    expect(imapEnd).toMatch(/^\* BYE /)
+    await expect(Dialogue.connect(ports.smtp)).rejects.toThrow('ECONNREFUSED')
+    cleanUps.length = 0
+  })
+
+  test('a message that is under way is finished first', async () => {
+    const { gateway, ports } = await start()
+    const client = await Dialogue.connect(ports.smtp)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    await client.ask('MAIL FROM:<x@example.net>')
+    await client.ask(`RCPT TO:<${ann.name}>`)
+    await client.ask('DATA')
+    client.send('Subject: load-1\r\n\r\nhalf of it\r\n')
+    gateway.signal('SIGTERM')
+    await gateway.waitForLog('that it stops', ({ event }) => event === 'gateway.stopping')
+    client.send('and the rest\r\n.\r\n')
+    expect((await client.reply()).code).toBe(250)
+    expect(await client.end()).toMatch(/^(?:421 [^\r\n]*\r\n)?$/)
+    await gateway.stop()
+    cleanUps.length = 0
+  })
+})
+
+/** A file system of its own, small enough to be filled; needs root, or sudo without a password. */
+const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+
+function mountSmall(options: string): string {
+  const folder = temporaryFolder('small')
+  mkdirSync(join(folder, 'data'))
+  mount(['-t', 'tmpfs', '-o', options, 'tmpfs', join(folder, 'data')])
+  cleanUps.push(() => {
+    root(['umount', '-l', join(folder, 'data')])
+  })
+  return folder
+}
+
+function mount(args: readonly string[]): void {
+  root(['mount', ...args])
+}
+
+function root(command: readonly string[]): void {
+  const [program = '', ...args] = [...asRoot, ...command]
+  execFileSync(program, args, { stdio: 'pipe' })
+}
+
+function mayMount(): boolean {
+  try {
+    root(['true'])
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.skipIf(!mayMount())('a disk that fails (needs root, or sudo without a password, to mount one)', () => {
+  const uid = process.getuid?.() ?? 0
+  const text = `${'x'.repeat(70)}\r\n`.repeat(500)
+
+  async function deliver(client: Dialogue, subject: string): Promise<{ code: number; text: string }> {
+    const mail = await client.ask('MAIL FROM:<x@example.net>')
+    if (mail.code !== 250) return mail
+    const rcpt = await client.ask(`RCPT TO:<${ann.name}>`)
+    if (rcpt.code !== 250) return rcpt
+    const data = await client.ask('DATA')
+    if (data.code !== 354) return data
+    return client.ask(`Subject: ${subject}\r\n\r\n${text}.`)
+  }
+
+  test('a full disk is 452, the session goes on, nothing acknowledged is lost, and room is used again', async () => {
+    const folder = mountSmall(`size=1m,uid=${uid},mode=700`)
+    const { gateway, ports } = await start([], folder)
+    const client = await Dialogue.connect(ports.smtp)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    const ledger: Ledger = { sent: new Set(), acknowledged: new Set(), broken: [], connections: 1 }
+    let refused = { code: 0, text: '' }
+    for (let count = 0; count < 60 && refused.code === 0; count += 1) {
+      const subject = `load-${count}`
+      ledger.sent.add(subject)
+      const reply = await deliver(client, subject)
+      if (reply.code === 250) ledger.acknowledged.add(subject)
+      else refused = reply
+      await client.ask('RSET')
+    }
+    expect(refused).toMatchObject({ code: 452 })
+    expect(refused.text).toMatch(/^4\.3\.1 /)
+    expect(ledger.acknowledged.size).toBeGreaterThan(5)
+    expect((await client.ask('NOOP')).code).toBe(250)
+    const told = await gateway.waitForLog('the full disk', (record) => JSON.stringify(record).includes('ENOSPC'))
+    expect(['warn', 'error']).toContain(told['level'])
+    await expectNothingLost(ledger, ports.imap)
+
+    const imap = await openImap(ports.imap)
+    await imap.mailboxOpen('INBOX')
+    await imap.messageDelete('1:5')
+    await imap.logout()
+    expect(await deliver(client, 'load-100')).toMatchObject({ code: 250 })
+    client.destroy()
+  })
+
+  test('a store that may not be written to is 451, and healthy again when it may', async () => {
+    const folder = mountSmall(`size=4m,uid=${uid},mode=700`)
+    const { gateway, ports } = await start([], folder)
+    const client = await Dialogue.connect(ports.smtp)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    expect(await deliver(client, 'before')).toMatchObject({ code: 250 })
+    mount(['-o', 'remount,ro', join(folder, 'data')])
+    const refused = await deliver(client, 'meanwhile')
+    expect(refused.code).toBe(451)
+    expect(refused.text).toMatch(/^4\.3\.0 /)
+    await gateway.waitForLog('the cause', (record) => JSON.stringify(record).includes('EROFS'))
+    await client.ask('RSET')
+    mount(['-o', 'remount,rw', join(folder, 'data')])
+    expect(await deliver(client, 'afterwards')).toMatchObject({ code: 250 })
+    client.destroy()
+    const subjects = (await readInbox(ports.imap)).map((message) => /^Subject: (\w+)\r$/m.exec(message)?.[1])
+    expect(subjects).toEqual(['before', 'afterwards'])
+  })
+})
