@@ -1,0 +1,310 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Policy } from '@postern/core'
+import { describe, expect, test } from 'vitest'
+import { AwaitedHeaders, Places } from '../../src/accept/admission.ts'
+import { OpenConnections } from '../../src/accept/open-connections.ts'
+import { accessList } from '../../src/policy/access-list.ts'
+import { networks } from '../../src/policy/chain.ts'
+import { clientLimits } from '../../src/policy/client-limits.ts'
+import { LocalTally } from '../../src/policy/tally.ts'
+import { Client, openBench, v1, v2, v2Local, type LogLine } from '../kit/acceptor-bench.ts'
+
+const eventsOf = (lines: readonly LogLine[]): readonly string[] => lines.map((line) => line.event)
+const find = (lines: readonly LogLine[], event: string): LogLine | undefined =>
+  lines.find((line) => line.event === event)
+
+describe('trust decides, before a byte is read', () => {
+  test('H3: a trusted peer gets no greeting until its header came', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say('PROXY TCP4 203.0.113.7 ')
+    await delay(50)
+    expect(client.received).toBe('')
+    client.say('192.0.2.1 45678 25\r\n')
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO 203\.0\.113\.7:45678 proxied [0-9a-v]{16}\r\n$/)
+  })
+
+  test('J11: the same port greets a direct client at once, who must not send a header', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port, '127.0.0.7')
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO 127\.0\.0\.7:\d+ direct /)
+    client.say(v1('203.0.113.7')).say('QUIT\r\n')
+    expect(await client.ends()).toContain('ECHO PROXY TCP4 203.0.113.7')
+    await bench.idle()
+    expect(find(bench.lines, 'connection.open')).toMatchObject({ client: '127.0.0.7', via: 'socket', listener: 'mx' })
+    expect(JSON.stringify(bench.lines)).not.toContain('203.0.113.7')
+  })
+
+  test('W5: a listener that requires a header serves nobody but its trusted networks', async () => {
+    await using bench = await openBench({ proxy: { mode: 'require' } })
+    using client = new Client(bench.port, '127.0.0.7')
+    client.say(v1('203.0.113.7'))
+    expect(await client.ends()).toBe('REFUSED not-trusted\r\n')
+    await bench.idle()
+    const [line, ...others] = bench.lines
+    expect(others).toEqual([])
+    expect(line).toMatchObject({ event: 'proxy.refused', reason: 'not-trusted', client: '127.0.0.7', listener: 'mx' })
+    expect(line?.['msg']).toBe(
+      '127.0.0.7 is in no trusted network of listener mx, which serves nobody else (proxy.mode = "require"): ' +
+        'if it is your balancer, add 127.0.0.7 to trusted-networks',
+    )
+  })
+
+  test('an optional header may come, or not: then the greeting waits only its moment', async () => {
+    await using bench = await openBench({ proxy: { mode: 'optional' } })
+    using silent = new Client(bench.port)
+    using proxied = new Client(bench.port)
+    proxied.say(v2('203.0.113.7'))
+    expect(await proxied.hears(/\r\n/)).toContain('HELLO 203.0.113.7:45678 proxied')
+    expect(await silent.hears(/\r\n/)).toMatch(/^HELLO 127\.0\.0\.1:\d+ direct /)
+  })
+})
+
+describe('the header', () => {
+  test('J8: header and first command in one segment: the greeting, then the answer', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say(`${v1('203.0.113.7')}NOOP\r\nQUIT\r\n`)
+    expect((await client.ends()).split('\r\n').slice(1)).toEqual(['ECHO NOOP', 'BYE', ''])
+  })
+
+  test('J10: a trusted peer without a header is told so, closed, and logged with the mend', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say('EHLO client.example\r\n')
+    expect(await client.ends()).toBe('REFUSED proxy-missing\r\n')
+    await bench.idle()
+    const line = find(bench.lines, 'proxy.refused')
+    expect(line).toMatchObject({ reason: 'proxy-missing', proxy: '127.0.0.1', listener: 'mx' })
+    expect(line).not.toHaveProperty('client')
+    expect(line?.['firstBytes']).toBe(String.raw`EHLO client.example\x0d\x0a`)
+    expect(line?.['msg']).toContain('switch its proxy protocol on (send-proxy)')
+  })
+
+  test('S18, H4: a trusted peer that sends nothing is closed after the header timeout, with a reply and a log line', async () => {
+    await using bench = await openBench({ proxy: { headerTimeoutMs: 120 } })
+    using client = new Client(bench.port)
+    expect(await client.ends()).toBe('REFUSED proxy-timeout\r\n')
+    await bench.idle()
+    expect(find(bench.lines, 'proxy.refused')).toMatchObject({
+      reason: 'proxy-timeout',
+      proxy: '127.0.0.1',
+      msg: 'trusted peer 127.0.0.1 sent nothing for 0.12 s: server-speaks-first and a balancer that holds the header back?',
+    })
+  })
+
+  test('PX-04: a byte now and then does not extend the header timeout', async () => {
+    await using bench = await openBench({ proxy: { headerTimeoutMs: 200 } })
+    using client = new Client(bench.port)
+    const startedAt = performance.now()
+    const drip = setInterval(() => client.say('P'), 60)
+    client.say('PROXY TCP4 2')
+    await client.ends()
+    clearInterval(drip)
+    expect(performance.now() - startedAt).toBeLessThan(1500)
+    await bench.idle()
+    expect(find(bench.lines, 'proxy.refused')).toMatchObject({ reason: 'proxy-timeout' })
+  })
+
+  test('S12: malformed first bytes are refused with a reply, a code and an offset', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say('PROXY TCP4 203.0.113.7 192.0.2.1 99999 25\r\n')
+    expect(await client.ends()).toBe('REFUSED proxy-malformed\r\n')
+    await bench.idle()
+    expect(find(bench.lines, 'proxy.refused')).toMatchObject({ reason: 'proxy-malformed', code: 'PROXY_PORT' })
+  })
+
+  test('S20: a second header right behind the first is refused and logged', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say(`${v1('203.0.113.7')}${v1('203.0.113.8')}`)
+    expect(await client.ends()).toBe('REFUSED proxy-malformed\r\n')
+    await bench.idle()
+    expect(find(bench.lines, 'proxy.refused')).toMatchObject({ reason: 'proxy-again' })
+  })
+
+  test('PX-37: one peer cannot fill the worker with headers that never come', async () => {
+    const awaitedHeaders = new AwaitedHeaders()
+    for (let n = 0; awaitedHeaders.begin('127.0.0.1'); n++) expect(n).toBeLessThan(100_000)
+    await using bench = await openBench({ awaitedHeaders })
+    using client = new Client(bench.port)
+    using direct = new Client(bench.port, '127.0.0.7')
+    expect(await client.ends()).toBe('')
+    expect(await direct.hears(/\r\n/)).toContain('HELLO 127.0.0.7')
+    expect(find(bench.lines, 'connection.overload')).toMatchObject({ listener: 'mx' })
+  })
+})
+
+describe('what the log says', () => {
+  test('J9, S5, S14: who connected and whom it speaks for, under one id from the greeting to the close', async () => {
+    await using bench = await openBench()
+    using client = new Client(bench.port)
+    client.say(v2('203.0.113.7', 45_678)).say('QUIT\r\n')
+    const [, id] = /proxied (\w+)/.exec(await client.ends()) ?? []
+    await bench.idle()
+    expect(eventsOf(bench.lines)).toEqual(['connection.open', 'proxy.accepted', 'connection.close'])
+    const who = { id, listener: 'mx', client: '203.0.113.7', clientPort: 45_678, proxy: '127.0.0.1', via: 'v2' }
+    for (const line of bench.lines) expect(line).toMatchObject(who)
+    expect(bench.lines[1]).toMatchObject({ network: '127.0.0.1', destination: '192.0.2.1', destinationPort: 25 })
+    expect(bench.lines[2]).toMatchObject({ reason: 'quit' })
+  })
+
+  test('J15, PX-26: health checks and bare connects are told in one line a minute, not one by one', async () => {
+    await using bench = await openBench()
+    for (let n = 0; n < 5; n++) {
+      using check = new Client(bench.port)
+      check.say(v2Local)
+      await check.hears(/HELLO 127\.0\.0\.1:\d+ proxy-itself/)
+      check.socket.resetAndDestroy()
+      using bare = new Client(bench.port)
+      bare.socket.end()
+      await bare.ends()
+    }
+    await bench.idle()
+    expect(bench.lines.every((line) => line['level'] === 'debug')).toBe(true)
+    bench.lines.length = 0
+    bench.summary.tell()
+    expect(bench.lines).toMatchObject([
+      { event: 'health.checks', listener: 'mx', proxy: '127.0.0.1', count: 5 },
+      { event: 'health.silent-peers', listener: 'mx', proxy: '127.0.0.1', count: 5 },
+    ])
+  })
+
+  test('a session that throws is a bug: the client hears the farewell, the log the stack, the others nothing', async () => {
+    await using bench = await openBench()
+    using other = new Client(bench.port, '127.0.0.7')
+    using client = new Client(bench.port, '127.0.0.8')
+    client.say('THROW\r\n')
+    expect(await client.ends()).toMatch(/FAILED\r\n$/)
+    await other.hears(/HELLO/)
+    expect((await bench.logged('internal-error'))['stack']).toContain('a bug')
+    expect(await bench.logged('connection.close')).toMatchObject({ reason: 'internal-error', client: '127.0.0.8' })
+  })
+})
+
+/** Refuses everybody, and notes whom. */
+const refusing = (seen: string[]): Policy => ({
+  name: 'test',
+  onConnect: ({ identity }) => {
+    seen.push(identity.client.address.toString())
+    return { verdict: 'defer', reason: 'rate' }
+  },
+})
+
+describe('policy is about the client', () => {
+  test('S16, H5: a denied network is refused by the client address, with the configured code and words', async () => {
+    const deny = accessList(networks(['203.0.113.0/24']), { code: 550, text: 'not here' })
+    await using bench = await openBench({ policies: [deny] })
+    using denied = new Client(bench.port)
+    using other = new Client(bench.port)
+    denied.say(v1('203.0.113.7'))
+    other.say(v1('198.51.100.7'))
+    expect(await denied.ends()).toBe('REFUSED 550 not here\r\n')
+    expect(await other.hears(/\r\n/)).toContain('HELLO 198.51.100.7')
+    expect(find(bench.lines, 'policy.refused')).toMatchObject({
+      reason: 'listed',
+      policy: 'deny',
+      client: '203.0.113.7',
+      proxy: '127.0.0.1',
+      msg: '203.0.113.7 is in 203.0.113.0/24 of policy.deny',
+    })
+  })
+
+  test('S6, S7, S8, S9: an ignored host meets no policy and leaves no line, judged by the client after the header', async () => {
+    const seen: string[] = []
+    await using bench = await openBench({ policies: [refusing(seen)], ignoredHosts: ['10.0.0.0/24'] })
+    using ignored = new Client(bench.port)
+    ignored.say(v1('10.0.0.9')).say('QUIT\r\n')
+    expect(await ignored.ends()).toMatch(/^HELLO 10\.0\.0\.9:45678 proxied/)
+    await bench.idle()
+    expect({ seen, lines: bench.lines }).toEqual({ seen: [], lines: [] })
+    using other = new Client(bench.port)
+    other.say(v1('10.0.1.9'))
+    expect(await other.ends()).toBe('REFUSED defer rate\r\n')
+    expect(seen).toEqual(['10.0.1.9'])
+  })
+
+  test('J14, W8: ceilings count clients, never the balancer, and what ended is given back', async () => {
+    const tally = new LocalTally({ concurrent: 1 })
+    const limit = clientLimits({ concurrent: 1 }, networks([]), tally)
+    await using bench = await openBench({ policies: [limit] })
+    for (let round = 0; round < 3; round++) {
+      using ann = new Client(bench.port)
+      using bob = new Client(bench.port)
+      ann.say(v1('203.0.113.7'))
+      bob.say(v1('203.0.113.8'))
+      await ann.hears(/HELLO 203\.0\.113\.7/)
+      await bob.hears(/HELLO 203\.0\.113\.8/)
+      using more = new Client(bench.port)
+      more.say(v1('203.0.113.7', 45_679))
+      expect(await more.ends()).toBe('REFUSED defer concurrency\r\n')
+      // The balancer's own checks are never refused, however many clients it has.
+      using check = new Client(bench.port)
+      check.say(v2Local)
+      await check.hears(/proxy-itself/)
+      for (const client of [ann, bob, check]) client.say('QUIT\r\n')
+      await Promise.all([ann.ends(), bob.ends(), check.ends()])
+      await bench.idle()
+      expect(tally.clients).toBe(0)
+    }
+  })
+
+  test('JS-07: a client that is gone while a policy thinks is let go', async () => {
+    const { promise, resolve } = Promise.withResolvers<{ verdict: 'pass' }>()
+    let closed = 0
+    const slow: Policy = { name: 'slow', onConnect: () => promise, onClose: () => closed++ }
+    await using bench = await openBench({ policies: [slow] })
+    using client = new Client(bench.port, '127.0.0.7')
+    await bench.logged('connection.open')
+    client.socket.resetAndDestroy()
+    await delay(30)
+    resolve({ verdict: 'pass' })
+    await bench.idle()
+    expect(find(bench.lines, 'connection.close')).toMatchObject({ reason: 'connection-lost' })
+    expect({ closed, open: bench.connections.size }).toEqual({ closed: 1, open: 0 })
+  })
+})
+
+describe('room and time', () => {
+  test('over the ceiling a connection is closed without a word, and a place that is free is given again', async () => {
+    await using bench = await openBench({ places: new Places(2, new Places(1)) })
+    using first = new Client(bench.port, '127.0.0.7')
+    await first.hears(/HELLO/)
+    using second = new Client(bench.port, '127.0.0.8')
+    expect(await second.ends()).toBe('')
+    expect(find(bench.lines, 'connection.overload')).toMatchObject({ count: 1 })
+    first.say('QUIT\r\n')
+    await first.ends()
+    await bench.idle()
+    using third = new Client(bench.port, '127.0.0.9')
+    await third.hears(/HELLO/)
+  })
+
+  test('OP-02: a worker that stops lets a session finish its work, and asks the others to leave', async () => {
+    const connections = new OpenConnections()
+    await using bench = await openBench({ connections })
+    using idle = new Client(bench.port, '127.0.0.7')
+    using busy = new Client(bench.port, '127.0.0.8')
+    using unknown = new Client(bench.port)
+    await idle.hears(/HELLO/)
+    await busy.say('WORK\r\n').hears(/ECHO WORK/)
+    connections.stop()
+    expect(await idle.ends()).toMatch(/BYE\r\n$/)
+    expect(await unknown.ends()).toBe('')
+    busy.say('DONE\r\n')
+    expect(await busy.ends()).toMatch(/ECHO DONE\r\nBYE\r\n$/)
+  })
+
+  test('a session that does not finish in time still takes leave', async () => {
+    const connections = new OpenConnections()
+    await using bench = await openBench({ connections })
+    using busy = new Client(bench.port, '127.0.0.8')
+    await busy.say('WORK\r\n').hears(/ECHO WORK/)
+    connections.stop()
+    connections.cut()
+    expect(await busy.ends()).toMatch(/FAILED\r\n$/)
+    await bench.idle()
+    expect(find(bench.lines, 'connection.close')).toMatchObject({ reason: 'stopping' })
+  })
+})

@@ -1,0 +1,78 @@
+import { endpoint, identify, type ConnectionInfo, type Envelope, type Route } from '@postern/core'
+import { describe, expect, test } from 'vitest'
+import { accountFor, type AccountDirectory } from '../../src/route/local-accounts.ts'
+import { tableRouter } from '../../src/route/table-router.ts'
+
+const accounts = ['demo@example.org', 'ann@example.org', 'Bob@example.org', 'ann@example.net']
+const directory: AccountDirectory = {
+  has: async (account) => accounts.includes(account),
+  first: async () => accounts[0],
+}
+const router = tableRouter({
+  localDomains: ['example.org', 'example.net'],
+  accountFor: (mailbox) => accountFor(directory, mailbox),
+})
+const envelope: Envelope = { reversePath: '', forwardPaths: [], isSmtpUtf8: false, body: '7BIT' }
+const local = endpoint('192.0.2.1', 25)
+const connection: ConnectionInfo = {
+  id: '0123456789abcdef',
+  listener: { name: 'mx', protocol: 'smtp', tls: 'off' },
+  identity: identify({ peer: endpoint('127.0.0.1', 40_000), local, verdict: { rule: 'absent' } }),
+  security: { kind: 'cleartext' },
+}
+
+/** `account`, or the reason of the refusal. */
+async function routeOf(forwardPath: string, username?: string): Promise<string> {
+  const principal = username === undefined ? undefined : { account: username, username }
+  const route: Route = await router.forRecipient({ forwardPath, envelope, connection, principal })
+  if (route.to === 'store') return route.account
+  return route.to === 'nowhere' && route.decision.verdict !== 'pass' ? route.decision.reason : route.to
+}
+
+describe('where a recipient leads', () => {
+  const rows = [
+    ['an account', 'ann@example.org', 'ann@example.org'],
+    ['the same name in another domain of ours', 'ann@example.net', 'ann@example.net'],
+    ['a domain in capitals', 'ann@EXAMPLE.org', 'ann@example.org'],
+    ['a local part in capitals', 'ANN@example.org', 'ann@example.org'],
+    ['an account with capitals, as it is spelled', 'Bob@example.org', 'Bob@example.org'],
+    ['an account with capitals, in lower case', 'bob@example.org', 'unknown-recipient'],
+    ['nobody', 'eve@example.org', 'unknown-recipient'],
+    ['postmaster of a domain', 'postmaster@example.net', 'demo@example.org'],
+    ['postmaster without a domain', 'Postmaster', 'demo@example.org'],
+    ['a foreign domain', 'ann@example.com', 'no-relay'],
+    ['no domain', 'ann', 'no-relay'],
+    ['nothing', '', 'no-relay'],
+    ['a subdomain of ours', 'ann@mail.example.org', 'no-relay'],
+    ['a trailing dot', 'ann@example.org.', 'no-relay'],
+    ['an address literal', 'ann@[127.0.0.1]', 'no-relay'],
+  ] as const
+  test.each(rows)('%s', async (_what, forwardPath, expected) => {
+    expect(await routeOf(forwardPath)).toBe(expected)
+  })
+
+  const routed = ['a%b@example.org', 'ann%example.com@example.org', '"a@example.com"@example.org', 'b!a@example.org']
+  test.each(routed)('TR-04: %s only looks local, and is looked up as a whole', async (forwardPath) => {
+    expect(await routeOf(forwardPath)).toBe('unknown-recipient')
+  })
+
+  test('TR-05: a user who signed in may not relay either, and is told that no relay is configured', async () => {
+    expect(await routeOf('ann@example.com', 'ann@example.org')).toBe('no-relay')
+    const principal = { account: 'ann@example.org', username: 'ann@example.org' }
+    const route = await router.forRecipient({ forwardPath: 'x@example.com', envelope, connection, principal })
+    expect(route).toMatchObject({
+      decision: { reply: { text: 'No relay is configured: this server delivers to its own domains only' } },
+    })
+  })
+
+  test('not to know who has an account is a temporary refusal: no mail bounces', async () => {
+    const broken = tableRouter({
+      localDomains: ['example.org'],
+      accountFor: () => Promise.reject(new Error('accounts.toml: permission denied')),
+    })
+    expect(await broken.forRecipient({ forwardPath: 'ann@example.org', envelope, connection })).toEqual({
+      to: 'nowhere',
+      decision: { verdict: 'defer', reason: 'unavailable', detail: 'accounts.toml: permission denied' },
+    })
+  })
+})
