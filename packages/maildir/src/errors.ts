@@ -7,6 +7,9 @@ export const storeErrorCodes = {
   MAILDIR_ROOT: 'the root directory is missing, is no directory, or may not be written',
   MAILDIR_IO: 'the disk refused an operation; the cause names the call and the path',
   MAILDIR_SYMLINK: 'a symbolic link stands where a folder or a message belongs; it is never followed',
+  MAILDIR_MAILBOX_GONE: 'the mailbox was deleted or renamed while it was in use',
+  MAILDIR_UID_VALIDITY_CHANGED: 'the UID list was lost or damaged; a session must select the mailbox again',
+  MAILDIR_SPENT: 'a handle was used after it was closed',
   MAILDIR_LOCK_BUSY: 'a lock was held for too long by a process that is alive, or on a machine that cannot be asked',
   MAILDIR_UID_VALIDITY_SPENT: 'every UIDVALIDITY of this account was used; its mail must be moved to a new account',
 } as const
@@ -53,8 +56,14 @@ export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
  * ENOSPC is a full disk, EDQUOT a full quota; everything else that a kernel answers (EACCES, EROFS, EIO, EMFILE, ELOOP
  * of a symbolic link, ...) is mended by the operator, so it is temporary and never a reason to bounce mail.
  */
-export function refusalOf(error: unknown): { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string } {
-  if (error instanceof StoreError) return refused('unavailable', error.message)
+export function refusalOf(error: unknown): {
+  readonly ok: false
+  readonly refusal: StoreRefusal
+  readonly detail: string
+} {
+  if (error instanceof StoreError) {
+    return refused(error.code === 'MAILDIR_MAILBOX_GONE' ? 'no-such-mailbox' : 'unavailable', error.message)
+  }
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) throw error
   const detail = error.message
   switch (error.code) {

@@ -30,6 +30,8 @@ export interface MaildirLimits {
   readonly foreignLockMs: number
   /** Messages handled while a lock is held once, so that it is held for milliseconds. */
   readonly messagesPerLock: number
+  /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
+  readonly folderBufferEntries: number
   /** Names, lines or records handled between two turns of the event loop; about a millisecond of work. */
   readonly namesPerTurn: number
   /** Files looked at (lstat, line ends) at once while UIDs are assigned; half of libuv's threads stay free for others. */
@@ -64,6 +66,12 @@ export interface MaildirLimits {
   readonly tmpFilesPerCleanup: number
   /** Least time between two clean-ups of one mailbox by this process, ms. */
   readonly cleanupEveryMs: number
+  /** Messages of mailboxes that nobody has open, kept in memory so that the next SELECT or STATUS reads only what changed. */
+  readonly maxIdleMessages: number
+  /** Mailboxes that nobody has open, kept likewise. */
+  readonly maxIdleMailboxes: number
+  /** Files of one mailbox that are reported as no messages, once each; more are skipped in silence. */
+  readonly maxReportedFiles: number
   /** Removed lines that a UID list carries before it is rewritten; a quarter of the live ones, but at least this many. */
   readonly minDeadLines: number
 }
@@ -79,6 +87,7 @@ export const limits: MaildirLimits = {
   lockRetryMs: 25,
   foreignLockMs: 60_000,
   messagesPerLock: 512,
+  folderBufferEntries: 1_024,
   namesPerTurn: 2_000,
   parallelFiles: 2,
   chunkBytes: 65_536,
@@ -93,5 +102,8 @@ export const limits: MaildirLimits = {
   staleTmpMs: 36 * 3_600_000,
   tmpFilesPerCleanup: 10_000,
   cleanupEveryMs: 3_600_000,
+  maxIdleMessages: 50_000,
+  maxIdleMailboxes: 256,
+  maxReportedFiles: 1_000,
   minDeadLines: 1_000,
 }

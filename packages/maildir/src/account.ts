@@ -1,0 +1,338 @@
+import type {
+  Account,
+  CopiedUids,
+  Mailbox,
+  MailboxListing,
+  MailboxStatus,
+  StoreOutcome,
+  StoreRefusal,
+  Uid,
+} from '@postern/core'
+import { creatingPrefix, deletedPrefix } from './cleanup.ts'
+import type { MailboxPlace, StoreContext } from './context.ts'
+import { copyMessages, moveMessages } from './copy.ts'
+import { accepted, isErrno, refused, refusalOf } from './errors.ts'
+import type { Folder } from './folder.ts'
+import { OpenMailbox, type MailboxOwner } from './mailbox.ts'
+import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
+import { changeSubscription, readSubscriptions } from './subscriptions.ts'
+import { nextUidValidity } from './uid-validity.ts'
+import { writeUidList } from './uidlist.ts'
+
+/** Folders in use by this process, kept by the store. */
+export interface FolderPool {
+  use(place: MailboxPlace): Folder
+  release(folder: Folder): void
+  /** The folder's path means something else from now on. */
+  forget(path: string): void
+  /** Work that nobody waits for, but the store's end does. */
+  inBackground(place: MailboxPlace, work: () => Promise<void>): void
+}
+
+const lockName = 'postern-account.lock'
+
+/** RFC 6154: by the names that clients look for. One mailbox for each use, so spelled exactly. */
+const specialUses: ReadonlyMap<string, string> = new Map([
+  ['Archive', '\\Archive'],
+  ['Drafts', '\\Drafts'],
+  ['Junk', '\\Junk'],
+  ['Sent', '\\Sent'],
+  ['Trash', '\\Trash'],
+])
+
+/** One account's mailboxes. Creating, deleting, renaming and subscribing hold the account's lock. */
+export class MaildirAccount implements Account, MailboxOwner {
+  readonly #account: string
+  readonly #maildir: string
+  readonly #context: StoreContext
+  readonly #pool: FolderPool
+
+  constructor(account: string, maildir: string, context: StoreContext, pool: FolderPool) {
+    this.#account = account
+    this.#maildir = maildir
+    this.#context = context
+    this.#pool = pool
+  }
+
+  async list(): Promise<readonly MailboxListing[]> {
+    const existing = await this.#existing()
+    const subscribed = await readSubscriptions(this.#context.disk, this.#maildir, this.#context.limits)
+    const implied = new Set([...existing.keys()].flatMap(parentsOf).filter((name) => !existing.has(name)))
+    const parents = new Set([...existing.keys()].flatMap(parentsOf))
+    const names = [...new Set([...existing.keys(), ...implied, ...subscribed])].sort(inboxFirst)
+    return names.map((name) => {
+      const attributes = [parents.has(name) ? '\\HasChildren' : '\\HasNoChildren']
+      const use = specialUses.get(name)
+      if (implied.has(name)) attributes.push('\\Noselect')
+      else if (!existing.has(name)) attributes.push('\\NonExistent')
+      else if (use !== undefined) attributes.push(use)
+      return { name, attributes, isSubscribed: subscribed.has(name) }
+    })
+  }
+
+  async create(text: string): Promise<StoreOutcome<void>> {
+    // RFC 9051 section 6.3.4: a trailing separator only declares that children will follow.
+    return this.#changeMailboxes([text.endsWith('/') ? text.slice(0, -1) : text], async ([mailbox]) => {
+      if (mailbox === undefined) return refused('bad-name', 'no name')
+      const existing = await this.#existing()
+      if (existing.has(mailbox.name)) return refused('mailbox-exists', mailbox.name)
+      const missing = [...parentsOf(mailbox.name), mailbox.name].filter((name) => !existing.has(name))
+      if (existing.size + missing.length > this.#context.limits.maxMailboxes)
+        return refused('limit', 'too many mailboxes')
+      for (const name of missing) {
+        const parsed = parseMailboxName(name, this.#context.limits)
+        if (!parsed.ok) return parsed
+        if (!(await this.#make(parsed.value))) return refused('mailbox-exists', name)
+      }
+      return done
+    })
+  }
+
+  async delete(text: string): Promise<StoreOutcome<void>> {
+    return this.#changeMailboxes([text], async ([mailbox]) => {
+      if (mailbox === undefined || mailbox.folder === '') return refused('bad-name', 'INBOX is not deleted')
+      const existing = await this.#existing()
+      if (!existing.has(mailbox.name)) return refused(...this.#whyNotThere(mailbox.name, existing))
+      const grave = `${this.#maildir}/${deletedPrefix}${this.#context.names.next()}`
+      await this.#moveFolder(mailbox, grave)
+      await this.#context.folders.sync(this.#maildir)
+      // Nobody waits for the files of a large mailbox; a killed process leaves them to the next clean-up.
+      this.#pool.inBackground(this.#placeOf(mailbox), () =>
+        this.#context.disk.rm(grave, { recursive: true, force: true }),
+      )
+      return done
+    })
+  }
+
+  async rename(from: string, to: string): Promise<StoreOutcome<void>> {
+    return this.#changeMailboxes([from, to], async ([source, target]) => {
+      if (source === undefined || target === undefined) return refused('bad-name', 'no name')
+      const existing = await this.#existing()
+      if (existing.has(target.name)) return refused('mailbox-exists', target.name)
+      if (target.folder === '' || (`${target.name}/`.startsWith(`${source.name}/`) && source.folder !== '')) {
+        return refused('bad-name', 'a mailbox cannot become its own child')
+      }
+      if (source.folder === '') return this.#renameInbox(source, target, existing)
+      const children = [...existing.keys()].filter((name) => name.startsWith(`${source.name}/`))
+      if (!existing.has(source.name) && children.length === 0) return refused('no-such-mailbox', source.name)
+      const moves: { readonly from: MailboxName; readonly to: MailboxName }[] = []
+      // The mailbox itself comes last: when this is killed half-way, the same RENAME finishes it.
+      for (const name of existing.has(source.name) ? [...children, source.name] : children) {
+        const old = parseMailboxName(name, this.#context.limits)
+        const fresh = parseMailboxName(target.name + name.slice(source.name.length), this.#context.limits)
+        if (!old.ok) return old
+        if (!fresh.ok) return fresh
+        if (existing.has(fresh.value.name)) return refused('mailbox-exists', fresh.value.name)
+        moves.push({ from: old.value, to: fresh.value })
+      }
+      const parents = await this.#makeParents(target, existing)
+      if (!parents.ok) return parents
+      for (const move of moves) await this.#moveFolder(move.from, `${this.#maildir}/${move.to.folder}`)
+      await this.#context.folders.sync(this.#maildir)
+      return done
+    })
+  }
+
+  async subscribe(text: string, isSubscribed: boolean): Promise<StoreOutcome<void>> {
+    return this.#changeMailboxes([text], async ([mailbox]) => {
+      if (mailbox === undefined) return refused('bad-name', 'no name')
+      const { disk, limits } = this.#context
+      const isDone = await changeSubscription(disk, this.#maildir, mailbox, isSubscribed, limits)
+      return isDone ? done : refused('limit', `more than ${limits.maxSubscriptions} subscriptions`)
+    })
+  }
+
+  async status(text: string): Promise<StoreOutcome<MailboxStatus>> {
+    return this.#withFolder(text, async (folder) => {
+      await folder.refresh(false)
+      const counts = { unseen: 0, deleted: 0, recent: 0, bytes: 0 }
+      for (const message of folder.messages) {
+        const { letters } = message
+        if (!letters.includes('S')) counts.unseen += 1
+        if (letters.includes('T')) counts.deleted += 1
+        if (message.isNew) counts.recent += 1
+        counts.bytes += message.bytes
+      }
+      const { uidValidity, uidNext, messages } = folder
+      return accepted({ uidValidity, uidNext, messages: messages.length, ...counts })
+    })
+  }
+
+  async open(text: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>> {
+    const found = await this.folder(text)
+    if (!found.ok) return found
+    const { folder, name } = found.value
+    try {
+      const claimed = await folder.refresh(mode === 'read-write')
+      return accepted(new OpenMailbox(name, mode, folder, this, claimed))
+    } catch (error) {
+      this.#pool.release(folder)
+      return refusalOf(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    // Handles are closed one by one by whoever opened them, and nothing else is held.
+  }
+
+  async copy(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>> {
+    return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids))
+  }
+
+  async move(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>> {
+    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids))
+  }
+
+  release(folder: Folder): void {
+    this.#pool.release(folder)
+  }
+
+  /** The mailbox's folder, in use until it is released. */
+  async folder(text: string): Promise<StoreOutcome<{ readonly folder: Folder; readonly name: string }>> {
+    const parsed = parseMailboxName(text, this.#context.limits)
+    if (!parsed.ok) return parsed
+    const place = this.#placeOf(parsed.value)
+    try {
+      const stats = await this.#context.disk.lstat(place.path)
+      if (!stats.isDirectory()) return refused('unavailable', `${place.path} is no folder; a link is not followed`)
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', parsed.value.name)
+      return refusalOf(error)
+    }
+    return accepted({ folder: this.#pool.use(place), name: parsed.value.name })
+  }
+
+  async #withFolder<T>(text: string, work: (folder: Folder) => Promise<StoreOutcome<T>>): Promise<StoreOutcome<T>> {
+    const found = await this.folder(text)
+    if (!found.ok) return found
+    try {
+      return await work(found.value.folder)
+    } catch (error) {
+      return refusalOf(error)
+    } finally {
+      this.#pool.release(found.value.folder)
+    }
+  }
+
+  /** Reads the names, takes the account's lock, and makes what the disk refuses a value. */
+  async #changeMailboxes(
+    texts: readonly string[],
+    work: (mailboxes: readonly MailboxName[]) => Promise<StoreOutcome<void>>,
+  ): Promise<StoreOutcome<void>> {
+    const mailboxes: MailboxName[] = []
+    for (const text of texts) {
+      const parsed = parseMailboxName(text, this.#context.limits)
+      if (!parsed.ok) return parsed
+      mailboxes.push(parsed.value)
+    }
+    const path = `${this.#maildir}/${lockName}`
+    try {
+      const lock = await this.#context.locks.acquire(path)
+      try {
+        return await work(mailboxes)
+      } finally {
+        await this.#context.locks.release(lock, path)
+      }
+    } catch (error) {
+      return refusalOf(error)
+    }
+  }
+
+  /** Mailboxes on the disk: name to folder. */
+  async #existing(): Promise<ReadonlyMap<string, string>> {
+    const { disk, limits, report } = this.#context
+    const found = new Map([['INBOX', '']])
+    for await (const entry of await disk.opendir(this.#maildir, { bufferSize: limits.folderBufferEntries })) {
+      if (!entry.name.startsWith('.')) continue
+      const name = entry.isDirectory() ? mailboxNameOf(entry.name, limits) : undefined
+      if (name !== undefined) found.set(name, entry.name)
+      else report({ kind: 'skipped-folder', account: this.#account, mailbox: '', detail: entry.name })
+    }
+    return found
+  }
+
+  async #renameInbox(
+    inbox: MailboxName,
+    target: MailboxName,
+    existing: ReadonlyMap<string, string>,
+  ): Promise<StoreOutcome<void>> {
+    // RFC 9051 section 6.3.6: its messages move, INBOX stays, its children are not touched.
+    const parents = await this.#makeParents(target, existing)
+    if (!parents.ok) return parents
+    if (!(await this.#make(target))) return refused('mailbox-exists', target.name)
+    return this.#withFolder(inbox.name, async (source) => {
+      await source.refresh(false)
+      const uids = source.messages.map((message) => message.uid)
+      const moved = await this.move(source, target.name, uids)
+      return moved.ok ? done : moved
+    })
+  }
+
+  async #makeParents(target: MailboxName, existing: ReadonlyMap<string, string>): Promise<StoreOutcome<void>> {
+    const missing = parentsOf(target.name).filter((name) => !existing.has(name))
+    if (existing.size + missing.length + 1 > this.#context.limits.maxMailboxes) {
+      return refused('limit', 'too many mailboxes')
+    }
+    for (const name of missing) {
+      const parsed = parseMailboxName(name, this.#context.limits)
+      if (!parsed.ok) return parsed
+      await this.#make(parsed.value)
+    }
+    return done
+  }
+
+  /** Makes a mailbox elsewhere and renames it into place: it is there whole, with its UIDVALIDITY, or not at all. */
+  async #make(mailbox: MailboxName): Promise<boolean> {
+    const { disk, limits, locks, names, now, folders } = this.#context
+    const draft = `${this.#maildir}/${creatingPrefix}${names.next()}`
+    const path = `${this.#maildir}/${mailbox.folder}`
+    const uidValidity = await nextUidValidity(disk, locks, this.#maildir, now(), limits)
+    try {
+      await disk.mkdir(draft, { mode: 0o700 })
+      for (const name of ['cur', 'new', 'tmp']) await disk.mkdir(`${draft}/${name}`, { mode: 0o700 })
+      // Maildir++: tells a delivery program that this is a folder of a larger Maildir.
+      await (await disk.open(`${draft}/maildirfolder`, 'wx', 0o600)).close()
+      await writeUidList(disk, draft, { uidValidity, uidNext: 1 as Uid }, [], limits)
+      await disk.rename(draft, path)
+    } catch (error) {
+      await disk.rm(draft, { recursive: true, force: true }).catch(() => undefined)
+      if (isErrno(error, 'ENOTEMPTY', 'EEXIST')) return false
+      throw error
+    }
+    this.#pool.forget(path)
+    await folders.sync(this.#maildir)
+    return true
+  }
+
+  async #moveFolder(mailbox: MailboxName, path: string): Promise<void> {
+    const place = this.#placeOf(mailbox)
+    const folder = this.#pool.use(place)
+    try {
+      await folder.exclusiveMove(async () => {
+        await this.#context.disk.rename(place.path, path)
+        return path
+      })
+    } finally {
+      this.#pool.release(folder)
+      this.#pool.forget(place.path)
+      this.#pool.forget(path)
+    }
+  }
+
+  #placeOf(mailbox: MailboxName): MailboxPlace {
+    const path = mailbox.folder === '' ? this.#maildir : `${this.#maildir}/${mailbox.folder}`
+    return { account: this.#account, mailbox: mailbox.name, path, maildir: this.#maildir }
+  }
+
+  #whyNotThere(name: string, existing: ReadonlyMap<string, string>): [StoreRefusal, string] {
+    const hasChildren = [...existing.keys()].some((other) => other.startsWith(`${name}/`))
+    return [hasChildren ? 'has-children' : 'no-such-mailbox', name]
+  }
+}
+
+const done = accepted<void>(undefined)
+
+function inboxFirst(a: string, b: string): number {
+  if (a === 'INBOX' || b === 'INBOX') return a === b ? 0 : a === 'INBOX' ? -1 : 1
+  return a < b ? -1 : 1
+}

@@ -1,0 +1,26 @@
+import type { FolderSync } from './durable.ts'
+import type { UniqueNames } from './filename.ts'
+import type { MaildirLimits } from './limits.ts'
+import type { LockFiles } from './lock.ts'
+import type { Disk, MaildirProblem } from './options.ts'
+
+/** What every part of one store shares. */
+export interface StoreContext {
+  readonly disk: Disk
+  readonly limits: MaildirLimits
+  readonly locks: LockFiles
+  readonly folders: FolderSync
+  readonly names: UniqueNames
+  readonly now: () => Date
+  readonly report: (problem: MaildirProblem) => void
+}
+
+/** One mailbox's place. */
+export interface MailboxPlace {
+  readonly account: string
+  readonly mailbox: string
+  /** Real path of the folder with `cur`, `new` and `tmp`. */
+  readonly path: string
+  /** Real path of the account's Maildir, the folder of INBOX. */
+  readonly maildir: string
+}

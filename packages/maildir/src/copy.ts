@@ -1,0 +1,138 @@
+/*
+ * COPY and MOVE. A copy is a second link to the file, since message bytes never change: no byte is read, INTERNALDATE
+ * comes along. Links are made in the target's `tmp/` first, so that all of them exist before one becomes visible; then
+ * all are placed, synced and given their UIDs under one lock. MOVE removes the originals only after that: killed in
+ * between, a message is in both mailboxes, never in neither.
+ */
+import type { CopiedUids, StoreOutcome, Uid } from '@postern/core'
+import type { StoreContext } from './context.ts'
+import { openMessageFile } from './content.ts'
+import { unlinkIfThere } from './durable.ts'
+import { accepted, isErrno, refusalOf } from './errors.ts'
+import { pathOf } from './filename.ts'
+import type { Folder, PreparedFile } from './folder.ts'
+import type { StoredMessage } from './message.ts'
+
+/** Messages that are gone are left out; of the others all are copied, or none. */
+export async function copyMessages(
+  context: StoreContext,
+  source: Folder,
+  target: Folder,
+  uids: readonly Uid[],
+): Promise<StoreOutcome<CopiedUids>> {
+  const prepared: { readonly uid: Uid; readonly file: PreparedFile }[] = []
+  try {
+    await target.refresh(false)
+    for (const message of await source.locate(uids)) {
+      const file = await prepare(context, source, target, message)
+      if (file !== undefined) prepared.push({ uid: message.uid, file })
+    }
+    if (prepared.length === 0) return accepted({ uidValidity: target.uidValidity, from: [], to: [] })
+    const placed = await target.put(
+      prepared.map(({ file }) => file),
+      true,
+    )
+    if (placed === undefined) throw new Error('messages were placed without UIDs')
+    return accepted({ uidValidity: placed.uidValidity, from: prepared.map(({ uid }) => uid), to: placed.uids })
+  } catch (error) {
+    for (const { file } of prepared) {
+      await unlinkIfThere(context.disk, `${target.place.path}/tmp/${file.tmp}`).catch(() => false)
+    }
+    return refusalOf(error)
+  }
+}
+
+export async function moveMessages(
+  context: StoreContext,
+  source: Folder,
+  target: Folder,
+  uids: readonly Uid[],
+): Promise<StoreOutcome<CopiedUids>> {
+  const copied = await copyMessages(context, source, target, uids)
+  if (!copied.ok || copied.value.from.length === 0) return copied
+  const { uidValidity, from, to } = copied.value
+  const copyOf = new Map(from.map((uid, at) => [uid, to[at] ?? uid]))
+  let failure: unknown
+  const removed = new Set<Uid>()
+  try {
+    for (const uid of await source.remove(from, () => true)) removed.add(uid)
+  } catch (error) {
+    failure = error
+    // What is still in the source was not moved.
+    const left = new Set((await source.locate(from).catch(() => [])).map((message) => message.uid))
+    for (const uid of from) if (!left.has(uid)) removed.add(uid)
+  }
+  const unmoved = from.filter((uid) => !removed.has(uid))
+  if (failure !== undefined || unmoved.length > 0) {
+    // Also a message that another program removed meanwhile: it is in neither place, as it wished.
+    const undo = unmoved.map((uid) => copyOf.get(uid)).filter((uid) => uid !== undefined)
+    await target.remove(undo, () => true).catch(() => [])
+  }
+  if (removed.size === 0 && failure !== undefined) return refusalOf(failure)
+  const moved = from.filter((uid) => removed.has(uid))
+  return accepted({ uidValidity, from: moved, to: moved.map((uid) => copyOf.get(uid) ?? uid) })
+}
+
+/** The message as a file in the target's `tmp/`; `undefined` when it is gone. */
+async function prepare(
+  context: StoreContext,
+  source: Folder,
+  target: Folder,
+  message: StoredMessage,
+): Promise<PreparedFile | undefined> {
+  const { disk, names, limits } = context
+  const tmp = names.next()
+  const path = `${target.place.path}/tmp/${tmp}`
+  let found: StoredMessage | undefined = message
+  for (let tries = 0; found !== undefined && tries <= limits.renameRetries; tries++) {
+    const folder = `${source.place.path}/${found.isNew ? 'new' : 'cur'}`
+    if (await linkOrCopy(context, folder, found.file, path)) {
+      return {
+        tmp,
+        base: names.sized(tmp, found.rawBytes, found.bytes),
+        letters: await target.lettersForCopy(found.flags),
+        dateMs: found.dateMs,
+        rawBytes: found.rawBytes,
+        bytes: found.bytes,
+      }
+    }
+    await target.makeSubFolders()
+    found = await source.relocate(message.uid)
+  }
+  await unlinkIfThere(disk, path)
+  return undefined
+}
+
+/** False when the source is not there, or `tmp/` is not. */
+async function linkOrCopy(context: StoreContext, folder: string, name: string, path: string): Promise<boolean> {
+  try {
+    await context.disk.link(pathOf(folder, name), path)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    // No hard links here, too many to this file, or another file system.
+    if (!isErrno(error, 'EPERM', 'EMLINK', 'EXDEV', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error
+  }
+  const from = await openMessageFile(context.disk, folder, pathOf(folder, name))
+  if (from === undefined) return false
+  try {
+    const to = await context.disk.open(path, 'wx', 0o600)
+    try {
+      const chunk = Buffer.alloc(context.limits.chunkBytes)
+      for (let position = 0; ;) {
+        const { bytesRead } = await from.read(chunk, 0, chunk.length, position)
+        if (bytesRead === 0) break
+        await to.writeFile(chunk.subarray(0, bytesRead))
+        position += bytesRead
+      }
+      const { atime, mtime } = await from.stat()
+      await to.utimes(atime, mtime)
+      await to.sync()
+      return true
+    } finally {
+      await to.close()
+    }
+  } finally {
+    await from.close()
+  }
+}

@@ -1,0 +1,174 @@
+/*
+ * One message on its way in. The order is the promise: content written and synced in `tmp/`, renamed into `new/` (or
+ * `cur/` when it has flags), that folder synced; only then is the commit answered. The UID follows, and a delivery
+ * whose UID has to wait is a delivery all the same. Whatever fails before, the file is removed and the sender tries
+ * again: nothing is synced twice in the hope that it works then.
+ */
+import { constants } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import type { Awaitable, Flag, MessageWriter, StoreOutcome, Uid, UidValidity } from '@postern/core'
+import type { StoreContext } from './context.ts'
+import { assertInside } from './content.ts'
+import { unlinkIfThere } from './durable.ts'
+import { accepted, isErrno, refused, refusalOf } from './errors.ts'
+import type { Folder } from './folder.ts'
+
+/**
+ * Opens the file in `tmp/`. `release` is called once, when the writer is done with the folder, also when this refuses.
+ */
+export async function openDelivery(
+  folder: Folder,
+  context: StoreContext,
+  message: { readonly flags: readonly Flag[]; readonly internalDate?: Date },
+  release: () => void,
+): Promise<StoreOutcome<MessageWriter>> {
+  try {
+    const letters = message.flags.length === 0 ? accepted('') : await folder.prepareLetters(message.flags)
+    if (!letters.ok) {
+      release()
+      return letters
+    }
+    const name = context.names.next()
+    const handle = await createIn(context, folder, name)
+    return accepted(
+      new Delivery(folder, context, { name, letters: letters.value, date: message.internalDate }, handle, release),
+    )
+  } catch (error) {
+    release()
+    return refusalOf(error)
+  }
+}
+
+async function createIn(context: StoreContext, folder: Folder, name: string): Promise<FileHandle> {
+  const tmp = `${folder.place.path}/tmp`
+  // O_EXCL: an existing name is never written to, and O_NOFOLLOW: nor through a link.
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+  let handle: FileHandle
+  try {
+    handle = await context.disk.open(`${tmp}/${name}`, flags, 0o600)
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error
+    await folder.makeSubFolders()
+    handle = await context.disk.open(`${tmp}/${name}`, flags, 0o600)
+  }
+  try {
+    await assertInside(handle, tmp)
+    return handle
+  } catch (error) {
+    await handle.close()
+    await unlinkIfThere(context.disk, `${tmp}/${name}`)
+    throw error
+  }
+}
+
+class Delivery implements MessageWriter {
+  readonly #folder: Folder
+  readonly #context: StoreContext
+  readonly #file: { readonly name: string; readonly letters: string; readonly date: Date | undefined }
+  readonly #handle: FileHandle
+  readonly #release: () => void
+  /** Small chunks wait here for one write; copies, since a chunk is the caller's again once `write` returned. */
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #bytes = 0
+  /** The first failure; everything after it does nothing. */
+  #failure: unknown
+  #hasFailed = false
+  #state: 'writing' | 'committing' | 'done' = 'writing'
+  #lastWrite: Promise<void> = Promise.resolve()
+
+  constructor(
+    folder: Folder,
+    context: StoreContext,
+    file: { readonly name: string; readonly letters: string; readonly date: Date | undefined },
+    handle: FileHandle,
+    release: () => void,
+  ) {
+    this.#folder = folder
+    this.#context = context
+    this.#file = file
+    this.#handle = handle
+    this.#release = release
+  }
+
+  write(chunk: Buffer): Awaitable<void> {
+    if (this.#hasFailed || this.#state !== 'writing' || chunk.length === 0) return
+    this.#bytes += chunk.length
+    this.#waiting.push(Buffer.from(chunk))
+    this.#waitingBytes += chunk.length
+    if (this.#waitingBytes >= this.#context.limits.chunkBytes) return this.#flush()
+  }
+
+  async commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>> {
+    if (this.#state !== 'writing') return refused('unavailable', 'committed or aborted before')
+    this.#state = 'committing'
+    try {
+      await this.#flush()
+      if (this.#hasFailed) throw this.#failure
+      const date = this.#file.date ?? this.#context.now()
+      await this.#handle.utimes(date, date)
+      await this.#handle.sync()
+      await this.#handle.close()
+      const placed = await this.#folder.put(
+        [
+          {
+            tmp: this.#file.name,
+            base: this.#context.names.sized(this.#file.name, this.#bytes),
+            letters: this.#file.letters,
+            dateMs: date.getTime(),
+            rawBytes: this.#bytes,
+            bytes: this.#bytes,
+          },
+        ],
+        false,
+      )
+      this.#end()
+      const uid = placed?.uids[0]
+      return accepted(placed === undefined || uid === undefined ? undefined : { uidValidity: placed.uidValidity, uid })
+    } catch (error) {
+      await this.#discard()
+      // The mailbox went away while the message came in.
+      if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', String(error))
+      return refusalOf(error)
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.#state !== 'writing') return
+    this.#state = 'committing'
+    await this.#lastWrite
+    await this.#discard()
+  }
+
+  #flush(): Promise<void> {
+    const bytes = this.#waiting.length === 1 ? (this.#waiting[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#waiting)
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#lastWrite = this.#writeAfter(this.#lastWrite, bytes)
+    return this.#lastWrite
+  }
+
+  async #writeAfter(earlier: Promise<void>, bytes: Buffer): Promise<void> {
+    await earlier
+    if (this.#hasFailed || bytes.length === 0) return
+    try {
+      await this.#handle.writeFile(bytes)
+    } catch (error) {
+      this.#hasFailed = true
+      this.#failure = error
+    }
+  }
+
+  async #discard(): Promise<void> {
+    // Closing and unlinking are tried both; what cannot be unlinked is in `tmp/` and goes with the clean-up.
+    await this.#handle.close().catch(() => undefined)
+    await unlinkIfThere(this.#context.disk, `${this.#folder.place.path}/tmp/${this.#file.name}`).catch(() => false)
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#state === 'done') return
+    this.#state = 'done'
+    this.#release()
+  }
+}

@@ -1,0 +1,112 @@
+/*
+ * What must be on the disk before anybody hears of it. A failed fsync is final: the kernel may have dropped the dirty
+ * pages and answered the error once, so asking again would succeed and mean nothing. Whoever meets the failure throws
+ * away what it wrote and starts from scratch.
+ */
+import { constants } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { isErrno } from './errors.ts'
+import type { Disk } from './options.ts'
+
+/** Makes the names in a folder durable. Callers that ask while one sync runs share the next one: it covers them all. */
+export class FolderSync {
+  readonly #disk: Disk
+  readonly #waiting = new Map<string, Promise<void>>()
+  readonly #running = new Map<string, Promise<void>>()
+
+  constructor(disk: Disk) {
+    this.#disk = disk
+  }
+
+  sync(folder: string): Promise<void> {
+    const waiting = this.#waiting.get(folder)
+    if (waiting !== undefined) return waiting
+    const running = this.#running.get(folder)
+    if (running === undefined) return this.#start(folder)
+    const next = running
+      .catch(() => undefined)
+      .then(() => {
+        this.#waiting.delete(folder)
+        return this.#start(folder)
+      })
+    this.#waiting.set(folder, next)
+    return next
+  }
+
+  #start(folder: string): Promise<void> {
+    const running = this.#syncNow(folder).finally(() => {
+      if (this.#running.get(folder) === running) this.#running.delete(folder)
+    })
+    this.#running.set(folder, running)
+    return running
+  }
+
+  async #syncNow(folder: string): Promise<void> {
+    const handle = await this.#disk.open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    try {
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+  }
+}
+
+/**
+ * Replaces a file by rename, so that a reader sees the old or the new one whole. The caller holds the lock that guards
+ * it; `<path>.new` is what a killed one left, and is overwritten.
+ */
+export async function replaceFile(
+  disk: Disk,
+  folder: string,
+  name: string,
+  write: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  const fresh = `${folder}/${name}.new`
+  await unlinkIfThere(disk, fresh)
+  const handle = await disk.open(fresh, 'wx', 0o600)
+  try {
+    await write(handle)
+    await handle.sync()
+    await handle.close()
+    await disk.rename(fresh, `${folder}/${name}`)
+  } catch (error) {
+    await handle.close().catch(() => undefined)
+    await unlinkIfThere(disk, fresh)
+    throw error
+  }
+  await new FolderSync(disk).sync(folder)
+}
+
+/** For files that are whole small tables. `undefined` when there is none; a symbolic link is an error. */
+export async function readSmallFile(disk: Disk, path: string): Promise<string | undefined> {
+  try {
+    const handle = await disk.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    try {
+      return await handle.readFile('utf8')
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+export async function unlinkIfThere(disk: Disk, path: string | Buffer): Promise<boolean> {
+  try {
+    await disk.unlink(path)
+    return true
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+/** Writes all of `bytes` at `position`; the kernel may take less at once. */
+export async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  let done = 0
+  while (done < bytes.length) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}

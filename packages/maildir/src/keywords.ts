@@ -1,0 +1,109 @@
+/*
+ * The letters of a file name. System flags have fixed ones (maildir(5)); `P`, passed, is the keyword `$Forwarded` as
+ * other programs read it. `a` to `z` mean what the file `dovecot-keywords` in the mailbox's folder says: a number from
+ * 0, a space, the keyword. That name and format are kept, since letters without the table that they were written with
+ * mean nothing: a Maildir that moves to or from Dovecot keeps its keywords.
+ */
+import type { Flag } from '@postern/core'
+import { readSmallFile, replaceFile } from './durable.ts'
+import { sortLetters } from './filename.ts'
+import type { MaildirLimits } from './limits.ts'
+import type { Disk } from './options.ts'
+
+const fileName = 'dovecot-keywords'
+
+const systemLetters: readonly (readonly [letter: string, flag: Flag])[] = [
+  ['D', '\\Draft'],
+  ['F', '\\Flagged'],
+  ['P', '$Forwarded'],
+  ['R', '\\Answered'],
+  ['S', '\\Seen'],
+  ['T', '\\Deleted'],
+]
+const letterOfSystemFlag = new Map(systemLetters.map(([letter, flag]) => [flag.toLowerCase(), letter]))
+const systemFlagOfLetter = new Map(systemLetters)
+
+/** Combinations of flags remembered; what people use is a few dozen. */
+const maxSharedFlags = 4_096
+
+export class Keywords {
+  /** `undefined` where a number is missing; position is the letter's place in the alphabet. */
+  readonly #table: readonly (string | undefined)[]
+  /** Messages with the same letters share one array. */
+  readonly #flags = new Map<string, readonly Flag[]>()
+
+  constructor(table: readonly (string | undefined)[] = []) {
+    this.#table = table
+  }
+
+  get names(): readonly string[] {
+    return this.#table.filter((name) => name !== undefined)
+  }
+
+  /** Letters that the table does not know are kept in the file name and shown to nobody. */
+  flagsOf(letters: string): readonly Flag[] {
+    const known = this.#flags.get(letters)
+    if (known !== undefined) return known
+    const flags: Flag[] = []
+    for (const letter of letters) {
+      const flag = systemFlagOfLetter.get(letter) ?? this.#table[letter.charCodeAt(0) - 0x61]
+      if (flag !== undefined) flags.push(flag)
+    }
+    const shared = Object.freeze(flags)
+    // Messages keep their array; forgetting it here only means that later ones share another.
+    if (this.#flags.size >= maxSharedFlags) this.#flags.clear()
+    this.#flags.set(letters, shared)
+    return shared
+  }
+
+  /** Keywords differ without regard to case (RFC 9051 section 2.3.2). `\Recent` and unknown system flags have no letter. */
+  lettersOf(flags: readonly Flag[]): { readonly letters: string; readonly missing: readonly string[] } {
+    let letters = ''
+    const missing = new Map<string, string>()
+    for (const flag of flags) {
+      const folded = flag.toLowerCase()
+      const system = letterOfSystemFlag.get(folded)
+      if (system !== undefined) {
+        letters += system
+      } else if (!flag.startsWith('\\')) {
+        const at = this.#table.findIndex((name) => name?.toLowerCase() === folded)
+        if (at >= 0) letters += String.fromCharCode(0x61 + at)
+        else missing.set(folded, missing.get(folded) ?? flag)
+      }
+    }
+    return { letters: sortLetters(letters), missing: [...missing.values()] }
+  }
+
+  /** With these too; `undefined` when the letters do not suffice or a name is too long. Given letters never change. */
+  with(names: readonly string[], limits: MaildirLimits): Keywords | undefined {
+    const table = [...this.#table]
+    for (const name of names) {
+      const gap = table.indexOf(undefined)
+      if (!/^[!-~]+$/.test(name) || name.length > limits.maxKeywordLength) return undefined
+      if (gap < 0 && table.length >= limits.maxKeywords) return undefined
+      table[gap < 0 ? table.length : gap] = name
+    }
+    return new Keywords(table)
+  }
+
+  static async read(disk: Disk, folder: string, limits: MaildirLimits): Promise<Keywords> {
+    const text = await readSmallFile(disk, `${folder}/${fileName}`)
+    const table: (string | undefined)[] = []
+    for (const line of (text ?? '').split('\n')) {
+      const parts = /^(\d{1,2}) ([!-~]+)$/.exec(line)
+      const at = Number(parts?.[1])
+      if (parts === null || at >= limits.maxKeywords) continue
+      while (table.length < at) table.push(undefined)
+      table[at] = parts[2]
+    }
+    return new Keywords(table)
+  }
+
+  /** The caller holds the mailbox's lock. Durable before a name with a new letter exists. */
+  async write(disk: Disk, folder: string): Promise<void> {
+    const text = this.#table.map((name, at) => (name === undefined ? '' : `${at} ${name}\n`)).join('')
+    await replaceFile(disk, folder, fileName, async (handle) => {
+      await handle.writeFile(text)
+    })
+  }
+}

@@ -1,0 +1,65 @@
+import type { Flag, MessageRecord, Uid } from '@postern/core'
+import { baseOf, lettersOf } from './filename.ts'
+import type { Keywords } from './keywords.ts'
+import type { UidLine } from './uidlist.ts'
+
+/**
+ * A message as a session may see it, and where its file is. Never changed: other flags are another object, so two looks
+ * at a mailbox are compared by identity. A hundred thousand of them are kept, hence few fields and shared arrays.
+ */
+export class StoredMessage implements MessageRecord {
+  readonly uid: Uid
+  readonly flags: readonly Flag[]
+  readonly bytes: number
+  /** Of the file; less than `bytes` when its lines end with LF. */
+  readonly rawBytes: number
+  /** File name, a character for each byte. */
+  readonly file: string
+  /** In `new/`, where no session took it yet. */
+  readonly isNew: boolean
+  readonly #dateMs: number
+
+  constructor(line: Omit<UidLine, 'base'>, file: string, isNew: boolean, keywords: Keywords) {
+    this.uid = line.uid
+    this.bytes = line.bytes
+    this.rawBytes = line.rawBytes
+    this.#dateMs = line.dateMs
+    this.file = file
+    this.isNew = isNew
+    this.flags = keywords.flagsOf(lettersOf(file))
+  }
+
+  get internalDate(): Date {
+    return new Date(this.#dateMs)
+  }
+
+  get dateMs(): number {
+    return this.#dateMs
+  }
+
+  get base(): string {
+    return baseOf(this.file)
+  }
+
+  get letters(): string {
+    return lettersOf(this.file)
+  }
+
+  at(file: string, isNew: boolean, keywords: Keywords): StoredMessage {
+    return new StoredMessage(this, file, isNew, keywords)
+  }
+}
+
+/** Where a UID is in messages that ascend by UID, or -1. */
+export function indexOfUid(messages: readonly StoredMessage[], uid: Uid): number {
+  let low = 0
+  let high = messages.length - 1
+  while (low <= high) {
+    const middle = (low + high) >> 1
+    const found = messages[middle]?.uid ?? 0
+    if (found === uid) return middle
+    if (found < uid) low = middle + 1
+    else high = middle - 1
+  }
+  return -1
+}

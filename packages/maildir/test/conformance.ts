@@ -1,0 +1,470 @@
+/*
+ * What `MailStore` promises, as tests that any store can be put to. Each test has an account of its own in a store of
+ * its own.
+ */
+import type { Account, Flag, Mailbox, MailStore, MailboxChanges, StoreOutcome, StoreRefusal, Uid } from '@postern/core'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+export interface ConformanceStore {
+  readonly store: MailStore
+  /** An account that exists and is empty. */
+  readonly account: string
+  readonly end: () => Promise<void>
+}
+
+export const message = (subject: string, body = 'hello'): Buffer =>
+  Buffer.from(`Subject: ${subject}\r\nFrom: ann@example.org\r\n\r\n${body}\r\n`)
+
+export function value<T>(outcome: StoreOutcome<T>): T {
+  if (outcome.ok) return outcome.value
+  throw new Error(`refused: ${outcome.refusal}, ${outcome.detail}`)
+}
+
+export function refusal(outcome: StoreOutcome<unknown>): StoreRefusal | 'ok' {
+  return outcome.ok ? 'ok' : outcome.refusal
+}
+
+export async function append(
+  store: MailStore,
+  account: string,
+  mailbox: string,
+  subject: string,
+  options: { readonly flags?: readonly Flag[]; readonly internalDate?: Date } = {},
+): Promise<{ readonly uid: Uid; readonly uidValidity: number }> {
+  const { flags = [], ...rest } = options
+  const writer = value(await store.deliver(account, mailbox, { flags, ...rest }))
+  await writer.write(message(subject))
+  const placed = value(await writer.commit())
+  if (placed === undefined) throw new Error('delivered without a UID')
+  return placed
+}
+
+export const nothing: MailboxChanges = { arrived: [], expunged: [], changed: [] }
+
+const uidsOf = (records: readonly { readonly uid: Uid }[]): readonly number[] => records.map(({ uid }) => uid)
+
+export async function textOf(mailbox: Mailbox, uid: Uid): Promise<string | undefined> {
+  const content = await mailbox.content(uid)
+  if (content === undefined) return undefined
+  const bytes = await content.read(0, content.bytes + 10)
+  await content.close()
+  return bytes.toString('latin1')
+}
+
+export function describeMailStore(storeName: string, open: () => Promise<ConformanceStore>): void {
+  describe(`${storeName} as a MailStore`, () => {
+    let opened: ConformanceStore
+    let store: MailStore
+    let ann: string
+    let account: Account
+    const select = async (mailbox = 'INBOX', mode: 'read-only' | 'read-write' = 'read-write') =>
+      value(await account.open(mailbox, mode))
+
+    beforeEach(async () => {
+      opened = await open()
+      ;({ store, account: ann } = opened)
+      account = await store.openAccount(ann)
+    })
+    afterEach(async () => {
+      await account.close()
+      await opened.end()
+    })
+
+    describe('delivery', () => {
+      test('a committed message is there with its bytes, size, flags and date', async () => {
+        const internalDate = new Date('2024-02-03T04:05:06Z')
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Seen', '\\Flagged'], internalDate })
+        const inbox = await select()
+        const [record] = inbox.records()
+        expect(record?.uid).toBe(uid)
+        expect(record?.bytes).toBe(message('one').length)
+        expect(new Set(record?.flags)).toEqual(new Set(['\\Seen', '\\Flagged']))
+        expect(record?.internalDate).toEqual(internalDate)
+        expect(await textOf(inbox, uid)).toBe(message('one').toString())
+      })
+
+      test('nothing is visible before commit, and nothing is left after abort', async () => {
+        const writer = value(await store.deliver(ann, 'INBOX', { flags: [] }))
+        await writer.write(message('one'))
+        const inbox = await select()
+        expect(inbox.records()).toEqual([])
+        await writer.abort()
+        await writer.abort()
+        expect(refusal(await writer.commit())).toBe('unavailable')
+        expect(await inbox.refresh()).toEqual(nothing)
+      })
+
+      test('the caller may reuse its buffer once write has returned', async () => {
+        const writer = value(await store.deliver(ann, 'INBOX', { flags: [] }))
+        const chunk = Buffer.from('Subject: reused\r\n')
+        await writer.write(chunk)
+        chunk.fill('x')
+        await writer.write(Buffer.from('\r\nbody\r\n'))
+        const placed = value(await writer.commit())
+        const inbox = await select()
+        expect(await textOf(inbox, placed?.uid ?? (0 as Uid))).toBe('Subject: reused\r\n\r\nbody\r\n')
+      })
+
+      test('UIDs ascend, and UIDNEXT is above them', async () => {
+        const first = await append(store, ann, 'INBOX', 'one')
+        const second = await append(store, ann, 'INBOX', 'two')
+        expect(second.uid).toBeGreaterThan(first.uid)
+        expect(second.uidValidity).toBe(first.uidValidity)
+        const inbox = await select()
+        expect(inbox.uidValidity).toBe(first.uidValidity)
+        expect(inbox.uidNext()).toBeGreaterThan(second.uid)
+      })
+
+      test('a missing mailbox is refused, so that the client may create it', async () => {
+        expect(refusal(await store.deliver(ann, 'Nowhere', { flags: [] }))).toBe('no-such-mailbox')
+        expect(refusal(await store.deliver('nobody@example.org', 'INBOX', { flags: [] }))).toBe('no-such-mailbox')
+      })
+
+      test('large messages come back at any offset', async () => {
+        const body = Buffer.from(Array.from({ length: 40_000 }, (_, line) => `line ${line}\r\n`).join(''))
+        const writer = value(await store.deliver(ann, 'INBOX', { flags: [] }))
+        for (let at = 0; at < body.length; at += 7_001) await writer.write(body.subarray(at, at + 7_001))
+        const uid = value(await writer.commit())?.uid as Uid
+        const content = await (await select()).content(uid)
+        expect(content?.bytes).toBe(body.length)
+        for (const [offset, length] of [
+          [0, 10],
+          [65_530, 20],
+          [body.length - 5, 100],
+          [123_456, 70_000],
+        ] as const) {
+          expect(await content?.read(offset, length)).toEqual(body.subarray(offset, offset + length))
+        }
+        expect(await content?.read(body.length, 1)).toEqual(Buffer.alloc(0))
+        await content?.close()
+      })
+    })
+
+    describe('a session', () => {
+      test('learns at refresh what others did, and not before', async () => {
+        const reader = await select()
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        expect(reader.records()).toEqual([])
+        const changes = await reader.refresh()
+        expect(uidsOf(changes.arrived)).toEqual([uid])
+        expect(uidsOf(reader.records())).toEqual([uid])
+        expect(await reader.refresh()).toEqual(nothing)
+      })
+
+      test('is told of a flag that another session changed', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const [reader, writer] = [await select(), await select()]
+        value(await writer.setFlags([uid], { op: 'add', flags: ['\\Answered'] }))
+        expect(reader.records()[0]?.flags).toEqual([])
+        const changes = await reader.refresh()
+        expect(changes.changed.map(({ flags }) => flags)).toEqual([['\\Answered']])
+        expect(reader.records()[0]?.flags).toEqual(['\\Answered'])
+      })
+
+      test('is not told again what it did itself', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        await append(store, ann, 'INBOX', 'two', { flags: ['\\Deleted'] })
+        const inbox = await select()
+        const [changed] = value(await inbox.setFlags([uid], { op: 'replace', flags: ['\\Draft'] }))
+        expect(changed?.flags).toEqual(['\\Draft'])
+        expect(inbox.records()[0]?.flags).toEqual(['\\Draft'])
+        value(await inbox.expunge())
+        expect(uidsOf(inbox.records())).toEqual([uid])
+        expect(await inbox.refresh()).toEqual(nothing)
+      })
+
+      test('hears of a delivery, a flag and an expunge by a hint', async () => {
+        const [watcher, other] = [await select(), await select()]
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        await other.refresh()
+        await watcher.refresh()
+        for (const change of [
+          () => append(store, ann, 'INBOX', 'two'),
+          () => other.setFlags([uid], { op: 'add', flags: ['\\Deleted'] }),
+          () => other.expunge(),
+        ]) {
+          const hinted = Promise.withResolvers<void>()
+          const end = watcher.watch(hinted.resolve)
+          await change()
+          await expect(hinted.promise).resolves.toBeUndefined()
+          end()
+        }
+      })
+
+      test('that is the first to see a message finds it recent, and no other read-write session does', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const looker = await select('INBOX', 'read-only')
+        expect([...looker.recent()]).toEqual([uid])
+        const first = await select()
+        const second = await select()
+        expect([...first.recent()]).toEqual([uid])
+        expect([...second.recent()]).toEqual([])
+        await first.refresh()
+        expect([...first.recent()]).toEqual([uid])
+      })
+
+      test('that is read-only changes nothing', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] })
+        value(await account.create('Away'))
+        const looker = await select('INBOX', 'read-only')
+        expect((await looker.setFlags([uid], { op: 'add', flags: ['\\Seen'] })).ok).toBe(false)
+        expect((await looker.expunge()).ok).toBe(false)
+        expect((await looker.move([uid], 'Away')).ok).toBe(false)
+        expect(uidsOf((await select()).records())).toEqual([uid])
+      })
+    })
+
+    describe('flags', () => {
+      test('are added, removed and replaced; only the messages named are returned', async () => {
+        const one = await append(store, ann, 'INBOX', 'one', { flags: ['\\Seen'] })
+        const two = await append(store, ann, 'INBOX', 'two')
+        const inbox = await select()
+        const flagsAfter = async (op: 'add' | 'remove' | 'replace', flags: readonly Flag[]) =>
+          new Set(value(await inbox.setFlags([one.uid], { op, flags }))[0]?.flags)
+        expect(await flagsAfter('add', ['\\Flagged'])).toEqual(new Set(['\\Seen', '\\Flagged']))
+        expect(await flagsAfter('remove', ['\\Seen', '\\Draft'])).toEqual(new Set(['\\Flagged']))
+        expect(await flagsAfter('replace', ['\\Deleted'])).toEqual(new Set(['\\Deleted']))
+        expect(inbox.records().find(({ uid }) => uid === two.uid)?.flags).toEqual([])
+      })
+
+      test('keywords are kept, shown in FLAGS, and the same in any case', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['$Label1'] })
+        const inbox = await select()
+        expect(inbox.records()[0]?.flags).toEqual(['$Label1'])
+        expect(inbox.keywords()).toContain('$Label1')
+        const [changed] = value(await inbox.setFlags([uid], { op: 'add', flags: ['NonJunk', '$LABEL1', '$Forwarded'] }))
+        expect(new Set(changed?.flags)).toEqual(new Set(['$Label1', 'NonJunk', '$Forwarded']))
+        expect(new Set((await select()).records()[0]?.flags)).toEqual(new Set(['$Label1', 'NonJunk', '$Forwarded']))
+      })
+
+      test('of sessions that change at once are all kept', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const flags: Flag[] = ['\\Seen', '\\Answered', '\\Flagged', '\\Deleted', '\\Draft', 'k1', 'k2', 'k3']
+        const sessions = await Promise.all(flags.map(() => select()))
+        await Promise.all(
+          sessions.map((session, at) => session.setFlags([uid], { op: 'add', flags: [flags[at] ?? ''] })),
+        )
+        expect(new Set((await select()).records()[0]?.flags)).toEqual(new Set(flags))
+      })
+    })
+
+    describe('expunge', () => {
+      test('removes what is deleted, of the named ones only, and never reuses a UID', async () => {
+        const deleted: Flag[] = ['\\Deleted']
+        const one = await append(store, ann, 'INBOX', 'one', { flags: deleted })
+        const two = await append(store, ann, 'INBOX', 'two', { flags: deleted })
+        const three = await append(store, ann, 'INBOX', 'three')
+        const inbox = await select()
+        expect(value(await inbox.expunge([two.uid, three.uid]))).toEqual([two.uid])
+        expect(value(await inbox.expunge())).toEqual([one.uid])
+        expect(uidsOf(inbox.records())).toEqual([three.uid])
+        value(await inbox.setFlags([three.uid], { op: 'add', flags: deleted }))
+        value(await inbox.expunge())
+        const next = await append(store, ann, 'INBOX', 'four')
+        expect(next.uid).toBeGreaterThan(three.uid)
+      })
+
+      test('by one session is a gap for the other: the message is gone, its UID too at the next refresh', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] })
+        const [reader, writer] = [await select(), await select()]
+        value(await writer.expunge())
+        expect(uidsOf(reader.records())).toEqual([uid])
+        expect(await reader.content(uid)).toBeUndefined()
+        expect(value(await reader.setFlags([uid], { op: 'add', flags: ['\\Seen'] }))).toEqual([])
+        expect(await reader.refresh()).toEqual({ ...nothing, expunged: [uid] })
+      })
+
+      test('leaves alone what this session was not told of', async () => {
+        const inbox = await select()
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] })
+        expect(value(await inbox.expunge())).toEqual([])
+        expect(uidsOf((await inbox.refresh()).arrived)).toEqual([uid])
+      })
+    })
+
+    describe('copy and move', () => {
+      test('a copy keeps flags, date and bytes, and tells both UIDs', async () => {
+        const internalDate = new Date('2020-01-02T03:04:05Z')
+        const one = await append(store, ann, 'INBOX', 'one', { flags: ['\\Seen', 'work'], internalDate })
+        const two = await append(store, ann, 'INBOX', 'two')
+        value(await account.create('Archive'))
+        const inbox = await select()
+        const copied = value(await inbox.copy([one.uid, two.uid], 'Archive'))
+        const archive = await select('Archive')
+        expect(copied.from).toEqual([one.uid, two.uid])
+        expect(copied.to).toEqual(uidsOf(archive.records()))
+        expect(copied.uidValidity).toBe(archive.uidValidity)
+        expect(new Set(archive.records()[0]?.flags)).toEqual(new Set(['\\Seen', 'work']))
+        expect(archive.records()[0]?.internalDate).toEqual(internalDate)
+        expect(await textOf(archive, copied.to[1] ?? two.uid)).toBe(message('two').toString())
+        expect(inbox.records()).toHaveLength(2)
+      })
+
+      test('a moved message is in the target only', async () => {
+        const one = await append(store, ann, 'INBOX', 'one')
+        const two = await append(store, ann, 'INBOX', 'two')
+        value(await account.create('Archive'))
+        const [inbox, other] = [await select(), await select()]
+        const moved = value(await inbox.move([one.uid], 'Archive'))
+        expect(moved.from).toEqual([one.uid])
+        expect(uidsOf(inbox.records())).toEqual([two.uid])
+        expect(await inbox.refresh()).toEqual(nothing)
+        expect(await other.refresh()).toEqual({ ...nothing, expunged: [one.uid] })
+        expect(uidsOf((await select('Archive')).records())).toEqual(moved.to)
+      })
+
+      test('within one mailbox makes new UIDs', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const inbox = await select()
+        const { to } = value(await inbox.copy([uid], 'INBOX'))
+        expect(uidsOf((await inbox.refresh()).arrived)).toEqual(to)
+        value(await inbox.move([uid], 'INBOX'))
+        expect(inbox.records()).toHaveLength(1)
+        await inbox.refresh()
+        expect(inbox.records()).toHaveLength(2)
+      })
+
+      test('to a missing mailbox changes nothing', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const inbox = await select()
+        expect(refusal(await inbox.copy([uid], 'Nowhere'))).toBe('no-such-mailbox')
+        expect(refusal(await inbox.move([uid], 'Nowhere'))).toBe('no-such-mailbox')
+        expect(uidsOf(inbox.records())).toEqual([uid])
+      })
+
+      test('of a message that is gone leaves it out', async () => {
+        const one = await append(store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] })
+        const two = await append(store, ann, 'INBOX', 'two')
+        value(await account.create('Archive'))
+        const [inbox, other] = [await select(), await select()]
+        value(await other.expunge())
+        expect(value(await inbox.copy([one.uid, two.uid], 'Archive')).from).toEqual([two.uid])
+      })
+    })
+
+    describe('mailboxes', () => {
+      // oxlint-disable-next-line unicorn/consistent-function-scoping -- of this group only, and it captures `account`
+      const listed = async () =>
+        Object.fromEntries((await account.list()).map(({ name, attributes }) => [name, attributes.join(' ')]))
+
+      test('an account has INBOX, and nothing removes it', async () => {
+        expect(await listed()).toEqual({ INBOX: '\\HasNoChildren' })
+        expect((await account.delete('INBOX')).ok).toBe(false)
+        expect(refusal(await account.create('INBOX'))).toBe('mailbox-exists')
+      })
+
+      test('create makes the levels above; special names have their use', async () => {
+        value(await account.create('Work/2026/Q1'))
+        value(await account.create('Sent'))
+        expect(await listed()).toEqual({
+          INBOX: '\\HasNoChildren',
+          Sent: '\\HasNoChildren \\Sent',
+          Work: '\\HasChildren',
+          'Work/2026': '\\HasChildren',
+          'Work/2026/Q1': '\\HasNoChildren',
+        })
+        expect(refusal(await account.create('Work'))).toBe('mailbox-exists')
+      })
+
+      test('a mailbox with children is deleted to a name without messages, and such a name only with its children', async () => {
+        value(await account.create('Work/2026'))
+        value(await account.delete('Work'))
+        expect((await listed())['Work']).toBe('\\HasChildren \\Noselect')
+        expect(refusal(await account.open('Work', 'read-only'))).toBe('no-such-mailbox')
+        expect(refusal(await account.delete('Work'))).toBe('has-children')
+        value(await account.delete('Work/2026'))
+        expect(await listed()).toEqual({ INBOX: '\\HasNoChildren' })
+        expect(refusal(await account.delete('Work'))).toBe('no-such-mailbox')
+      })
+
+      test('UIDVALIDITY is larger when a mailbox is made again', async () => {
+        const seen: number[] = []
+        for (let round = 0; round < 3; round++) {
+          value(await account.create('Temp'))
+          seen.push((await append(store, ann, 'Temp', 'one')).uidValidity)
+          value(await account.delete('Temp'))
+        }
+        expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b))
+      })
+
+      test('rename takes children and messages along, and keeps UIDs and UIDVALIDITY', async () => {
+        value(await account.create('Work/2026'))
+        const before = await append(store, ann, 'Work/2026', 'one')
+        value(await account.rename('Work', 'Old/Work'))
+        const after = await select('Old/Work/2026')
+        expect(uidsOf(after.records())).toEqual([before.uid])
+        expect(after.uidValidity).toBe(before.uidValidity)
+        expect(Object.keys(await listed())).toEqual(['INBOX', 'Old', 'Old/Work', 'Old/Work/2026'])
+        expect(refusal(await account.rename('Work', 'Other'))).toBe('no-such-mailbox')
+        expect(refusal(await account.rename('Old/Work', 'INBOX'))).toBe('mailbox-exists')
+        expect((await account.rename('Old', 'Old/Work/Deeper')).ok).toBe(false)
+      })
+
+      test('rename of INBOX moves its messages and leaves it empty', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Seen'] })
+        value(await account.rename('INBOX', 'Saved'))
+        expect((await select('Saved')).records()).toHaveLength(1)
+        const inbox = await select()
+        expect(inbox.records()).toEqual([])
+        expect((await append(store, ann, 'INBOX', 'two')).uid).toBeGreaterThan(uid)
+      })
+
+      test('subscriptions are of names, whether there is a mailbox or not', async () => {
+        value(await account.create('Lists'))
+        value(await account.subscribe('Lists', true))
+        value(await account.subscribe('Gone/Away', true))
+        value(await account.subscribe('INBOX', true))
+        const subscribed = async () =>
+          (await account.list()).filter(({ isSubscribed }) => isSubscribed).map(({ name }) => name)
+        expect(await subscribed()).toEqual(['INBOX', 'Gone/Away', 'Lists'])
+        expect((await listed())['Gone/Away']).toContain('\\NonExistent')
+        value(await account.subscribe('Gone/Away', false))
+        value(await account.subscribe('Never', false))
+        expect(await subscribed()).toEqual(['INBOX', 'Lists'])
+      })
+
+      test('status counts without taking what is recent', async () => {
+        await append(store, ann, 'INBOX', 'one')
+        await append(store, ann, 'INBOX', 'two', { flags: ['\\Seen', '\\Deleted'] })
+        const last = await append(store, ann, 'INBOX', 'three')
+        const status = value(await account.status('INBOX'))
+        expect(status).toMatchObject({ messages: 3, unseen: 2, deleted: 1, recent: 2, uidValidity: last.uidValidity })
+        expect(status.bytes).toBe(['one', 'two', 'three'].reduce((sum, name) => sum + message(name).length, 0))
+        expect(status.uidNext).toBeGreaterThan(last.uid)
+        expect((await select()).recent().size).toBe(2)
+        expect(refusal(await account.status('Nowhere'))).toBe('no-such-mailbox')
+      })
+
+      test.each([
+        ['empty', ''],
+        ['an empty level', 'a//b'],
+        ['a leading separator', '/etc/passwd'],
+        ['NUL', 'a\0b'],
+        ['CR LF', 'a\r\nb'],
+        ['half a surrogate pair', 'a\ud800'],
+      ])('MB-01: a name with %s is refused', async (_, name) => {
+        expect(refusal(await account.create(name))).toBe('bad-name')
+        expect((await account.open(name, 'read-only')).ok).toBe(false)
+        expect((await store.deliver(ann, name, { flags: [] })).ok).toBe(false)
+      })
+
+      test.each([
+        ['a dot', 'v1.0'],
+        ['only dots', '../../x'],
+        ['a tilde', '~ann'],
+        ['an ampersand', 'A&B'],
+        ['what looks encoded', 'A&AC8-B'],
+        ['words of the layout', 'cur/new/tmp'],
+        ['other scripts', 'Entwürfe/受信箱/😀'],
+        ['wildcards and quotes', 'a*b%c"d\\e'],
+        ['blanks at its ends', ' a '],
+      ])('MB-04: a name with %s is a name like any other', async (_, name) => {
+        value(await account.create(name))
+        const { uid } = await append(store, ann, name, 'one')
+        expect((await account.list()).map((listing) => listing.name)).toContain(name)
+        expect(uidsOf((await select(name)).records())).toEqual([uid])
+        value(await account.delete(name))
+      })
+    })
+  })
+}
