@@ -1,5 +1,8 @@
+export { smtpErrors, type SmtpErrorCode } from './errors.ts'
 export { limits, type SmtpLimits } from './limits.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
 export type { BareNewlinePolicy, SmtpMode, SmtpSessionOptions } from './session/options.ts'
 export { refusalReply, type AcceptRefusal } from './session/refusal.ts'
+export { createSmtpSession } from './session/session.ts'
 export { encodeReply, type Reply } from './wire/reply.ts'
+export { returnPathField } from './wire/trace.ts'

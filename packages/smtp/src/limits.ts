@@ -18,7 +18,7 @@ export interface SmtpLimits {
   readonly maxRecipients: number
   /** RCPT commands answered 452 in one transaction, for the limit or for another route, before each more is an error. */
   readonly maxDeferredRecipients: number
-  /** Octets of one message as the client sends it, un-stuffed: the SIZE keyword (RFC 1870). Over it: 552 5.3.4. */
+  /** Octets of one message, un-stuffed, without our Received: the SIZE keyword (RFC 1870). Over it: 552 5.3.4. */
   readonly maxMessageBytes: number
   /** Octets of the header section. Mail programs write a few KiB. Over it: 554 5.6.0. */
   readonly maxHeaderSectionBytes: number

@@ -4,8 +4,8 @@ import type { Reply } from '../wire/reply.ts'
 
 export type Refused = Exclude<Decision, { readonly verdict: 'pass' }>
 
-/** `connect`: before the greeting, so the reply also closes. `command`: in answer to a command. */
-export type RefusalMoment = 'connect' | 'command'
+/** `connect`: before the greeting, so the reply also closes. `authenticate`: in answer to AUTH (RFC 4954 §6). */
+export type RefusalMoment = 'connect' | 'command' | 'authenticate'
 
 interface Words {
   /** After the class digit: the subject and detail of RFC 3463, as in `7.1`. */
@@ -38,7 +38,11 @@ const words: Readonly<Record<ReasonCode, Words>> = {
 export function decisionReply(decision: Refused, moment: RefusalMoment, hostname: string): Reply {
   const isTemporary = decision.verdict === 'defer'
   const { status, text, defer = 450, refuse = 550 } = words[decision.reason]
-  const usual = moment === 'connect' ? (isTemporary ? 421 : 554) : isTemporary ? defer : refuse
+  const usual = {
+    connect: isTemporary ? 421 : 554,
+    command: isTemporary ? defer : refuse,
+    authenticate: isTemporary ? 454 : 535,
+  }[moment]
   const code = configuredCode(decision, isTemporary) ?? usual
   const said = decision.reply?.text ?? text
   return {

@@ -16,7 +16,7 @@ export interface Destination {
 export interface TransactionStart {
   /** Stands in `Received` and in the reply to the end of data: the connection's id and a running number. */
   readonly id: string
-  /** The reverse-path and its parameters; no forward-paths yet. */
+  /** The reverse-path and its parameters; forward-paths appear in it as they are accepted. */
   readonly envelope: Envelope
   readonly connection: ConnectionInfo
   readonly principal?: Principal
@@ -36,7 +36,10 @@ export interface DeliveryReply extends Reply {
  * Whatever rejects or throws is answered 451 4.3.0, and the delivery is aborted.
  */
 export interface Delivery {
-  /** 2yz takes the recipient; anything else is passed to the client, and the recipient is not part of the message. */
+  /**
+   * 2yz takes the recipient; anything else is passed to the client, and the recipient is not part of the message. The
+   * same one may come twice.
+   */
   addRecipient(forwardPath: string, route: DeliverableRoute): Awaitable<DeliveryReply>
   /**
    * A piece of the message, `Received` first: dots un-stuffed, lines ended by CRLF, cut anywhere.

@@ -1,0 +1,29 @@
+import type { CloseReason, SessionObserver } from '@postern/core'
+import type { Reply } from '../wire/reply.ts'
+import { decisionReply, type RefusalMoment } from './decisions.ts'
+import type { Refusal } from './policies.ts'
+
+/** What the observer is told beside a refusing reply. */
+export type RefusalReport = Pick<Parameters<NonNullable<SessionObserver['refused']>>[0], 'reason' | 'detail'>
+
+/** What a command comes to. */
+export interface Answer {
+  /** Absent only where a policy closes without a word. */
+  readonly reply?: Reply
+  /** What comes behind the reply; the next command, when absent. */
+  readonly next?: 'data' | 'sasl' | 'upgrade-tls' | { readonly close: CloseReason }
+  readonly refused?: RefusalReport
+  /** The reply is 4yz and no fault of the client's: it does not count as an error. */
+  readonly isExcused?: boolean
+}
+
+/** The answer to what a policy or a router refused. */
+export function refusalAnswer(refusal: Refusal, moment: RefusalMoment, hostname: string): Answer {
+  const { decision, by } = refusal
+  const refused: RefusalReport = {
+    reason: decision.reason,
+    detail: decision.detail === undefined ? by : `${by}: ${decision.detail}`,
+  }
+  if (decision.verdict === 'drop') return { next: { close: 'refused' }, refused }
+  return { reply: decisionReply(decision, moment, hostname), refused }
+}

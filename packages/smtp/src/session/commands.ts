@@ -1,0 +1,48 @@
+import type { Awaitable } from '@postern/core'
+import type { Answer } from './answer.ts'
+import { auth } from './commands/auth.ts'
+import { data } from './commands/data.ts'
+import { ehlo, helo } from './commands/hello.ts'
+import { mail } from './commands/mail.ts'
+import { rcpt } from './commands/rcpt.ts'
+import { expn, help, noop, quit, rset, vrfy } from './commands/simple.ts'
+import { startTls } from './commands/starttls.ts'
+import type { Dialogue, State } from './dialogue.ts'
+
+export interface Command {
+  /** The states in which it may come; in others it is 503. */
+  readonly in: readonly State[]
+  readonly run: (dialogue: Dialogue, argument: string) => Awaitable<Answer>
+  readonly takes: 'argument' | 'nothing' | 'anything'
+  /** What the client must not send more behind it: the bytes would be read as something else than it means. */
+  readonly endsPipeline?: true
+  /** Moves no mail: a client that only says this is sent away. */
+  readonly isIdle?: true
+  /** A balancer that speaks for itself may not say it. */
+  readonly isForClients?: true
+}
+
+const always: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt']
+
+/**
+ * RFC 5321 §4.1.4, the order of commands. A verb not listed is 500; listed but not in this state is 503.
+ *
+ * RFC 2920 §3.1 and the extensions name more commands that end a group: EHLO, VRFY, EXPN, NOOP, QUIT, AUTH. There, what
+ * comes behind is still commands, and is answered in order. Behind DATA it would be a message, and behind STARTTLS a
+ * handshake.
+ */
+export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
+  ['EHLO', { in: always, takes: 'argument', run: ehlo, isIdle: true }],
+  ['HELO', { in: always, takes: 'argument', run: helo, isIdle: true }],
+  ['MAIL', { in: ['ready'], takes: 'argument', run: mail, isForClients: true }],
+  ['RCPT', { in: ['mail', 'rcpt'], takes: 'argument', run: rcpt }],
+  ['DATA', { in: always, takes: 'nothing', run: data, endsPipeline: true }],
+  ['RSET', { in: always, takes: 'nothing', run: rset, isIdle: true }],
+  ['NOOP', { in: always, takes: 'anything', run: noop, isIdle: true }],
+  ['QUIT', { in: always, takes: 'nothing', run: quit }],
+  ['VRFY', { in: always, takes: 'argument', run: vrfy, isIdle: true }],
+  ['EXPN', { in: always, takes: 'argument', run: expn, isIdle: true }],
+  ['HELP', { in: always, takes: 'anything', run: help, isIdle: true }],
+  ['AUTH', { in: ['ready'], takes: 'argument', run: auth, isForClients: true }],
+  ['STARTTLS', { in: ['greeted', 'ready'], takes: 'nothing', run: startTls, endsPipeline: true, isForClients: true }],
+])

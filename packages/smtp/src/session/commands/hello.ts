@@ -1,0 +1,40 @@
+import type { Awaitable } from '@postern/core'
+import { isAddressLiteral } from '../../wire/path.ts'
+import { addressLiteral } from '../../wire/trace.ts'
+import { refusalAnswer, type Answer } from '../answer.ts'
+import { after } from '../awaitable.ts'
+import type { Dialogue } from '../dialogue.ts'
+import { offeredExtensions } from '../extensions.ts'
+import { faultAnswer } from '../faults.ts'
+import { firstRefusal } from '../policies.ts'
+
+/**
+ * RFC 5321 §4.1.1.1 asks for a domain or an address literal. Hosts also send names with underscores and bare addresses,
+ * and mail must not be refused for that (§4.1.4); so anything goes that is safe in `Received`.
+ */
+const namesAnyHost = /^[\w.:-]{1,255}$/
+
+/** RFC 5321 §4.1.1.1. The reply has no enhanced code (RFC 2034 §3), and names the client that we believe to see. */
+export function ehlo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
+  return hello(dialogue, 'EHLO', domain)
+}
+
+export function helo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
+  return hello(dialogue, 'HELO', domain)
+}
+
+function hello(dialogue: Dialogue, verb: 'EHLO' | 'HELO', domain: string): Awaitable<Answer> {
+  const { connection, options } = dialogue
+  if (!namesAnyHost.test(domain) && !(domain.length <= 255 && isAddressLiteral(domain)))
+    return faultAnswer('SMTP_HELLO')
+  const asked = firstRefusal(options.policies, (policy) => policy.onGreeting?.({ connection, domain }))
+  return after(asked, (refusal): Awaitable<Answer> => {
+    if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
+    // RFC 5321 §4.1.4: EHLO ends an open transaction as RSET does.
+    return after(dialogue.endTransaction(), () => {
+      dialogue.hello = { verb, domain }
+      const greeting = `${options.hostname} Hello ${domain} ${addressLiteral(connection.identity.client.address)}`
+      return { reply: { code: 250, lines: verb === 'EHLO' ? [greeting, ...offeredExtensions(dialogue)] : [greeting] } }
+    })
+  })
+}

@@ -1,0 +1,67 @@
+import type { Awaitable, Envelope } from '@postern/core'
+import { authenticationRequired, senderOk } from '../../wire/codes.ts'
+import { parseMailParameters } from '../../wire/params.ts'
+import { parseReversePath } from '../../wire/path.ts'
+import { refusalAnswer, type Answer } from '../answer.ts'
+import { after } from '../awaitable.ts'
+import type { Dialogue } from '../dialogue.ts'
+import { faultAnswer, pathFaultAnswer } from '../faults.ts'
+import { firstRefusal } from '../policies.ts'
+import { Transaction } from '../transaction.ts'
+
+const accepted: Answer = { reply: senderOk }
+
+/** RFC 5321 §4.1.1.2: "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF */
+export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
+  const { connection, limits, options, principal } = dialogue
+  if (options.mode === 'submission' && principal === undefined) {
+    return { reply: authenticationRequired, refused: { reason: 'auth-required', detail: 'MAIL before AUTH' } }
+  }
+
+  const from = indexOfPath(argument, 'FROM:')
+  if (from === -1) return pathFaultAnswer('SMTP_PATH', 'sender')
+  const path = parseReversePath(argument, from, limits)
+  if (!path.ok) return pathFaultAnswer(path.code, 'sender')
+  const parameters = parseMailParameters(argument.slice(path.value.end), dialogue.offersAuthentication)
+  if (!parameters.ok) return pathFaultAnswer(parameters.code, 'sender')
+  const { declaredBytes, body, isSmtpUtf8 } = parameters.value
+  if (!path.value.isAscii && !isSmtpUtf8) return faultAnswer('SMTP_NON_ASCII')
+  // RFC 1870 §6.1: what is announced to be too big is refused before it is sent.
+  if (declaredBytes !== undefined && declaredBytes > limits.maxMessageBytes) return faultAnswer('SMTP_MESSAGE_SIZE')
+
+  const envelope: Omit<Envelope, 'forwardPaths'> = {
+    reversePath: path.value.mailbox,
+    isSmtpUtf8,
+    body,
+    ...(declaredBytes === undefined ? {} : { declaredBytes }),
+  }
+  const transaction = new Transaction(
+    {
+      id: dialogue.nextTransactionId(),
+      connection,
+      at: options.now(),
+      ...(principal === undefined ? {} : { principal }),
+    },
+    envelope,
+    options.destinationFor,
+  )
+  const asked = firstRefusal(options.policies, (policy) =>
+    policy.onReversePath?.({ connection, principal, envelope: transaction.envelope }),
+  )
+  return after(asked, (refusal) => {
+    if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
+    dialogue.transaction = transaction
+    return accepted
+  })
+}
+
+/**
+ * Where the path begins in the argument of MAIL or RCPT; -1 without its keyword. RFC 5321 §3.3 has no space behind the
+ * colon; devices and scripts send one, and it says nothing else.
+ */
+export function indexOfPath(argument: string, keyword: 'FROM:' | 'TO:'): number {
+  let at = keyword.length
+  if (argument.slice(0, at).toUpperCase() !== keyword) return -1
+  while (argument[at] === ' ') at++
+  return at
+}

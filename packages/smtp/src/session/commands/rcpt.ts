@@ -1,0 +1,89 @@
+import type { Awaitable, Route } from '@postern/core'
+import { otherRoute, tooManyRecipients } from '../../wire/codes.ts'
+import { parseRecipientParameters } from '../../wire/params.ts'
+import { parseForwardPath } from '../../wire/path.ts'
+import type { Reply } from '../../wire/reply.ts'
+import { refusalAnswer, type Answer } from '../answer.ts'
+import { after } from '../awaitable.ts'
+import type { DeliveryReply } from '../destination.ts'
+import type { Dialogue } from '../dialogue.ts'
+import { faultAnswer, pathFaultAnswer } from '../faults.ts'
+import { firstRefusal } from '../policies.ts'
+import type { Transaction } from '../transaction.ts'
+import { indexOfPath } from './mail.ts'
+
+/** RFC 5321 §4.1.1.3: "RCPT TO:" Forward-path [SP Rcpt-parameters] CRLF */
+export function rcpt(dialogue: Dialogue, argument: string): Awaitable<Answer> {
+  const { transaction } = dialogue
+  if (transaction === undefined) return faultAnswer('SMTP_SEQUENCE')
+  return after(judge(dialogue, transaction, argument), (answer) => {
+    if (answer.refused !== undefined) transaction.refusedRecipients++
+    return answer
+  })
+}
+
+function judge(dialogue: Dialogue, transaction: Transaction, argument: string): Awaitable<Answer> {
+  const { connection, limits, options, principal } = dialogue
+  const from = indexOfPath(argument, 'TO:')
+  if (from === -1) return pathFaultAnswer('SMTP_PATH', 'recipient')
+  const path = parseForwardPath(argument, from, limits)
+  if (!path.ok) return pathFaultAnswer(path.code, 'recipient')
+  const parameters = parseRecipientParameters(argument.slice(path.value.end))
+  if (!parameters.ok) return pathFaultAnswer(parameters.code, 'recipient')
+  const { envelope } = transaction
+  if (!path.value.isAscii && !envelope.isSmtpUtf8) return faultAnswer('SMTP_NON_ASCII')
+  if (envelope.forwardPaths.length >= limits.maxRecipients) {
+    return defer(
+      dialogue,
+      transaction,
+      tooManyRecipients,
+      'limit',
+      `${limits.maxRecipients} recipients in one transaction`,
+    )
+  }
+
+  const forwardPath = path.value.mailbox
+  const at = { connection, principal, envelope, forwardPath }
+  return after(
+    firstRefusal(options.policies, (policy) => policy.onForwardPath?.(at)),
+    (refusal): Awaitable<Answer> =>
+      refusal === undefined
+        ? after(options.router.forRecipient(at), (route) => offer(dialogue, transaction, forwardPath, route))
+        : refusalAnswer(refusal, 'command', options.hostname),
+  )
+}
+
+function offer(dialogue: Dialogue, transaction: Transaction, forwardPath: string, route: Route): Awaitable<Answer> {
+  if (route.to === 'nowhere') {
+    const { decision } = route
+    const refused = decision.verdict === 'pass' ? ({ verdict: 'defer', reason: 'route' } as const) : decision
+    return refusalAnswer({ decision: refused, by: 'route' }, 'command', dialogue.options.hostname)
+  }
+  if (transaction.isElsewhere(route)) {
+    return defer(dialogue, transaction, otherRoute, 'route', 'another route than the recipients before it')
+  }
+  return after(transaction.offer(forwardPath, route), (reply) => answerFrom(transaction, reply))
+}
+
+function answerFrom(transaction: Transaction, reply: DeliveryReply): Answer {
+  if (reply.code < 300) return { reply }
+  const detail = transaction.hasFailed ? describe(transaction.failure) : (reply.detail ?? 'refused by the destination')
+  return { reply, refused: { reason: 'unavailable', detail } }
+}
+
+/** What the destination threw, for the operator. */
+export function describe(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure)
+}
+
+/** RFC 5321 §4.5.3.1.10: 452, and the client sends the rest in another transaction. Its right, so no error, for a while. */
+function defer(
+  { limits }: Dialogue,
+  transaction: Transaction,
+  reply: Reply,
+  reason: 'limit' | 'route',
+  detail: string,
+): Answer {
+  const isExcused = ++transaction.deferredRecipients <= limits.maxDeferredRecipients
+  return { reply, isExcused, refused: { reason, detail } }
+}

@@ -1,0 +1,86 @@
+import type { Awaitable, ConnectionInfo, Principal } from '@postern/core'
+import { limits, type SmtpLimits } from '../limits.ts'
+import type { Answer } from './answer.ts'
+import { Budget } from './budget.ts'
+import type { SmtpSessionOptions } from './options.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Where a session is, for the order of commands (RFC 5321 §4.1.4). */
+export type State =
+  /** Neither EHLO nor HELO was said. */
+  | 'greeted'
+  /** No transaction is open. */
+  | 'ready'
+  /** MAIL was accepted, no RCPT yet. */
+  | 'mail'
+  | 'rcpt'
+
+/** A SASL exchange that waits for the client's next answer. */
+export interface SaslExchange {
+  answer(line: string): Awaitable<Answer>
+}
+
+/** What was said so far, and what is known of who says it: all that commands read and change. */
+export class Dialogue {
+  readonly options: SmtpSessionOptions
+  readonly limits: SmtpLimits
+  readonly budget: Budget
+  connection: ConnectionInfo
+  hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string } | undefined
+  principal: Principal | undefined
+  transaction: Transaction | undefined
+  exchange: SaslExchange | undefined
+  #transactions = 0
+
+  constructor(connection: ConnectionInfo, options: SmtpSessionOptions) {
+    this.connection = connection
+    this.options = options
+    this.limits = { ...limits, ...options.limits }
+    this.budget = new Budget(this.limits)
+  }
+
+  get state(): State {
+    if (this.hello === undefined) return 'greeted'
+    if (this.transaction === undefined) return 'ready'
+    return this.transaction.envelope.forwardPaths.length === 0 ? 'mail' : 'rcpt'
+  }
+
+  /** TLS protects the client's bytes: ours, or the balancer's by the word of a trusted header. */
+  get isSecure(): boolean {
+    return this.connection.security.kind === 'tls'
+  }
+
+  get offersStartTls(): boolean {
+    return this.options.offersStartTls && !this.isSecure && !this.isBalancerItself
+  }
+
+  get offersAuthentication(): boolean {
+    if (this.options.authenticator === undefined || this.isBalancerItself) return false
+    return this.isSecure || this.options.authRequiresTls === false
+  }
+
+  /** A health check: nobody's client, so nobody's mail. */
+  get isBalancerItself(): boolean {
+    return this.connection.identity.origin === 'proxy-itself'
+  }
+
+  /** Unique, and made of what `Received` allows in an id without quotes (RFC 5321 §4.4). */
+  nextTransactionId(): string {
+    return `${this.connection.id}-${++this.#transactions}`
+  }
+
+  /** The transaction is over, however it ended; whatever of it is not delivered is given up. */
+  endTransaction(): Awaitable<void> {
+    const transaction = this.transaction
+    this.transaction = undefined
+    return transaction?.abort()
+  }
+
+  /** RFC 3207 §4.2: after the handshake nothing counts that was said before it. */
+  startOver(connection: ConnectionInfo): void {
+    this.connection = connection
+    this.hello = undefined
+    this.principal = undefined
+    this.exchange = undefined
+  }
+}

@@ -1,0 +1,14 @@
+import type { Dialogue } from './dialogue.ts'
+
+/** The EHLO keywords (RFC 5321 §4.1.1.1), and when each is offered. What is not listed here is not offered. */
+export function offeredExtensions(dialogue: Dialogue): string[] {
+  return [
+    'PIPELINING', // RFC 2920
+    `SIZE ${dialogue.limits.maxMessageBytes}`, // RFC 1870
+    ...(dialogue.offersStartTls ? ['STARTTLS'] : []), // RFC 3207
+    ...(dialogue.offersAuthentication ? ['AUTH PLAIN LOGIN'] : []), // RFC 4954
+    'ENHANCEDSTATUSCODES', // RFC 2034
+    '8BITMIME', // RFC 6152
+    'SMTPUTF8', // RFC 6531
+  ]
+}

@@ -1,0 +1,118 @@
+import type { Awaitable, Envelope } from '@postern/core'
+import { after, attempt } from './awaitable.ts'
+import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './destination.ts'
+import { localError } from '../wire/codes.ts'
+
+/** One envelope, and the one destination that its first accepted recipient fixed. */
+export class Transaction {
+  readonly start: TransactionStart
+  readonly #forwardPaths: string[] = []
+  readonly #destinationFor: (route: DeliverableRoute) => Destination
+  #route: DeliverableRoute | undefined
+  #delivery: Delivery | undefined
+  /** RCPT commands that were refused, for whatever reason. */
+  refusedRecipients = 0
+  /** Of these: for the limit, or for another route. */
+  deferredRecipients = 0
+  /** The destination threw: the operator is told this, and the client 451. */
+  failure: unknown
+
+  constructor(
+    start: Omit<TransactionStart, 'envelope'>,
+    envelope: Omit<Envelope, 'forwardPaths'>,
+    destinationFor: (route: DeliverableRoute) => Destination,
+  ) {
+    this.start = { ...start, envelope: { ...envelope, forwardPaths: this.#forwardPaths } }
+    this.#destinationFor = destinationFor
+  }
+
+  get envelope(): Envelope {
+    return this.start.envelope
+  }
+
+  get hasFailed(): boolean {
+    return this.failure !== undefined
+  }
+
+  /** The recipient's route leads elsewhere than that of those accepted before. */
+  isElsewhere(route: DeliverableRoute): boolean {
+    return this.#forwardPaths.length > 0 && this.#route !== undefined && !leadToOnePlace(this.#route, route)
+  }
+
+  /** Offers a recipient to its destination; with 2yz it is part of the envelope. */
+  offer(forwardPath: string, route: DeliverableRoute): Awaitable<DeliveryReply> {
+    // Another delivery would lack the recipients accepted before.
+    if (this.hasFailed) return localError
+    return this.#attempt(() =>
+      after(this.#deliveryFor(route), (delivery) =>
+        after(delivery.addRecipient(forwardPath, route), (reply) => {
+          if (reply.code < 300) this.#forwardPaths.push(forwardPath)
+          return reply
+        }),
+      ),
+    )
+  }
+
+  /** Nothing is written any more once something has failed. */
+  write(chunk: Buffer): Awaitable<void> {
+    const delivery = this.#delivery
+    if (delivery === undefined) return
+    return attempt(
+      () => delivery.write(chunk),
+      (error) => this.#fail(error),
+    )
+  }
+
+  commit(): Awaitable<DeliveryReply> {
+    const delivery = this.#delivery
+    if (delivery === undefined) return localError
+    return this.#attempt(() =>
+      after(delivery.commit(), (reply) => {
+        if (reply.code >= 300) return after(this.abort(), () => reply)
+        this.#delivery = undefined
+        return reply
+      }),
+    )
+  }
+
+  /** Leaves nothing behind. Safe to call at any time but during another call. */
+  abort(): Awaitable<void> {
+    const delivery = this.#delivery
+    this.#delivery = undefined
+    return delivery?.abort()
+  }
+
+  /** When all recipients so far were refused, their route fixed nothing. */
+  #deliveryFor(route: DeliverableRoute): Awaitable<Delivery> {
+    if (this.#delivery !== undefined && this.#route !== undefined && leadToOnePlace(this.#route, route)) {
+      return this.#delivery
+    }
+    return after(this.abort(), () =>
+      after(this.#destinationFor(route).begin(this.start), (delivery) => {
+        this.#route = route
+        this.#delivery = delivery
+        return delivery
+      }),
+    )
+  }
+
+  #attempt(call: () => Awaitable<DeliveryReply>): Awaitable<DeliveryReply> {
+    return attempt(call, (error) => after(this.#fail(error), () => localError))
+  }
+
+  #fail(error: unknown): Awaitable<void> {
+    this.failure = error ?? new Error('the destination failed without a word')
+    return attempt(
+      () => this.abort(),
+      () => {
+        // What failed first is what the operator must hear of.
+      },
+    )
+  }
+}
+
+/** The embedded store is one place, whoever the account is; each upstream is another. */
+function leadToOnePlace(a: DeliverableRoute, b: DeliverableRoute): boolean {
+  if (a.to === 'store') return b.to === 'store'
+  return b.to === 'upstream' && a.upstream === b.upstream
+}
