@@ -201,7 +201,7 @@ describe('postern check', () => {
     [
       'H13: a mode without networks',
       listenerOf('bind = "127.0.0.1:2"\n[listener.mx.proxy]\nmode = "require"'),
-      6,
+      5,
       /trusted/,
     ],
     ['no listener at all', '[server]\nhostname = "mx.example.org"\n', 0, /listener/],
@@ -210,12 +210,6 @@ describe('postern check', () => {
       listenerOf('bind = ["127.0.0.1:2", "0.0.0.0:2"]'),
       4,
       /listener\.mx\.bind\[1\].*nothing else of this gateway has/,
-    ],
-    [
-      'a certificate that is not there',
-      `[listener.mx]\nprotocol = "smtp"\nbind = "127.0.0.1:2"\n[tls]\ncertificates = [{ cert = "no.pem", key = "no.key" }]\n`,
-      5,
-      /no\.pem/,
     ],
     ['TLS without a certificate', '[listener.mx]\nprotocol = "smtp"\nbind = "127.0.0.1:2"\n', 0, /tls\.certificates/],
     [
@@ -234,17 +228,21 @@ describe('postern check', () => {
   })
 
   test('H13: all problems at once, each with its line', async () => {
-    const { code, stdout } = await check(
-      [
-        '[proxy]',
-        'trusted-networks = ["10.0.0.0/40"]',
-        'header-timeout = "soon"',
-        '[listener.Mx]',
-        'protocol = "pop3"',
-        'bind = "everywhere"',
-      ].join('\n'),
-    )
-    for (const line of [2, 3, 4, 5, 6]) expect(stdout).toContain(`postern.toml:${line}:`)
+    const { code, stdout } = await check(`[proxy]
+trusted-networks = ["10.0.0.0/40"]
+header-timeout = "soon"
+[listener.mx]
+protocol = "pop3"
+bind = "everywhere"
+[listener.imap]
+protocol = "imap"
+bind = "127.0.0.1"
+[tls]
+certificates = [{ cert = "no.pem", key = "no.key" }]
+`)
+    for (const line of [2, 3, 5, 6]) expect(stdout).toContain(`postern.toml:${line}:`)
+    expect(stdout).toMatch(/tls\.certificates\[0\]\.cert: .*no\.pem/)
+    expect(stdout).toMatch(/tls\.certificates\[0\]\.key: .*no\.key/)
     expect(code).toBe(1)
   })
 
@@ -293,7 +291,7 @@ describe('postern check', () => {
     expect(`${stdout}${stderr}`).not.toMatch(/\n\s+at /)
   })
 
-  test('a port that is taken, and a data directory that cannot be, end `serve` with a sentence', async () => {
+  test('a port that is taken ends `serve` with a sentence', async () => {
     const ports = await freePorts('admin', 'smtp')
     const config = listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'off' })
     const gateway = await startGateway({ config, adminPort: ports.admin })
@@ -334,7 +332,9 @@ describe('postern user', () => {
 
   test('a password that is too short, and a name that is none, are refused', async () => {
     expect(await run(['add', 'carol@example.org', '--password-stdin'], 'short\n')).toMatchObject({ code: 1 })
-    expect((await run(['add', '../etc', '--password-stdin'], 'long enough\n')).code).not.toBe(0)
+    for (const name of ['', 'with space', 'line\nend', 'bell\u0007']) {
+      expect(await run(['add', name, '--password-stdin'], 'long enough\n')).toMatchObject({ code: 64 })
+    }
     expect(await run(['add', 'carol@example.org'], '')).toMatchObject({ code: 64 })
   })
 })
