@@ -1,6 +1,6 @@
 import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts'
 import type { BoundListener } from '../supervisor/serve.ts'
-import type { WorkerEnd, WorkerProcess } from '../supervisor/worker-process.ts'
+import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
@@ -61,24 +61,24 @@ export class Lifecycle {
     this.#logger.info({ event: 'gateway.stopping', workers, withinMs }, 'no new connections; sessions may finish')
   }
 
-  workerReady(worker: WorkerProcess): void {
+  workerReady(worker: SupervisedWorker): void {
     this.#logger.info({ event: 'worker.ready', ...named(worker), ms: Math.round(performance.now() - worker.startedAt) })
   }
 
-  workerCrashed(worker: WorkerProcess, how: WorkerEnd, failures: number, restartMs: number): void {
+  workerCrashed(worker: SupervisedWorker, how: WorkerEnd, failures: number, restartMs: number): void {
     this.#logger.error({ event: 'worker.crashed', ...named(worker), ...how, failures, restartMs }, 'a worker died')
   }
 
-  workerHung(worker: WorkerProcess): void {
+  workerHung(worker: SupervisedWorker): void {
     this.#logger.error({ event: 'worker.hung', ...named(worker) }, 'a worker said nothing for too long and is killed')
   }
 
-  workerDrained(worker: WorkerProcess, how: WorkerEnd): void {
+  workerDrained(worker: SupervisedWorker, how: WorkerEnd): void {
     this.#logger.info({ event: 'worker.drained', ...named(worker), ...how })
   }
 }
 
-function named({ slot, serial, pid }: WorkerProcess): {
+function named({ slot, serial, pid }: SupervisedWorker): {
   readonly slot: number
   readonly worker: number
   readonly workerPid: number

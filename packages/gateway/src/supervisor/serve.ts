@@ -10,7 +10,7 @@ import { judgeHealth, type Health } from './health.ts'
 import { holdSockets, type HeldListener } from './held-sockets.ts'
 import { liveFor, startChanges } from './reload.ts'
 import { Slot } from './slot.ts'
-import { WorkerProcess, type WorkerListeners } from './worker-process.ts'
+import { WorkerProcess, type SupervisedWorker, type WorkerListeners } from './worker-process.ts'
 
 /** What the command line hands to the gateway. */
 export interface ServeOptions {
@@ -117,7 +117,7 @@ class Supervisor {
     })
   }
 
-  #workers(): readonly WorkerProcess[] {
+  #workers(): readonly SupervisedWorker[] {
     return this.#slots.flatMap((slot) => slot.workers)
   }
 
@@ -154,7 +154,7 @@ class Supervisor {
     return new WorkerProcess({ slot, serial, config: this.#config, ticketKeys: this.#ticketKeys }, sockets, listeners)
   }
 
-  async #answer(worker: WorkerProcess, asked: TallyAsked): Promise<void> {
+  async #answer(worker: SupervisedWorker, asked: TallyAsked): Promise<void> {
     const answer = await this.#tally.answer(worker.serial, asked)
     if (answer.verdicts.length > 0) worker.send(answer)
   }

@@ -1,17 +1,17 @@
 import { limits } from '../limits.ts'
-import type { WorkerEnd, WorkerListeners, WorkerProcess } from './worker-process.ts'
+import type { WorkerEnd, WorkerListeners, SupervisedWorker } from './worker-process.ts'
 
 /** What a slot tells the supervisor. */
 export interface SlotEvents {
   /** The worker that accepts died; another is started after `delayMs`. `failures` counts deaths in a row. */
-  readonly onCrash: (worker: WorkerProcess, how: WorkerEnd, failures: number, delayMs: number) => void
-  readonly onHang: (worker: WorkerProcess) => void
-  readonly onReady: (worker: WorkerProcess) => void
+  readonly onCrash: (worker: SupervisedWorker, how: WorkerEnd, failures: number, delayMs: number) => void
+  readonly onHang: (worker: SupervisedWorker) => void
+  readonly onReady: (worker: SupervisedWorker) => void
   /** A worker that was told to drain has ended. */
-  readonly onDrained: (worker: WorkerProcess, how: WorkerEnd) => void
+  readonly onDrained: (worker: SupervisedWorker, how: WorkerEnd) => void
   readonly onMessage: WorkerListeners['onMessage']
   /** After any end, whatever the reason. */
-  readonly onGone: (worker: WorkerProcess) => void
+  readonly onGone: (worker: SupervisedWorker) => void
 }
 
 /**
@@ -19,17 +19,17 @@ export interface SlotEvents {
  * successor that is starting, and predecessors whose sessions still run.
  */
 export class Slot {
-  readonly #spawn: (listeners: WorkerListeners) => WorkerProcess
+  readonly #spawn: (listeners: WorkerListeners) => SupervisedWorker
   readonly #events: SlotEvents
-  #current: WorkerProcess | undefined
-  #successor: { readonly worker: WorkerProcess; readonly settle: (isReady: boolean) => void } | undefined
-  readonly #draining = new Set<WorkerProcess>()
+  #current: SupervisedWorker | undefined
+  #successor: { readonly worker: SupervisedWorker; readonly settle: (isReady: boolean) => void } | undefined
+  readonly #draining = new Set<SupervisedWorker>()
   #failures = 0
   #restart: NodeJS.Timeout | undefined
   #isStopping = false
 
   /** @param spawn - forks a worker on this slot's sockets, with what the supervisor holds to be current. */
-  constructor(spawn: (listeners: WorkerListeners) => WorkerProcess, events: SlotEvents) {
+  constructor(spawn: (listeners: WorkerListeners) => SupervisedWorker, events: SlotEvents) {
     this.#spawn = spawn
     this.#events = events
   }
@@ -38,7 +38,7 @@ export class Slot {
     return this.#current?.state === 'ready'
   }
 
-  get workers(): readonly WorkerProcess[] {
+  get workers(): readonly SupervisedWorker[] {
     return [this.#current, this.#successor?.worker, ...this.#draining].filter((worker) => worker !== undefined)
   }
 
@@ -102,7 +102,7 @@ export class Slot {
     }
   }
 
-  #retire(old: WorkerProcess, withinMs: number): void {
+  #retire(old: SupervisedWorker, withinMs: number): void {
     this.#draining.add(old)
     old.drain('retire', withinMs)
     const [oldest] = this.#draining
@@ -129,7 +129,7 @@ export class Slot {
     onExit: (worker, how) => this.#ended(worker, how),
   }
 
-  #ended(worker: WorkerProcess, how: WorkerEnd): void {
+  #ended(worker: SupervisedWorker, how: WorkerEnd): void {
     this.#events.onGone(worker)
     if (this.#draining.delete(worker)) {
       this.#events.onDrained(worker, how)

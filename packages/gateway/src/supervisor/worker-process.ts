@@ -13,11 +13,26 @@ const firstInheritedFd = 4
 /** Threads of the pool that file calls and password hashes share. Node's four would let hashes starve the disk. */
 const poolThreads = '12'
 
+/** A worker as its slot sees it. */
+export interface SupervisedWorker {
+  readonly slot: number
+  readonly serial: number
+  readonly pid: number
+  readonly startedAt: number
+  readonly state: 'starting' | 'ready' | 'draining' | 'gone'
+  readonly connections: number
+  /** Looks of the supervisor since the worker said something. */
+  missedLooks: number
+  send(message: ToWorker): void
+  drain(manner: DrainManner, withinMs: number): void
+  kill(): void
+}
+
 export interface WorkerListeners {
-  readonly onReady: (worker: WorkerProcess) => void
-  readonly onMessage: (worker: WorkerProcess, message: FromReadyWorker) => void
+  readonly onReady: (worker: SupervisedWorker) => void
+  readonly onMessage: (worker: SupervisedWorker, message: FromReadyWorker) => void
   /** The process is gone; told once, whatever the reason. */
-  readonly onExit: (worker: WorkerProcess, how: WorkerEnd) => void
+  readonly onExit: (worker: SupervisedWorker, how: WorkerEnd) => void
 }
 
 export interface WorkerEnd {
@@ -25,14 +40,13 @@ export interface WorkerEnd {
   readonly signal: NodeJS.Signals | null
 }
 
-/** One worker process as its supervisor sees it. */
-export class WorkerProcess {
+/** One worker process, forked when it is made. */
+export class WorkerProcess implements SupervisedWorker {
   readonly slot: number
   readonly serial: number
   readonly startedAt: number = performance.now()
-  state: 'starting' | 'ready' | 'draining' | 'gone' = 'starting'
+  state: SupervisedWorker['state'] = 'starting'
   connections = 0
-  /** Looks of the supervisor since the worker said something. */
   missedLooks = 0
   readonly #child: ChildProcess
   readonly #startDeadline: NodeJS.Timeout

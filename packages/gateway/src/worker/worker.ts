@@ -162,6 +162,7 @@ export class Worker {
       }),
       destinationFor: () => destination,
       now,
+      bareNewline: smtp.bareNewline,
       limits: { maxMessageBytes: smtp.maxMessageBytes, maxRecipients: smtp.maxRecipients },
     })
   }
