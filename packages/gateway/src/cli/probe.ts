@@ -1,7 +1,7 @@
 import { encodeProxyHeader, formatEndpoint, parseIpAddress, type Endpoint, type TlsMode } from '@postern/core'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { parseBindAddress } from '../config/bind-address.ts'
-import { parseDuration } from '../config/units.ts'
+import { formatDuration, parseDuration } from '../config/units.ts'
 import { printable } from '../observe/text.ts'
 import { exitStatus } from './exit-status.ts'
 import { ProbeConnection, ProbeFailure } from './probe-connection.ts'
@@ -22,9 +22,17 @@ export function probeCommand(terminal: Terminal, finish: (status: number) => voi
     .argument('<protocol>', 'smtp or imap', parseProtocol)
     .argument('<host:port>', 'as in 127.0.0.1:2526 or [::1]:143', parseTarget)
     .addOption(new Option('--proxy <version>', 'the header to send; none without this').choices(['v1', 'v2']))
-    .option('--from <ip:port>', 'the client that the header names', parseClient, exampleClient)
+    .addOption(
+      new Option('--from <ip:port>', 'the client that the header names')
+        .argParser(parseClient)
+        .default(exampleClient, formatEndpoint(exampleClient)),
+    )
     .addOption(new Option('--tls <mode>', 'when TLS starts').choices(['off', 'starttls', 'implicit']).default('off'))
-    .option('--timeout <duration>', 'the longest wait for each step', parseTimeout, 10_000)
+    .addOption(
+      new Option('--timeout <duration>', 'the longest wait for each step')
+        .argParser(parseTimeout)
+        .default(10_000, formatDuration(10_000)),
+    )
     .addHelpText(
       'after',
       '\nExit status: 0 when the server greeted (and, with --proxy, took us for nobody else), 1 when it refused, 69 when nobody answered.',

@@ -134,7 +134,8 @@ class Scanner {
       this.#note(element, this.#line)
       this.#value(element)
       this.#blank('across lines')
-      if (this.#peek() === ',') this.#at += 1
+      if (this.#peek() !== ',') break
+      this.#at += 1
     }
     this.#at += 1
   }
@@ -146,7 +147,8 @@ class Scanner {
       if (this.#peek() === '}' || this.#at >= this.#text.length) break
       this.#keyAndValue(path)
       this.#blank('across lines')
-      if (this.#peek() === ',') this.#at += 1
+      if (this.#peek() !== ',') break
+      this.#at += 1
     }
     this.#at += 1
   }

@@ -1,0 +1,895 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { makeSelfSignedCertificate } from '../../src/certificate/self-signed.ts'
+import { compileLive } from '../../src/config/compile-live.ts'
+import { loadConfig, parseConfig } from '../../src/config/load.ts'
+import type { Config, ConfigOutcome, ConfigProblem } from '../../src/config/schema.ts'
+import { parseIpAddress } from '@postern/core'
+import { temporaryDirectory } from './temporary-directory.ts'
+
+/** The least that runs: one listener without TLS. */
+const least = `
+[listener.mx]
+protocol = "smtp"
+bind = "127.0.0.1:2525"
+tls = "off"
+`
+
+function read(text: string, baseDir = '/nowhere'): Promise<ConfigOutcome> {
+  return parseConfig(text, { file: 'postern.toml', baseDir })
+}
+
+async function accepted(text: string, baseDir?: string): Promise<Config> {
+  const outcome = await read(text, baseDir)
+  if (!outcome.ok) throw new Error(outcome.problems.map(({ path, found }) => `${path}: ${found}`).join('\n'))
+  return outcome.config
+}
+
+async function problemsIn(text: string, baseDir?: string): Promise<readonly ConfigProblem[]> {
+  const outcome = await read(text, baseDir)
+  return outcome.ok ? [] : outcome.problems
+}
+
+describe('a complete configuration', () => {
+  test('H13: the least file is complete with defaults', async () => {
+    const { start, live } = await accepted(least)
+    expect(start).toEqual({
+      workers: expect.any(Number),
+      dataDir: '/nowhere/.postern',
+      listeners: [{ name: 'mx', protocol: 'smtp', tls: 'off', bind: [{ host: '127.0.0.1', port: 2525 }] }],
+      admin: { bind: { host: '127.0.0.1', port: 2080 } },
+    })
+    expect(start.workers).toBeGreaterThan(0)
+    expect(live).toEqual({
+      hostname: expect.stringMatching(/^[a-z0-9.-]+$/),
+      logLevel: 'info',
+      listeners: [
+        {
+          name: 'mx',
+          maxConnections: 'unlimited',
+          proxy: {
+            mode: 'off',
+            trustedNetworks: [],
+            headerTimeoutMs: 30_000,
+            maxHeaderBytes: 4096,
+            optionalWaitMs: 1_000,
+            refusesSecondHeader: false,
+          },
+        },
+      ],
+      certificates: [],
+      accounts: {},
+      smtp: {
+        localDomains: [live.hostname],
+        maxMessageBytes: 26_214_400,
+        maxRecipients: 1_000,
+        bareNewline: 'normalize',
+      },
+      policy: {
+        deny: [],
+        ignoredHosts: [],
+        exemptNetworks: [],
+        rate: { connectionsPerClient: 'unlimited' },
+        concurrency: { connectionsPerClient: 100 },
+      },
+      limits: {
+        maxConnectionsPerWorker: 20_000,
+        maxTlsHandshakesPerWorker: 64,
+        tlsHandshakeTimeoutMs: 10_000,
+        drainTimeoutMs: 30_000,
+        passwordChecksAtOnce: 2,
+        passwordChecksWaiting: 64,
+      },
+    })
+  })
+
+  test('every key arrives where it belongs', async () => {
+    const { start, live } = await accepted(`
+[server]
+hostname = "MX.Example.org"
+workers = 3
+data-dir = "/var/mail"
+[proxy]
+trusted-networks = ["10.0.0.0/8", "192.0.2.10", "::1"]
+header-timeout = "5s"
+max-header-bytes = "65551B"
+[listener.mx]
+protocol = "smtp"
+bind = ["0.0.0.0:25", "[::]:25"]
+tls = "off"
+max-connections = 500
+[listener.mx.proxy]
+mode = "require"
+trusted-networks = ["10.1.0.0/16"]
+optional-wait = "2s"
+refuse-second-header = true
+[smtp]
+local-domains = ["Example.ORG"]
+max-message-size = "1MiB"
+max-recipients = 100
+bare-newline = "reject"
+[policy]
+deny = ["203.0.113.0/24"]
+deny-reply = { code = 550, text = "5.7.1 Go away" }
+ignored-hosts = ["10.0.0.0/24"]
+exempt-networks = ["127.0.0.1"]
+[policy.rate]
+connections-per-client = "10/1m"
+[policy.concurrency]
+connections-per-client = "unlimited"
+[limits]
+max-connections-per-worker = "unlimited"
+max-tls-handshakes-per-worker = 8
+tls-handshake-timeout = "5s"
+drain-timeout = "1m"
+password-checks-at-once = 4
+password-checks-waiting = 5
+[log]
+level = "debug"
+[admin]
+bind = "off"
+`)
+    expect(start).toMatchObject({ workers: 3, dataDir: '/var/mail', admin: {} })
+    expect(start.listeners[0]?.bind).toEqual([
+      { host: '0.0.0.0', port: 25 },
+      { host: '::', port: 25 },
+    ])
+    expect(live).toMatchObject({
+      hostname: 'MX.Example.org',
+      logLevel: 'debug',
+      listeners: [
+        {
+          name: 'mx',
+          maxConnections: 500,
+          proxy: {
+            mode: 'require',
+            trustedNetworks: ['10.1.0.0/16'],
+            headerTimeoutMs: 5_000,
+            maxHeaderBytes: 65_551,
+            optionalWaitMs: 2_000,
+            refusesSecondHeader: true,
+          },
+        },
+      ],
+      smtp: { localDomains: ['example.org'], maxMessageBytes: 1_048_576, maxRecipients: 100, bareNewline: 'reject' },
+      policy: {
+        deny: ['203.0.113.0/24'],
+        denyReply: { code: 550, text: '5.7.1 Go away' },
+        ignoredHosts: ['10.0.0.0/24'],
+        exemptNetworks: ['127.0.0.1'],
+        rate: { connectionsPerClient: { count: 10, perMs: 60_000 } },
+        concurrency: { connectionsPerClient: 'unlimited' },
+      },
+      limits: {
+        maxConnectionsPerWorker: 'unlimited',
+        maxTlsHandshakesPerWorker: 8,
+        tlsHandshakeTimeoutMs: 5_000,
+        drainTimeoutMs: 60_000,
+        passwordChecksAtOnce: 4,
+        passwordChecksWaiting: 5,
+      },
+    })
+  })
+
+  test('it is frozen throughout, and crosses to another process as it is', async () => {
+    const config = await accepted(least)
+    expect(Object.isFrozen(config.live.policy.rate) && Object.isFrozen(config.start.listeners[0]?.bind)).toBe(true)
+    expect(JSON.parse(JSON.stringify(config))).toEqual(config)
+  })
+
+  test.each([
+    [
+      'W3: a listener’s own list replaces the global one',
+      'trusted-networks = ["10.1.0.0/16"]',
+      ['10.1.0.0/16'],
+      'mixed',
+    ],
+    ['W2: without a list of its own a listener has the global one', '', ['10.0.0.0/8', '2001:db8::/32'], 'mixed'],
+    ['an empty list of its own trusts nobody', 'trusted-networks = []', [], 'off'],
+    ['a mode that is written holds', 'mode = "off"', ['10.0.0.0/8', '2001:db8::/32'], 'off'],
+  ])('%s', async (_, keys, trustedNetworks, mode) => {
+    const text = `[proxy]\ntrusted-networks = ["10.0.0.0/8", "2001:db8::/32"]\n${least}[listener.mx.proxy]\n${keys}\n`
+    const { live } = await accepted(text)
+    expect(live.listeners[0]?.proxy).toMatchObject({ trustedNetworks, mode })
+  })
+
+  test('H1: without any trusted network no listener takes a header', async () => {
+    expect((await accepted(least)).live.listeners[0]?.proxy.mode).toBe('off')
+  })
+
+  test.each([
+    ['C3: imap', 'imap', 'off', 143],
+    ['imap with implicit TLS', 'imap', 'implicit', 993],
+    ['smtp', 'smtp', 'off', 25],
+    ['smtp with implicit TLS', 'smtp', 'implicit', 465],
+    ['submission', 'submission', 'starttls', 587],
+    ['submission with implicit TLS', 'submission', 'implicit', 465],
+  ])('the port of %s, when none is written', async (_, protocol, tls, port) => {
+    const directory = await directoryWithCertificate()
+    const text = `[listener.a]\nprotocol = "${protocol}"\nbind = "[::1]"\ntls = "${tls}"\n${certificates}`
+    expect((await accepted(text, directory)).start.listeners[0]?.bind).toEqual([{ host: '::1', port }])
+  })
+
+  test('its networks are ready for lookup in a worker', async () => {
+    const { live } = await accepted(
+      `${least}[listener.mx.proxy]\ntrusted-networks = ["10.0.0.0/8"]\n[policy]\ndeny = ["192.0.2.0/24"]`,
+    )
+    const compiled = compileLive(structuredClone(live))
+    const balancer = parseIpAddress('::ffff:10.1.2.3')
+    expect(balancer && compiled.trustedNetworks.get('mx')?.find(balancer)).toBe('10.0.0.0/8')
+    expect(balancer && compiled.deny.has(balancer)).toBe(false)
+  })
+})
+
+// ── what can be wrong in the text ───────────────────────────────────────────
+
+interface Row {
+  readonly name: string
+  readonly text: string
+  readonly line: number
+  readonly path: string
+  readonly expected: RegExp
+  readonly found: RegExp
+  readonly hint?: string
+}
+
+const listener = '[listener.mx]\nprotocol = "smtp"\ntls = "off"\n'
+
+const rows: readonly Row[] = [
+  { name: 'an empty file', text: '', line: 1, path: 'listener', expected: /at least one table/, found: /none/ },
+  {
+    name: 'broken TOML',
+    text: `${least}x = = 1`,
+    line: 6,
+    path: '',
+    expected: /TOML/,
+    found: /invalid value, column 5/,
+  },
+  { name: 'a key twice', text: `${least}tls = "off"`, line: 6, path: '', expected: /TOML/, found: /column/ },
+  {
+    name: 'an unknown table',
+    text: `${least}[listner.b]`,
+    line: 6,
+    path: 'listner',
+    expected: /a table/,
+    found: /"listner"/,
+    hint: 'did you mean "listener"?',
+  },
+  {
+    name: 'an unknown key',
+    text: `${least}[proxy]\nheader-timout = "3s"`,
+    line: 7,
+    path: 'proxy.header-timout',
+    expected: /\[proxy\]/,
+    found: /header-timout/,
+    hint: 'did you mean "header-timeout"?',
+  },
+  {
+    name: 'a key with underscores',
+    text: `${least}[proxy]\ntrusted_networks = []`,
+    line: 7,
+    path: 'proxy.trusted_networks',
+    expected: /a key/,
+    found: /trusted_networks/,
+    hint: 'did you mean "trusted-networks"?',
+  },
+  {
+    name: 'an unknown key of a listener',
+    text: `${least}port = 25`,
+    line: 6,
+    path: 'listener.mx.port',
+    expected: /\[listener\.mx\]/,
+    found: /port/,
+  },
+  {
+    name: 'JS-01: __proto__ as a table',
+    text: `${least}[listener.__proto__]\nx = 1`,
+    line: 6,
+    path: 'listener.__proto__',
+    expected: /a key/,
+    found: /__proto__/,
+  },
+  {
+    name: 'JS-01: constructor as a key',
+    text: `${least}[server]\nconstructor = 1`,
+    line: 7,
+    path: 'server.constructor',
+    expected: /a key/,
+    found: /constructor/,
+  },
+  {
+    name: 'a listener named in capitals',
+    text: `${least}[listener.MX]\nprotocol = "smtp"`,
+    line: 6,
+    path: 'listener.MX',
+    expected: /lower-case/,
+    found: /"MX"/,
+  },
+  {
+    name: 'a table where a value should be',
+    text: `${least}[server.workers]\nx = 1`,
+    line: 6,
+    path: 'server.workers',
+    expected: /"auto", or a whole number/,
+    found: /a table/,
+  },
+  {
+    name: 'a value where a table should be',
+    text: `proxy = true\n${least}`,
+    line: 1,
+    path: 'proxy',
+    expected: /a table/,
+    found: /true/,
+  },
+  {
+    name: 'text where a number should be',
+    text: `${least}[smtp]\nmax-recipients = "200"`,
+    line: 7,
+    path: 'smtp.max-recipients',
+    expected: /a whole number from 100/,
+    found: /"200"/,
+  },
+  {
+    name: 'a fraction',
+    text: `${least}[smtp]\nmax-recipients = 100.5`,
+    line: 7,
+    path: 'smtp.max-recipients',
+    expected: /a whole number/,
+    found: /100\.5/,
+  },
+  {
+    name: 'a date where text should be',
+    text: `${least}[server]\nhostname = 2026-01-01`,
+    line: 7,
+    path: 'server.hostname',
+    expected: /a domain name/,
+    found: /the date 2026/,
+  },
+  {
+    name: 'a number where a list should be',
+    text: `${least}[policy]\ndeny = 7`,
+    line: 7,
+    path: 'policy.deny',
+    expected: /a list of addresses/,
+    found: /7/,
+  },
+  {
+    name: 'text where a list should be',
+    text: `${least}[proxy]\ntrusted-networks = "10.0.0.0/8"`,
+    line: 7,
+    path: 'proxy.trusted-networks',
+    expected: /a list/,
+    found: /"10\.0\.0\.0\/8"/,
+  },
+  {
+    name: 'no protocol',
+    text: '[listener.mx]\nbind = "127.0.0.1"\ntls = "off"',
+    line: 1,
+    path: 'listener.mx.protocol',
+    expected: /"smtp", "submission", "imap"/,
+    found: /nothing/,
+  },
+  {
+    name: 'an unknown protocol',
+    text: `[listener.mx]\nprotocol = "imaps"\nbind = "127.0.0.1"`,
+    line: 2,
+    path: 'listener.mx.protocol',
+    expected: /one of/,
+    found: /"imaps"/,
+    hint: 'did you mean "imap"?',
+  },
+  {
+    name: 'an unknown mode',
+    text: `${least}[listener.mx.proxy]\nmode = "on"`,
+    line: 7,
+    path: 'listener.mx.proxy.mode',
+    expected: /"require"/,
+    found: /"on"/,
+  },
+  {
+    name: 'nowhere to listen',
+    text: listener,
+    line: 1,
+    path: 'listener.mx.bind',
+    expected: /an IP address and a port/,
+    found: /nothing/,
+  },
+  {
+    name: 'an empty list of addresses',
+    text: `${listener}bind = []`,
+    line: 4,
+    path: 'listener.mx.bind',
+    expected: /at least one/,
+    found: /an empty list/,
+  },
+  {
+    name: 'a host name to listen on',
+    text: `${listener}bind = "localhost:25"`,
+    line: 4,
+    path: 'listener.mx.bind',
+    expected: /an IP address/,
+    found: /localhost/,
+  },
+  {
+    name: 'port 65536',
+    text: `${listener}bind = [\n"127.0.0.1:25",\n"127.0.0.1:65536"]`,
+    line: 6,
+    path: 'listener.mx.bind[1]',
+    expected: /a port/,
+    found: /65536/,
+  },
+  {
+    name: 'IPv6 without brackets',
+    text: `${listener}bind = "::1:25"`,
+    line: 4,
+    path: 'listener.mx.bind',
+    expected: /\[::\]:25/,
+    found: /::1:25/,
+  },
+  {
+    name: 'IPv4 in brackets',
+    text: `${listener}bind = "[127.0.0.1]:25"`,
+    line: 4,
+    path: 'listener.mx.bind',
+    expected: /an IP address/,
+    found: /\[127/,
+  },
+  {
+    name: 'H2: a bracketed network',
+    text: `${least}[proxy]\ntrusted-networks = ["[::1]"]`,
+    line: 7,
+    path: 'proxy.trusted-networks[0]',
+    expected: /without brackets/,
+    found: /"\[::1\]"/,
+  },
+  {
+    name: 'H2: a malformed address',
+    text: `${least}[proxy]\ntrusted-networks = ["10.0.0.256"]`,
+    line: 7,
+    path: 'proxy.trusted-networks[0]',
+    expected: /an IPv4 or IPv6 address/,
+    found: /10\.0\.0\.256/,
+  },
+  {
+    name: 'a short address',
+    text: `${least}[policy]\ndeny = ["10.0.0"]`,
+    line: 7,
+    path: 'policy.deny[0]',
+    expected: /an IPv4 or IPv6 address/,
+    found: /"10\.0\.0"/,
+  },
+  {
+    name: 'an address with octal digits',
+    text: `${least}[policy]\ndeny = ["010.0.0.1"]`,
+    line: 7,
+    path: 'policy.deny[0]',
+    expected: /an IPv4 or IPv6 address/,
+    found: /010/,
+  },
+  {
+    name: 'a prefix that is too long',
+    text: `${least}[policy]\ndeny = ["10.0.0.0/33"]`,
+    line: 7,
+    path: 'policy.deny[0]',
+    expected: /from 0 to 32/,
+    found: /\/33/,
+  },
+  {
+    name: 'bits behind the prefix',
+    text: `${least}[policy]\nignored-hosts = ["10.0.0.1/24"]`,
+    line: 7,
+    path: 'policy.ignored-hosts[0]',
+    expected: /10\.0\.0\.0\/24/,
+    found: /10\.0\.0\.1\/24/,
+  },
+  {
+    name: 'a duration without a unit',
+    text: `${least}[proxy]\nheader-timeout = 30`,
+    line: 7,
+    path: 'proxy.header-timeout',
+    expected: /a duration, as in "30s"/,
+    found: /30/,
+  },
+  {
+    name: 'H4: a header timeout under its floor',
+    text: `${least}[proxy]\nheader-timeout = "2s"`,
+    line: 7,
+    path: 'proxy.header-timeout',
+    expected: /from "3s"/,
+    found: /"2s"/,
+  },
+  {
+    name: 'zero for no limit',
+    text: `${least}[policy.concurrency]\nconnections-per-client = 0`,
+    line: 7,
+    path: 'policy.concurrency.connections-per-client',
+    expected: /from 1 .* or "unlimited"/,
+    found: /0/,
+  },
+  {
+    name: 'minus one for no limit',
+    text: `${least}[limits]\nmax-connections-per-worker = -1`,
+    line: 7,
+    path: 'limits.max-connections-per-worker',
+    expected: /"unlimited"/,
+    found: /-1/,
+  },
+  {
+    name: 'a rate of zero',
+    text: `${least}[policy.rate]\nconnections-per-client = "0/1m"`,
+    line: 7,
+    path: 'policy.rate.connections-per-client',
+    expected: /"10\/1m"/,
+    found: /"0\/1m"/,
+  },
+  {
+    name: 'a size in decimal units',
+    text: `${least}[smtp]\nmax-message-size = "25MB"`,
+    line: 7,
+    path: 'smtp.max-message-size',
+    expected: /"25MiB"/,
+    found: /"25MB"/,
+  },
+  {
+    name: 'a header bound above the protocol’s',
+    text: `${least}[proxy]\nmax-header-bytes = "65552B"`,
+    line: 7,
+    path: 'proxy.max-header-bytes',
+    expected: /"65551B"/,
+    found: /65552/,
+  },
+  {
+    name: 'a host name with an underscore',
+    text: `${least}[server]\nhostname = "mx_1"`,
+    line: 7,
+    path: 'server.hostname',
+    expected: /a domain name/,
+    found: /mx_1/,
+  },
+  {
+    name: 'a local domain outside ASCII',
+    text: `${least}[smtp]\nlocal-domains = ["bücher.example"]`,
+    line: 7,
+    path: 'smtp.local-domains[0]',
+    expected: /xn--/,
+    found: /bücher/,
+  },
+  {
+    name: 'a reply code that is none',
+    text: `${least}[policy]\ndeny-reply = { code = 200, text = "x" }`,
+    line: 7,
+    path: 'policy.deny-reply.code',
+    expected: /400 to 599/,
+    found: /200/,
+  },
+  {
+    name: 'a reply that would be two lines',
+    text: `${least}[policy]\ndeny-reply = { text = "no\\r\\n250 yes" }`,
+    line: 7,
+    path: 'policy.deny-reply.text',
+    expected: /a line of printable ASCII/,
+    found: /no\\r\\n250 yes/,
+  },
+  {
+    name: 'too many workers',
+    text: `${least}[server]\nworkers = 1000`,
+    line: 7,
+    path: 'server.workers',
+    expected: /from 1 to 256/,
+    found: /1000/,
+  },
+  {
+    name: 'mode require that trusts nobody',
+    text: `${least}[listener.mx.proxy]\nmode = "require"`,
+    line: 6,
+    path: 'listener.mx.proxy.trusted-networks',
+    expected: /the networks of the balancers/,
+    found: /none/,
+  },
+  {
+    name: 'TLS without a certificate',
+    text: '[listener.mx]\nprotocol = "smtp"\nbind = "127.0.0.1"',
+    line: 1,
+    path: 'tls.certificates',
+    expected: /a certificate and its key/,
+    found: /listener mx/,
+  },
+  {
+    name: 'one port twice',
+    text: `${least}[listener.b]\nprotocol = "imap"\nbind = "127.0.0.1:2525"\ntls = "off"`,
+    line: 8,
+    path: 'listener.b.bind',
+    expected: /that nothing else/,
+    found: /listener\.mx\.bind has 127\.0\.0\.1:2525/,
+  },
+  {
+    name: 'one port twice in one listener',
+    text: `${listener}bind = ["[::1]:25", "[0:0:0:0:0:0:0:1]:25"]`,
+    line: 4,
+    path: 'listener.mx.bind[1]',
+    expected: /that nothing else/,
+    found: /bind\[0\]/,
+  },
+  {
+    name: 'a port that a wildcard covers',
+    text: `${least}[listener.b]\nprotocol = "imap"\nbind = "0.0.0.0:2525"\ntls = "off"`,
+    line: 8,
+    path: 'listener.b.bind',
+    expected: /that nothing else/,
+    found: /0\.0\.0\.0:2525/,
+  },
+  {
+    name: 'the port of the admin endpoint',
+    text: `${least}[admin]\nbind = "127.0.0.1:2525"`,
+    line: 7,
+    path: 'admin.bind',
+    expected: /that nothing else/,
+    found: /listener\.mx\.bind/,
+  },
+  {
+    name: 'a certificate without its key',
+    text: `${least}[tls]\ncertificates = [{ cert = "a.pem" }]`,
+    line: 7,
+    path: 'tls.certificates[0].key',
+    expected: /the name of a file/,
+    found: /nothing/,
+  },
+  {
+    name: 'a certificate file that is not there',
+    text: `${least}[tls]\ncertificates = [{ cert = "a.pem", key = "b.pem" }]`,
+    line: 7,
+    path: 'tls.certificates[0].cert',
+    expected: /can be read/,
+    found: /\/nowhere\/a\.pem: no such file/,
+  },
+  {
+    name: 'an accounts file that is not there',
+    text: `${least}[accounts]\nfile = "who.toml"`,
+    line: 7,
+    path: 'accounts.file',
+    expected: /can be read/,
+    found: /\/nowhere\/who\.toml: no such file/,
+    hint: 'make it with `postern user add NAME -c FILE`',
+  },
+]
+
+test.each(rows)('refused, with file, line and path: $name', async ({ text, line, path, expected, found, hint }) => {
+  const problems = await problemsIn(text)
+  const problem = problems.find((one) => one.path === path)
+  expect(problem, JSON.stringify(problems)).toMatchObject({ file: 'postern.toml', line })
+  expect(problem?.expected).toMatch(expected)
+  expect(problem?.found).toMatch(found)
+  expect(problem?.hint).toBe(hint)
+})
+
+describe('all problems at once', () => {
+  test('wrong types, unknown keys, missing files and collisions are told together, in the order of the file', async () => {
+    const problems = await problemsIn(`[server]
+workers = 0
+[proxy]
+trusted-networks = ["10.0.0.0/8", "nonsense", "::g"]
+[listener.a]
+protocol = "smtp"
+bind = "127.0.0.1:25"
+tls = "off"
+colour = "red"
+[listener.b]
+protocol = "imap"
+bind = "127.0.0.1:25"
+[tls]
+certificates = [{ cert = "none.pem", key = "none.key" }]
+[accounts]
+file = "none.toml"
+`)
+    expect(problems.map(({ line, path }) => `${line} ${path}`)).toEqual([
+      '2 server.workers',
+      '4 proxy.trusted-networks[1]',
+      '4 proxy.trusted-networks[2]',
+      '9 listener.a.colour',
+      '12 listener.b.bind',
+      '14 tls.certificates[0].cert',
+      '14 tls.certificates[0].key',
+      '16 accounts.file',
+    ])
+  })
+
+  test('one mistake is told once: what depends on it is not called wrong as well', async () => {
+    const text = `[proxy]\ntrusted-networks = ["nonsense"]\n[listener.a]\nprotocol = "smtp"\nbind = "127.0.0.1"\n[listener.a.proxy]\nmode = "require"\n[tls]\ncertificates = 1\n`
+    expect((await problemsIn(text)).map(({ path }) => path)).toEqual(['proxy.trusted-networks[0]', 'tls.certificates'])
+  })
+})
+
+describe('secrets are never shown', () => {
+  test.each([
+    ['a password as an unknown key', '[accounts]\npassword = "hunter2"'],
+    [
+      'a private key instead of its file',
+      '[tls]\ncertificates = [{ cert = 7, key = """\n-----BEGIN PRIVATE KEY-----\nhunter2\n""" }]',
+    ],
+    ['a hash instead of a file', '[accounts]\nfile = ["$argon2id$hunter2"]'],
+    ['broken TOML beside a secret', '[accounts]\npassword = "hunter2" x'],
+  ])('%s', async (_, text) => {
+    const problems = await problemsIn(`${least}${text}`)
+    expect(problems.length).toBeGreaterThan(0)
+    expect(JSON.stringify(problems)).not.toContain('hunter2')
+  })
+})
+
+// ── warnings ────────────────────────────────────────────────────────────────
+
+describe('loud warnings', () => {
+  test.each([
+    [
+      'S3: trust of all of IPv4',
+      '[proxy]\ntrusted-networks = ["0.0.0.0/0"]',
+      'proxy.trusted-networks[0]',
+      /trusts everybody/,
+    ],
+    [
+      'S3: trust of all of IPv6 at one listener',
+      '[listener.mx.proxy]\ntrusted-networks = ["::1", "::/0"]',
+      'listener.mx.proxy.trusted-networks[1]',
+      /trusts everybody/,
+    ],
+    [
+      'trust of half the Internet',
+      '[proxy]\ntrusted-networks = ["128.0.0.0/1"]',
+      'proxy.trusted-networks[0]',
+      /trusts everybody/,
+    ],
+    ['no limits for anybody', '[policy]\nexempt-networks = ["0.0.0.0/0"]', 'policy.exempt-networks[0]', /limits away/],
+    ['an admin endpoint for everybody', '[admin]\nbind = "0.0.0.0:2080"', 'admin.bind', /no password/],
+    [
+      'a listener where nobody can sign in',
+      '[listener.i]\nprotocol = "imap"\nbind = "127.0.0.1"\ntls = "off"',
+      'accounts.file',
+      /nobody can sign in on listener i/,
+    ],
+  ])('%s', async (_, text, path, message) => {
+    const outcome = await read(`${least}${text}\n`)
+    expect(outcome).toMatchObject({
+      ok: true,
+      warnings: [{ file: 'postern.toml', path, message: expect.stringMatching(message) }],
+    })
+  })
+
+  test('S1: a header may be required of everybody', async () => {
+    const { live } = await accepted(
+      `${least}[listener.mx.proxy]\nmode = "require"\ntrusted-networks = ["0.0.0.0/0", "::/0"]`,
+    )
+    expect(live.listeners[0]?.proxy).toMatchObject({ mode: 'require', trustedNetworks: ['0.0.0.0/0', '::/0'] })
+  })
+
+  test('an ordinary configuration has none', async () => {
+    const outcome = await read(`${least}[listener.mx.proxy]\ntrusted-networks = ["10.0.0.0/8"]`)
+    expect(outcome).toMatchObject({ ok: true, warnings: [] })
+  })
+})
+
+// ── files ───────────────────────────────────────────────────────────────────
+
+const certificates = '[tls]\ncertificates = [{ cert = "mx.pem", key = "mx.key" }]\n'
+const withTls = `[listener.mx]\nprotocol = "smtp"\nbind = "127.0.0.1"\n${certificates}`
+
+async function directoryWithCertificate(validFrom = Date.now() - 60_000): Promise<string> {
+  const directory = await temporaryDirectory()
+  const { cert, key } = await makeSelfSignedCertificate({
+    hostname: 'mx.example',
+    notBefore: new Date(validFrom),
+    validDays: 2,
+  })
+  await writeFile(join(directory, 'mx.pem'), cert)
+  await writeFile(join(directory, 'mx.key'), key, { mode: 0o600 })
+  return directory
+}
+
+describe('files that it names', () => {
+  test('a certificate and its key come along as they were checked', async () => {
+    const directory = await directoryWithCertificate()
+    const { live } = await accepted(withTls, directory)
+    expect(live.certificates).toMatchObject([
+      {
+        certFile: join(directory, 'mx.pem'),
+        keyFile: join(directory, 'mx.key'),
+        cert: expect.stringContaining('BEGIN CERTIFICATE'),
+        key: expect.stringContaining('BEGIN PRIVATE KEY'),
+      },
+    ])
+  })
+
+  const day = 86_400_000
+  test.each([
+    ['an expired certificate', Date.now() - 3 * day, 0o600, /expired/],
+    ['a certificate of tomorrow', Date.now() + day, 0o600, /not valid before/],
+    ['a private key that everybody can read', Date.now() - 60_000, 0o644, /chmod o-r/],
+  ])('warned of: %s', async (_, validFrom, mode, message) => {
+    const directory = await directoryWithCertificate(validFrom)
+    await chmod(join(directory, 'mx.key'), mode)
+    const outcome = await read(withTls, directory)
+    expect(outcome).toMatchObject({ ok: true, warnings: [{ line: 5, message: expect.stringMatching(message) }] })
+  })
+
+  test.each([
+    ['a certificate that is none', 'mx.pem', 'nonsense', 'cert', /a certificate in PEM/, /holds none/],
+    ['a key that is none', 'mx.key', 'nonsense', 'key', /a private key in PEM/, /holds none/],
+    [
+      'an encrypted key',
+      'mx.key',
+      '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n',
+      'key',
+      /not encrypted/,
+      /is encrypted/,
+    ],
+    ['the key of another certificate', 'mx.key', 'another', 'key', /the key of/, /another certificate/],
+    ['bytes that are no text', 'mx.pem', Buffer.from([0xff, 0xfe, 0x00]), 'cert', /can be read/, /not UTF-8/],
+  ])('refused: %s', async (_, file, content, key, expected, found) => {
+    const directory = await directoryWithCertificate()
+    const other = await makeSelfSignedCertificate({ hostname: 'other.example', notBefore: new Date(), validDays: 1 })
+    await writeFile(join(directory, file), content === 'another' ? other.key : content)
+    const [problem, ...more] = await problemsIn(withTls, directory)
+    expect(more).toEqual([])
+    expect(problem).toMatchObject({ line: 5, path: `tls.certificates[0].${key}` })
+    expect(problem?.expected).toMatch(expected)
+    expect(problem?.found).toMatch(found)
+    expect(problem?.found).not.toContain('nonsense')
+  })
+
+  test('a directory, and a device that never ends, are no files', async () => {
+    const directory = await temporaryDirectory()
+    await mkdir(join(directory, 'mx.pem'))
+    const problems = await problemsIn(withTls.replace('mx.key', '/dev/zero'), directory)
+    expect(problems.map(({ found }) => found)).toEqual([
+      `${join(directory, 'mx.pem')}: a directory`,
+      '/dev/zero: not a regular file',
+    ])
+  })
+
+  test('problems of the accounts file name that file and its lines', async () => {
+    const directory = await temporaryDirectory()
+    const accounts = '[[account]]\nname = "ann"\npassword = "hunter2"\n\n[[account]]\nname = "b c"\nshell = "/bin/sh"\n'
+    await writeFile(join(directory, 'who.toml'), accounts, { mode: 0o600 })
+    const problems = await problemsIn(`${least}[accounts]\nfile = "who.toml"`, directory)
+    expect(problems.map(({ file, line, path }) => ({ file, line, path }))).toEqual([
+      { file: join(directory, 'who.toml'), line: 3, path: 'account[0].password' },
+      { file: join(directory, 'who.toml'), line: 5, path: 'account[1].password' },
+      { file: join(directory, 'who.toml'), line: 6, path: 'account[1].name' },
+      { file: join(directory, 'who.toml'), line: 7, path: 'account[1].shell' },
+    ])
+    expect(JSON.stringify(problems)).not.toContain('hunter2')
+  })
+
+  test('HD-05: an accounts file that other users can read is refused, with the mend', async () => {
+    const directory = await temporaryDirectory()
+    await writeFile(join(directory, 'who.toml'), '', { mode: 0o644 })
+    const [problem] = await problemsIn(`${least}[accounts]\nfile = "who.toml"`, directory)
+    expect(problem).toMatchObject({ file: 'postern.toml', line: 7, path: 'accounts.file' })
+    expect(problem?.found).toContain(`chmod 600 ${join(directory, 'who.toml')}`)
+  })
+})
+
+describe('the configuration file itself', () => {
+  test('is read from disk, and relative names start where it is', async () => {
+    const directory = await directoryWithCertificate()
+    await writeFile(join(directory, 'postern.toml'), withTls)
+    const outcome = await loadConfig(join(directory, 'postern.toml'))
+    expect(outcome).toMatchObject({ ok: true, config: { start: { dataDir: join(directory, '.postern') } } })
+  })
+
+  test('OP-04: when it is missing, that is a problem with its name', async () => {
+    const file = join(await temporaryDirectory(), 'postern.toml')
+    expect(await loadConfig(file)).toEqual({
+      ok: false,
+      problems: [{ file, line: 0, path: '', expected: 'a configuration file that can be read', found: 'no such file' }],
+    })
+  })
+
+  test('when it is enormous it is not read', async () => {
+    const file = join(await temporaryDirectory(), 'postern.toml')
+    await writeFile(file, Buffer.alloc(5_000_000, '#'))
+    expect(await loadConfig(file)).toMatchObject({
+      ok: false,
+      problems: [{ found: expect.stringMatching(/too many/) }],
+    })
+  })
+})
