@@ -1,3 +1,4 @@
+import type { StoreOutcome } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
 import type { LocalMailbox } from './table-router.ts'
 
@@ -26,9 +27,8 @@ export async function accountFor(
 
 /** A store in which every account of the directory has its folders: they are made when they are first needed. */
 export function withFolders(store: MaildirStore): MaildirStore {
-  const ready = async (account: string): Promise<void> => {
-    if (!(await store.exists(account))) await store.createAccount(account)
-  }
+  const ready = async (account: string): Promise<StoreOutcome<void>> =>
+    (await store.exists(account)) ? { ok: true, value: undefined } : store.createAccount(account)
   return {
     exists: (account) => store.exists(account),
     createAccount: (account) => store.createAccount(account),
@@ -39,8 +39,8 @@ export function withFolders(store: MaildirStore): MaildirStore {
       return store.openAccount(account)
     },
     deliver: async (account, mailbox, message) => {
-      await ready(account)
-      return store.deliver(account, mailbox, message)
+      const made = await ready(account)
+      return made.ok ? store.deliver(account, mailbox, message) : made
     },
   }
 }

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import type { Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
+import { mailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
 import { openLog } from '../observe/logger.ts'
 import { Lifecycle } from '../observe/lifecycle.ts'
@@ -43,6 +45,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   let held: readonly HeldListener[] = []
   let admin: AdminEndpoint | undefined
   try {
+    await mkdir(mailRoot(config.start.dataDir), { recursive: true, mode: 0o700 })
     held = holdSockets(
       config.start.listeners.flatMap(({ name, bind }) => bind.map((address) => ({ listener: name, bind: address }))),
       config.start.workers,
