@@ -107,6 +107,7 @@ class Pump implements Output {
     })
     this.#listen()
     this.#step(() => this.#machine.start())
+    this.#noticeEarlyEnd()
   }
 
   stop(): void {
@@ -217,6 +218,12 @@ class Pump implements Output {
   readonly #onEnd = (): void => {
     this.#clientClosed = true
     if (!this.#isBusy) this.#whenIdle()
+  }
+
+  /** The client may have gone, or closed its half, before anybody listened here: those events do not come twice. */
+  #noticeEarlyEnd(): void {
+    if (this.#stream.destroyed) this.#lose(undefined)
+    else if (this.#stream.readableEnded) this.#onEnd()
   }
 
   readonly #onError = (error: Error): void => this.#lose(error)
@@ -349,7 +356,7 @@ class Pump implements Output {
     }
     this.#listen()
     this.#step(() => this.#machine.secured(this.#connection))
-    if (this.#stream.destroyed) this.#lose(undefined)
+    this.#noticeEarlyEnd()
   }
 
   // ── the end ───────────────────────────────────────────────────────────────
