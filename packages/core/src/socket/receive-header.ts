@@ -39,7 +39,8 @@ export interface ReceiveHeaderOptions {
 
 /**
  * Never rejects. When it resolves, the socket is paused, has none of our listeners, and is not destroyed: what to do
- * with it is the caller's decision, who must listen for its `error` from then on.
+ * with it is the caller's decision, who must listen for its `error` from then on. A peer that closed its half right
+ * behind the header shows in `readableEnded`; its `end` may have been told already.
  */
 export async function receiveHeader(socket: Duplex, options: ReceiveHeaderOptions): Promise<HeaderOutcome> {
   const outcome = await new Promise<HeaderOutcome>((resolve) => new Reception(socket, options, resolve))
