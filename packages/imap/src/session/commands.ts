@@ -23,7 +23,7 @@ export interface CommandSpec {
   readonly in: readonly Phase[]
   /** `args` stands behind the command's name. */
   readonly run: (state: SessionState, args: Tokens) => Awaitable<Outcome>
-  /** When the selected mailbox is looked at for what others did: before the command runs, or after. */
+  /** When the selected mailbox is looked at, and told of what others did: before the command runs, or after. */
   readonly looks?: 'before' | 'after'
   /** RFC 3501 section 7.4.1: no EXPUNGE while it is answered. */
   readonly holdsExpunges?: true

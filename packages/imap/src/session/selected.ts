@@ -8,7 +8,7 @@ export class SelectedMailbox {
   readonly mailbox: Mailbox
   readonly view: MailboxView
   readonly #maxKeywords: number
-  #keywordsTold: number
+  #keywordsTold: ReadonlySet<string>
   #stopWatching: (() => void) | undefined
   /** The structure that was found last: clients fetch the parts of one message one by one. */
   #structure: { readonly uid: Uid; readonly root: Part } | undefined
@@ -17,7 +17,7 @@ export class SelectedMailbox {
     this.mailbox = mailbox
     this.view = new MailboxView(mailbox.records())
     this.#maxKeywords = maxKeywords
-    this.#keywordsTold = mailbox.keywords().length
+    this.#keywordsTold = new Set(mailbox.keywords())
   }
 
   get isReadOnly(): boolean {
@@ -47,11 +47,11 @@ export class SelectedMailbox {
     return this.keywordsResponse() + this.view.tell(mayExpunge, this.mailbox.recent())
   }
 
-  /** `* FLAGS`, when keywords have come or gone since it was told; otherwise nothing. */
+  /** `* FLAGS`, when a keyword is there that was not told of; otherwise nothing. */
   keywordsResponse(): string {
-    const keywords = this.mailbox.keywords().length
-    if (keywords === this.#keywordsTold) return ''
-    this.#keywordsTold = keywords
+    const keywords = this.mailbox.keywords()
+    if (keywords.every((keyword) => this.#keywordsTold.has(keyword))) return ''
+    this.#keywordsTold = new Set(keywords)
     return this.flagsResponse()
   }
 

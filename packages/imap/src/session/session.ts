@@ -149,8 +149,7 @@ class ImapSession implements SessionMachine {
     const spec = this.#admit(command)
     if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
     if (command.name === undefined) return undefined
-    const { selected } = this.#state
-    if (spec.looks === 'before') await selected?.look()
+    if (spec.looks === 'before') await this.#lookAndTell(spec)
     return this.#settle(command, spec, await spec.run(this.#state, command.args))
   }
 
@@ -170,15 +169,19 @@ class ImapSession implements SessionMachine {
       this.#reader.expectsPlainLine = true
       return undefined
     }
-    await this.#tellNews(spec)
+    if (spec.looks === 'after') await this.#lookAndTell(spec)
+    else this.#tell(spec)
     return this.#finish(command.tag, command.name, outcome)
   }
 
-  async #tellNews(spec: CommandSpec): Promise<void> {
-    const { selected } = this.#state
-    if (selected === undefined) return
-    if (spec.looks === 'after') await selected.look()
-    this.#state.write(selected.tell(spec.holdsExpunges !== true))
+  async #lookAndTell(spec: Pick<CommandSpec, 'holdsExpunges'>): Promise<void> {
+    await this.#state.selected?.look()
+    this.#tell(spec)
+  }
+
+  /** The news that may be told with this command. */
+  #tell({ holdsExpunges }: Pick<CommandSpec, 'holdsExpunges'>): void {
+    this.#state.write(this.#state.selected?.tell(holdsExpunges !== true) ?? '')
   }
 
   // ── literals ──────────────────────────────────────────────────────────────
@@ -233,7 +236,7 @@ class ImapSession implements SessionMachine {
     }
     const completion = await message.finish()
     this.#pending = undefined
-    await this.#tellNews({ in: [], run: () => completion, looks: 'after' })
+    await this.#lookAndTell({})
     return this.#finish(command.tag, command.name, completion)
   }
 

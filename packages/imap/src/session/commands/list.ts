@@ -37,7 +37,8 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
     state.write(`* LIST (\\Noselect) "${hierarchyDelimiter}" ""\r\n`)
     return ok('List completed')
   }
-  const listings = withParents(await state.account.list())
+  const known = await state.account.list()
+  const listings = withParents(known, (listing) => !isMissing(listing))
   const isSelected = selection(command)
   for (const listing of listings) {
     if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
@@ -59,7 +60,7 @@ export async function lsub(state: SessionState, args: Tokens): Promise<Outcome> 
   const subscribed = (await state.account.list()).filter(({ isSubscribed }) => isSubscribed)
   const names = new Set(subscribed.map(({ name }) => name))
   const isHierarchical = command.patterns.some((pattern) => pattern.includes('%'))
-  for (const listing of withParents(subscribed)) {
+  for (const listing of withParents(subscribed, () => true)) {
     const isParent = !names.has(listing.name)
     if (isParent && !isHierarchical) continue
     if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
@@ -133,10 +134,13 @@ function foldInbox(pattern: string): string {
 }
 
 /** Levels that exist only as part of longer names are told too, as what cannot be selected. */
-function withParents(listings: readonly MailboxListing[]): readonly MailboxListing[] {
+function withParents(
+  listings: readonly MailboxListing[],
+  hasParents: (listing: MailboxListing) => boolean,
+): readonly MailboxListing[] {
   const known = new Set(listings.map(({ name }) => name))
   const all = [...listings]
-  for (const { name } of listings) {
+  for (const { name } of listings.filter(hasParents)) {
     let end = name.lastIndexOf(hierarchyDelimiter)
     for (; end > 0; end = name.lastIndexOf(hierarchyDelimiter, end - 1)) {
       const parent = name.slice(0, end)
@@ -148,14 +152,12 @@ function withParents(listings: readonly MailboxListing[]): readonly MailboxListi
   return all
 }
 
-function selection({ selects, isExtended }: ListCommand): (listing: MailboxListing) => boolean {
+function selection({ selects }: ListCommand): (listing: MailboxListing) => boolean {
   return (listing) => {
     // A name that is subscribed and is no mailbox shows only when subscriptions are asked for.
     if (isMissing(listing) && !listing.attributes.includes('\\HasChildren') && !selects.has('SUBSCRIBED')) return false
     if (selects.has('SUBSCRIBED') && !listing.isSubscribed) return false
-    if (selects.has('SPECIAL-USE') && !listing.attributes.some((name) => specialUses.has(name))) return false
-    // The levels between are part of a plain listing; of an extended one only when they lead somewhere.
-    return !(isExtended && isMissing(listing) && selects.size === 0 && !listing.attributes.includes('\\HasChildren'))
+    return !selects.has('SPECIAL-USE') || listing.attributes.some((name) => specialUses.has(name))
   }
 }
 

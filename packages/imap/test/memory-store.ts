@@ -1,0 +1,336 @@
+/* A mail store in memory, made from the contract alone: what a session may rely on, and nothing else. */
+import type {
+  Account,
+  CopiedUids,
+  Flag,
+  Mailbox,
+  MailboxChanges,
+  MailboxListing,
+  MailboxStatus,
+  MailStore,
+  MessageContent,
+  MessageRecord,
+  MessageWriter,
+  StoreOutcome,
+  StoreRefusal,
+  Uid,
+  UidValidity,
+} from '@postern/core'
+
+interface StoredMessage {
+  readonly uid: Uid
+  flags: readonly Flag[]
+  readonly internalDate: Date
+  readonly content: Buffer
+}
+
+/** One mailbox as it is; sessions see it through `MemoryMailbox`. */
+class StoredMailbox {
+  readonly uidValidity: UidValidity
+  readonly messages = new Map<Uid, StoredMessage>()
+  readonly watchers = new Set<() => void>()
+  uidNext = 1 as Uid
+  /** UIDs below it are recent to no later session. */
+  recentFrom = 1
+  isSubscribed = false
+  attributes: string[] = []
+
+  constructor(uidValidity: number) {
+    this.uidValidity = uidValidity as UidValidity
+  }
+
+  add(content: Buffer, flags: readonly Flag[], internalDate: Date): Uid {
+    const uid = this.uidNext
+    this.uidNext = (uid + 1) as Uid
+    this.messages.set(uid, { uid, flags, internalDate, content })
+    this.hint()
+    return uid
+  }
+
+  hint(): void {
+    for (const watcher of this.watchers) queueMicrotask(watcher)
+  }
+}
+
+export class MemoryStore implements MailStore {
+  /** Refuses every delivery and flag change with it, when set. */
+  refuses: StoreRefusal | undefined
+  /** Calls of `content`: a search that needs no text makes none. */
+  contentsOpened = 0
+  readonly #accounts = new Map<string, Map<string, StoredMailbox>>()
+  readonly #subscribedNames = new Set<string>()
+  #uidValidity = 1000
+
+  mailboxes(account: string): Map<string, StoredMailbox> {
+    let mailboxes = this.#accounts.get(account)
+    if (mailboxes === undefined) {
+      mailboxes = new Map([['INBOX', this.newMailbox()]])
+      this.#accounts.set(account, mailboxes)
+    }
+    return mailboxes
+  }
+
+  newMailbox(): StoredMailbox {
+    this.#uidValidity += 1
+    return new StoredMailbox(this.#uidValidity)
+  }
+
+  /** Puts a message there without ceremony; the mailbox is made when it is missing. */
+  put(account: string, name: string, text: string, flags: readonly Flag[] = [], date: Date = new Date(0)): Uid {
+    const mailboxes = this.mailboxes(account)
+    const mailbox = mailboxes.get(name) ?? this.newMailbox()
+    mailboxes.set(name, mailbox)
+    return mailbox.add(Buffer.from(text, 'latin1'), flags, date)
+  }
+
+  get subscribedNames(): Set<string> {
+    return this.#subscribedNames
+  }
+
+  async openAccount(account: string): Promise<Account> {
+    return new MemoryAccount(this, this.mailboxes(account))
+  }
+
+  async deliver(
+    account: string,
+    mailbox: string,
+    message: { readonly flags: readonly Flag[]; readonly internalDate?: Date; readonly bytes?: number },
+  ): Promise<StoreOutcome<MessageWriter>> {
+    if (this.refuses !== undefined) return refused(this.refuses)
+    const target = this.mailboxes(account).get(mailbox)
+    if (target === undefined) return refused('no-such-mailbox')
+    const chunks: Buffer[] = []
+    let isAborted = false
+    return done<MessageWriter>({
+      write: (chunk) => void chunks.push(Buffer.from(chunk)),
+      commit: async () => {
+        if (isAborted) return refused('unavailable')
+        const uid = target.add(Buffer.concat(chunks), message.flags, message.internalDate ?? new Date())
+        return done({ uidValidity: target.uidValidity, uid })
+      },
+      abort: async () => {
+        isAborted = true
+      },
+    })
+  }
+}
+
+class MemoryAccount implements Account {
+  readonly #store: MemoryStore
+  readonly #mailboxes: Map<string, StoredMailbox>
+
+  constructor(store: MemoryStore, mailboxes: Map<string, StoredMailbox>) {
+    this.#store = store
+    this.#mailboxes = mailboxes
+  }
+
+  async list(): Promise<readonly MailboxListing[]> {
+    const names = [...this.#mailboxes.keys()].sort()
+    const listings = names.map((name) => ({
+      name,
+      attributes: [
+        ...(this.#mailboxes.get(name)?.attributes ?? []),
+        names.some((other) => other.startsWith(`${name}/`)) ? '\\HasChildren' : '\\HasNoChildren',
+      ],
+      isSubscribed: this.#store.subscribedNames.has(name),
+    }))
+    const missing = [...this.#store.subscribedNames].filter((name) => !this.#mailboxes.has(name))
+    return [...listings, ...missing.map((name) => ({ name, attributes: ['\\NonExistent'], isSubscribed: true }))]
+  }
+
+  async create(name: string): Promise<StoreOutcome<void>> {
+    if (this.#mailboxes.has(name)) return refused('mailbox-exists')
+    this.#mailboxes.set(name, this.#store.newMailbox())
+    return done(undefined)
+  }
+
+  async delete(name: string): Promise<StoreOutcome<void>> {
+    if ([...this.#mailboxes.keys()].some((other) => other.startsWith(`${name}/`))) return refused('has-children')
+    return this.#mailboxes.delete(name) ? done(undefined) : refused('no-such-mailbox')
+  }
+
+  async rename(from: string, to: string): Promise<StoreOutcome<void>> {
+    const mailbox = this.#mailboxes.get(from)
+    if (mailbox === undefined) return refused('no-such-mailbox')
+    if (this.#mailboxes.has(to)) return refused('mailbox-exists')
+    this.#mailboxes.set(to, mailbox)
+    if (from === 'INBOX') this.#mailboxes.set('INBOX', this.#store.newMailbox())
+    else this.#mailboxes.delete(from)
+    return done(undefined)
+  }
+
+  async subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>> {
+    if (isSubscribed) this.#store.subscribedNames.add(name)
+    else this.#store.subscribedNames.delete(name)
+    return done(undefined)
+  }
+
+  async status(name: string): Promise<StoreOutcome<MailboxStatus>> {
+    const mailbox = this.#mailboxes.get(name)
+    if (mailbox === undefined) return refused('no-such-mailbox')
+    const messages = [...mailbox.messages.values()]
+    return done({
+      uidValidity: mailbox.uidValidity,
+      uidNext: mailbox.uidNext,
+      messages: messages.length,
+      unseen: messages.filter(({ flags }) => !flags.includes('\\Seen')).length,
+      deleted: messages.filter(({ flags }) => flags.includes('\\Deleted')).length,
+      recent: messages.filter(({ uid }) => uid >= mailbox.recentFrom).length,
+      bytes: messages.reduce((sum, { content }) => sum + content.length, 0),
+    })
+  }
+
+  async open(name: string, mode: Mailbox['mode']): Promise<StoreOutcome<Mailbox>> {
+    const mailbox = this.#mailboxes.get(name)
+    if (mailbox === undefined) return refused('no-such-mailbox')
+    return done(new MemoryMailbox(this.#store, this.#mailboxes, mailbox, name, mode))
+  }
+
+  async close(): Promise<void> {}
+}
+
+class MemoryMailbox implements Mailbox {
+  readonly name: string
+  readonly mode: Mailbox['mode']
+  readonly #store: MemoryStore
+  readonly #siblings: Map<string, StoredMailbox>
+  readonly #stored: StoredMailbox
+  readonly #recent = new Set<Uid>()
+  #records: readonly MessageRecord[] = []
+
+  constructor(
+    store: MemoryStore,
+    siblings: Map<string, StoredMailbox>,
+    stored: StoredMailbox,
+    name: string,
+    mode: Mailbox['mode'],
+  ) {
+    this.#store = store
+    this.#siblings = siblings
+    this.#stored = stored
+    this.name = name
+    this.mode = mode
+    this.#look()
+  }
+
+  get uidValidity(): UidValidity {
+    return this.#stored.uidValidity
+  }
+
+  records(): readonly MessageRecord[] {
+    return this.#records
+  }
+
+  uidNext(): Uid {
+    return this.#stored.uidNext
+  }
+
+  recent(): ReadonlySet<Uid> {
+    return new Set(this.#records.map(({ uid }) => uid).filter((uid) => this.#recent.has(uid)))
+  }
+
+  keywords(): readonly string[] {
+    const flags = [...this.#stored.messages.values()].flatMap((message) => message.flags)
+    return [...new Set(flags.filter((flag) => !flag.startsWith('\\')))]
+  }
+
+  async refresh(): Promise<MailboxChanges> {
+    const before = new Map(this.#records.map((record) => [record.uid, record]))
+    this.#look()
+    const arrived = this.#records.filter(({ uid }) => !before.has(uid))
+    const left = new Set(this.#records.map(({ uid }) => uid))
+    const expunged = [...before.keys()].filter((uid) => !left.has(uid))
+    const changed = this.#records.filter((record) => {
+      const known = before.get(record.uid)
+      return known !== undefined && known.flags.join(' ') !== record.flags.join(' ')
+    })
+    return { arrived, expunged, changed }
+  }
+
+  watch(onHint: () => void): () => void {
+    this.#stored.watchers.add(onHint)
+    return () => void this.#stored.watchers.delete(onHint)
+  }
+
+  async content(uid: Uid): Promise<MessageContent | undefined> {
+    this.#store.contentsOpened += 1
+    const message = this.#stored.messages.get(uid)
+    if (message === undefined) return undefined
+    return {
+      bytes: message.content.length,
+      read: async (offset, length) => Buffer.from(message.content.subarray(offset, offset + length)),
+      close: async () => {},
+    }
+  }
+
+  async setFlags(
+    uids: readonly Uid[],
+    { op, flags }: { readonly op: 'add' | 'remove' | 'replace'; readonly flags: readonly Flag[] },
+  ): Promise<StoreOutcome<readonly MessageRecord[]>> {
+    if (this.#store.refuses !== undefined) return refused(this.#store.refuses)
+    const changed: MessageRecord[] = []
+    for (const uid of uids) {
+      const message = this.#stored.messages.get(uid)
+      if (message === undefined) continue
+      if (op === 'replace') message.flags = [...flags]
+      else if (op === 'add') message.flags = [...new Set([...message.flags, ...flags])]
+      else message.flags = message.flags.filter((flag) => !flags.includes(flag))
+      changed.push(recordOf(message))
+    }
+    const now = new Map(changed.map((record) => [record.uid, record]))
+    this.#records = this.#records.map((record) => now.get(record.uid) ?? record)
+    this.#stored.hint()
+    return done(changed)
+  }
+
+  async copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
+    const to = this.#siblings.get(target)
+    if (to === undefined) return refused('no-such-mailbox')
+    const messages = uids.map((uid) => this.#stored.messages.get(uid)).filter((message) => message !== undefined)
+    return done({
+      uidValidity: to.uidValidity,
+      from: messages.map(({ uid }) => uid),
+      to: messages.map(({ content, flags, internalDate }) => to.add(content, flags, internalDate)),
+    })
+  }
+
+  async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
+    const copied = await this.copy(uids, target)
+    if (copied.ok) this.#remove(copied.value.from)
+    return copied
+  }
+
+  async expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>> {
+    const deleted = [...this.#stored.messages.values()].filter(({ flags }) => flags.includes('\\Deleted'))
+    const removed = deleted.map(({ uid }) => uid).filter((uid) => uids === undefined || uids.includes(uid))
+    this.#remove(removed)
+    return done(removed)
+  }
+
+  async close(): Promise<void> {}
+
+  #remove(uids: readonly Uid[]): void {
+    for (const uid of uids) this.#stored.messages.delete(uid)
+    this.#records = this.#records.filter(({ uid }) => !uids.includes(uid))
+    this.#stored.hint()
+  }
+
+  #look(): void {
+    this.#records = Array.from(this.#stored.messages.values(), recordOf)
+    if (this.mode !== 'read-write') return
+    for (const { uid } of this.#records) if (uid >= this.#stored.recentFrom) this.#recent.add(uid)
+    this.#stored.recentFrom = this.#stored.uidNext
+  }
+}
+
+function recordOf({ uid, flags, content, internalDate }: StoredMessage): MessageRecord {
+  return { uid, flags, bytes: content.length, internalDate }
+}
+
+function done<T>(value: T): StoreOutcome<T> {
+  return { ok: true, value }
+}
+
+function refused<T>(refusal: StoreRefusal): StoreOutcome<T> {
+  return { ok: false, refusal, detail: 'as the test asked' }
+}

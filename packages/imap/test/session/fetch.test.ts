@@ -1,0 +1,241 @@
+import { expect, test } from 'vitest'
+import { inInbox, play, selectedInbox, signedIn } from '../dialogue.ts'
+import { MemoryStore } from '../memory-store.ts'
+
+const account = 'ann@example.org'
+
+const mixed = [
+  'From: Ann <ann@example.org>',
+  'To: Bob <bob@example.net>, carol@example.net',
+  'Subject: parts',
+  'Date: Wed, 17 Jul 1996 02:23:25 -0700',
+  'Message-ID: <m1@example.org>',
+  'MIME-Version: 1.0',
+  'Content-Type: multipart/mixed; boundary="outer"',
+  '',
+  'preamble',
+  '--outer',
+  'Content-Type: text/plain; charset=utf-8',
+  '',
+  'hello',
+  'world',
+  '--outer',
+  'Content-Type: message/rfc822',
+  '',
+  'Subject: inner',
+  'From: dan@example.org',
+  'Content-Type: multipart/alternative; boundary=inner',
+  '',
+  '--inner',
+  '',
+  'plain',
+  '--inner',
+  'Content-Type: text/html',
+  'Content-Disposition: inline; filename="a b.html"',
+  '',
+  '<p>html</p>',
+  '--inner--',
+  '--outer--',
+  'epilogue',
+  '',
+].join('\r\n')
+
+function one(text: string = mixed): { store: MemoryStore } {
+  const store = new MemoryStore()
+  store.put(account, 'INBOX', text, [], new Date('1996-07-17T09:44:25Z'))
+  return { store }
+}
+
+/** What FETCH of `items` answers for message 1, between `* 1 FETCH (` and `)`. */
+async function fetched(items: string, text?: string): Promise<string> {
+  const session = await selectedInbox(one(text))
+  const answer = await session.ask(`a FETCH 1 ${items}`)
+  expect(answer).toMatch(/^\* 1 FETCH \([^]*\)\r\na OK Fetch completed\r\n$/)
+  return answer.slice('* 1 FETCH ('.length, -')\r\na OK Fetch completed\r\n'.length)
+}
+
+/** The value of the one literal in an answer. */
+function literal(answer: string): string {
+  const found = /\{(\d+)\}\r\n/.exec(answer)
+  if (found === null) return answer
+  const start = found.index + found[0].length
+  return answer.slice(start, start + Number(found[1]))
+}
+
+test.for([
+  ['FAST', 'FLAGS (\\Recent) INTERNALDATE "17-Jul-1996 09:44:25 +0000" RFC822.SIZE 646'],
+  ['(UID RFC822.SIZE)', 'UID 1 RFC822.SIZE 646'],
+  ['UID', 'UID 1'],
+])('FETCH %s', async ([items, answer]) => {
+  expect(await fetched(items ?? '')).toBe(answer?.replace('646', String(mixed.length)))
+})
+
+test('ENVELOPE is that of RFC 3501 section 7.4.2', async () => {
+  expect(await fetched('ENVELOPE')).toBe(
+    'ENVELOPE ("Wed, 17 Jul 1996 02:23:25 -0700" "parts" (("Ann" NIL "ann" "example.org")) (("Ann" NIL "ann" "example.org")) ' +
+      '(("Ann" NIL "ann" "example.org")) (("Bob" NIL "bob" "example.net")(NIL NIL "carol" "example.net")) NIL NIL NIL "<m1@example.org>")',
+  )
+})
+
+test('BODYSTRUCTURE has the extension data, BODY has not', async () => {
+  const inner =
+    '(NIL "inner" ((NIL NIL "dan" "example.org")) ((NIL NIL "dan" "example.org")) ((NIL NIL "dan" "example.org")) NIL NIL NIL NIL NIL)'
+  expect(await fetched('BODYSTRUCTURE')).toBe(
+    'BODYSTRUCTURE (("text" "plain" ("charset" "utf-8") NIL NIL "7bit" 12 1 NIL NIL NIL NIL)' +
+      `("message" "rfc822" NIL NIL NIL "7bit" 220 ${inner} (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 5 0 NIL NIL NIL NIL)` +
+      '("text" "html" NIL NIL NIL "7bit" 11 0 NIL ("inline" ("filename" "a b.html")) NIL NIL) "alternative" ("boundary" "inner") NIL NIL NIL) 12 NIL NIL NIL NIL) ' +
+      '"mixed" ("boundary" "outer") NIL NIL NIL)',
+  )
+  expect(await fetched('BODY')).toBe(
+    'BODY (("text" "plain" ("charset" "utf-8") NIL NIL "7bit" 12 1)' +
+      `("message" "rfc822" NIL NIL NIL "7bit" 220 ${inner} (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 5 0)` +
+      '("text" "html" NIL NIL NIL "7bit" 11 0) "alternative") 12) "mixed")',
+  )
+})
+
+const header = mixed.slice(0, mixed.indexOf('\r\n\r\n') + 4)
+
+test.for([
+  ['BODY.PEEK[]', mixed],
+  ['RFC822.HEADER', header],
+  ['BODY.PEEK[HEADER]', header],
+  ['BODY.PEEK[TEXT]', mixed.slice(header.length)],
+  ['BODY.PEEK[1]', 'hello\r\nworld'],
+  ['BODY.PEEK[1.MIME]', 'Content-Type: text/plain; charset=utf-8\r\n\r\n'],
+  ['BODY.PEEK[2.HEADER.FIELDS (SUBJECT)]', '"Subject: inner\r\n\r\n"'],
+  ['BODY.PEEK[2.1]', 'plain'],
+  ['BODY.PEEK[2.1.MIME]', '\r\n'],
+  ['BODY.PEEK[2.2]', '<p>html</p>'],
+  ['BODY.PEEK[2.2.MIME]', 'Content-Type: text/html\r\nContent-Disposition: inline; filename="a b.html"\r\n\r\n'],
+  ['BODY.PEEK[HEADER.FIELDS (subject "date")]', 'Subject: parts\r\nDate: Wed, 17 Jul 1996 02:23:25 -0700\r\n\r\n'],
+  [
+    'BODY.PEEK[HEADER.FIELDS.NOT (From To Message-Id Mime-Version Content-Type)]',
+    'Subject: parts\r\nDate: Wed, 17 Jul 1996 02:23:25 -0700\r\n\r\n',
+  ],
+  ['BODY.PEEK[HEADER.FIELDS (X-None)]', '\r\n'],
+  ['BODY.PEEK[]<6.7>', 'Ann <an'],
+  ['BODY.PEEK[]<100000.5>', ''],
+  ['BODY.PEEK[HEADER.FIELDS (Subject)]<9.3>', 'par'],
+])('the octets of %s', async ([items, octets]) => {
+  const answer = await fetched(items ?? '')
+  expect(answer.includes('{') ? literal(answer) : answer.slice(answer.lastIndexOf(' "') + 2, -1)).toBe(
+    octets?.replace(/^"|"$/g, ''),
+  )
+})
+
+test.for([
+  ['BODY.PEEK[3]', 'BODY[3] NIL'],
+  ['BODY.PEEK[1.1]', 'BODY[1.1] NIL'],
+  ['BODY.PEEK[1.HEADER]', 'BODY[1.HEADER] NIL'],
+  ['BODY.PEEK[2.3]', 'BODY[2.3] NIL'],
+  ['BODY.PEEK[2.2.1.1.1.1.1.1.1.1.1]', 'BODY[2.2.1.1.1.1.1.1.1.1.1] NIL'],
+  ['BODY.PEEK[4294967295]', 'BODY[4294967295] NIL'],
+])('IM-15: what is not there is NIL: %s', async ([items, answer]) => {
+  expect(await fetched(items ?? '')).toBe(answer)
+})
+
+test.for([
+  'BODY[',
+  'BODY[]x',
+  'BODY[0]',
+  'BODY[1.]',
+  'BODY[.1]',
+  'BODY[MIME]',
+  'BODY[4294967296]',
+  'BODY[HEADER.FIELDS]',
+  'BODY[HEADER.FIELDS ()]',
+  'BODY[]<0>',
+  'BODY[]<0.0>',
+  'BODY[]<-1.5>',
+  `BODY[1${'.1'.repeat(100)}]`,
+  '()',
+  '(FLAGS',
+  '(FLAGS  UID)',
+  '(ALL)',
+  'FLAGS UID',
+  'BODYSTRUCTURE[1]',
+  'CONSTRUCTOR',
+  '',
+])('IM-15: FETCH 1 %s is BAD', async (items) => {
+  const session = await selectedInbox(one())
+  expect(await session.ask(`a FETCH 1 ${items}`)).toMatch(/^a BAD /)
+})
+
+test('the label of a section is told as the grammar writes it', async () => {
+  expect(await fetched('body.peek[header.fields (from "X Y")]<0.5>')).toMatch(
+    /^BODY\[HEADER\.FIELDS \(from "X Y"\)\]<0> /,
+  )
+  expect(await fetched('RFC822.TEXT')).toMatch(/^RFC822\.TEXT \{/)
+})
+
+test('BODY[] sets \\Seen once, PEEK never', async () => {
+  const session = await selectedInbox(one('a: b\r\n\r\nxy'))
+  await play(
+    session,
+    `
+    C: a FETCH 1 BODY.PEEK[TEXT]
+    S: * 1 FETCH (BODY[TEXT] {2}
+    S: xy)
+    S: a OK *
+    C: b FETCH 1 BODY[TEXT]
+    S: * 1 FETCH (BODY[TEXT] {2}
+    S: xy FLAGS (\\Seen \\Recent))
+    S: b OK *
+    C: c FETCH 1 (FLAGS RFC822)
+    S: * 1 FETCH (FLAGS (\\Seen \\Recent) RFC822 {10}
+    S: a: b
+    S:
+    S: xy)
+    S: c OK *
+    `,
+  )
+})
+
+test('in a mailbox opened with EXAMINE nothing is set', async () => {
+  const session = await signedIn(one('a: b\r\n\r\nxy'))
+  await session.ask('x EXAMINE INBOX')
+  await play(session, 'C: b FETCH 1 BODY[TEXT]\nS: * 1 FETCH (BODY[TEXT] {2}\nS: xy)\nS: b OK *')
+})
+
+test(
+  'UID FETCH names the UID and knows no wrong ones',
+  inInbox(
+    () => one(),
+    `
+    C: a UID FETCH 1:* FLAGS
+    S: * 1 FETCH (UID 1 FLAGS (\\Recent))
+    S: a OK *
+    C: b UID FETCH 7:9 FLAGS
+    S: b OK *
+    C: c UID FETCH 7:* (FLAGS UID)
+    S: * 1 FETCH (FLAGS (\\Recent) UID 1)
+    S: c OK *
+    C: d FETCH 2 FLAGS
+    S: d BAD No such message
+    `,
+  ),
+)
+
+test('IM-20: a large message goes out in chunks, waiting for the reader between them', async () => {
+  const text = `Subject: big\r\n\r\n${'0123456789abcdef'.repeat(65_536)}`
+  const session = await selectedInbox(one(text))
+  session.isFull = true
+  const answer = await session.ask('a FETCH 1 BODY.PEEK[]')
+  expect(literal(answer)).toBe(text)
+  expect(session.drains).toBeGreaterThanOrEqual(16)
+})
+
+test('IM-09: a set that names everything many times names each message once', async () => {
+  const session = await selectedInbox(one())
+  const answer = await session.ask(`a FETCH ${Array(2000).fill('1:*').join(',')} UID`)
+  expect(answer).toBe('* 1 FETCH (UID 1)\r\na OK Fetch completed\r\n')
+  expect(await session.ask('b UID FETCH 1:4294967295 UID')).toBe('* 1 FETCH (UID 1)\r\nb OK Fetch completed\r\n')
+})
+
+test('IM-14: every octet that a header can hold goes out so that the response can be read', async () => {
+  const text = 'Subject: a"b\\c\x01{3}\r\n x\r\nFrom: "q\\"uote\\\\" <"lo cal"@h>\r\nTo: \xe9 <e@x>\r\n\r\n'
+  expect(await fetched('ENVELOPE', text)).toBe(
+    'ENVELOPE (NIL "a\\"b\\\\c\x01{3} x" (("q\\"uote\\\\" NIL "lo cal" "h")) (("q\\"uote\\\\" NIL "lo cal" "h")) ' +
+      '(("q\\"uote\\\\" NIL "lo cal" "h")) (({1}\r\n\xe9 NIL "e" "x")) NIL NIL NIL NIL)',
+  )
+})

@@ -1,0 +1,205 @@
+import { expect, test } from 'vitest'
+import { play, signedIn } from '../dialogue.ts'
+import { MemoryStore } from '../memory-store.ts'
+
+const account = 'ann@example.org'
+
+async function run(script: string, store: MemoryStore = new MemoryStore()): Promise<void> {
+  await play(await signedIn({ store }), script)
+}
+
+function tree(...names: readonly string[]): MemoryStore {
+  const store = new MemoryStore()
+  for (const name of names) store.mailboxes(account).set(name, store.newMailbox())
+  return store
+}
+
+test('CREATE, RENAME and DELETE', () =>
+  run(`
+    C: a CREATE Work/
+    S: a OK Mailbox created
+    C: b CREATE work
+    S: b OK Mailbox created
+    C: c CREATE Work
+    S: c NO [ALREADYEXISTS] Mailbox exists already
+    C: d CREATE Work/2026
+    S: d OK *
+    C: e DELETE Work
+    S: e NO [HASCHILDREN] Mailbox has children
+    C: f RENAME Work/2026 "Old stuff"
+    S: f OK Mailbox renamed
+    C: g DELETE "Old stuff"
+    S: g OK Mailbox deleted
+    C: h DELETE "Old stuff"
+    S: h NO [NONEXISTENT] No such mailbox
+    C: i CREATE inbox
+    S: i NO [ALREADYEXISTS] *
+    C: j DELETE Inbox
+    S: j NO [CANNOT] *
+  `))
+
+test.for([
+  ['..', 'CANNOT'],
+  ['a/../b', 'CANNOT'],
+  ['/', 'CANNOT'],
+  ['a//b', 'CANNOT'],
+  ['"a\\\\b"', ''],
+  ['&Jjo', 'CANNOT'],
+  ['&AGE-', 'CANNOT'],
+  ['"\x07"', 'CANNOT'],
+  ['a'.repeat(256), 'CANNOT'],
+  ['a'.repeat(2000), 'CANNOT'],
+  ['__proto__', ''],
+  ['constructor', ''],
+])('IM-11: CREATE %s', async ([name, code]) => {
+  const session = await signedIn()
+  expect(await session.ask(`a CREATE ${name}`)).toMatch(code === '' ? /^a OK / : `a NO [${code}]`)
+})
+
+test('LIST tells what matches, levels between included', () =>
+  run(
+    `
+    C: a LIST "" ""
+    S: * LIST (\\Noselect) "/" ""
+    S: a OK *
+    C: b LIST "" %
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
+    S: * LIST (\\HasNoChildren) "/" "Sent Items"
+    S: * LIST (\\Noselect \\HasChildren) "/" "a"
+    S: b OK List completed
+    C: c LIST a/ %
+    S: * LIST (\\HasChildren) "/" "a/b"
+    S: c OK *
+    C: d LIST "" "*c"
+    S: * LIST (\\HasNoChildren) "/" "a/b/c"
+    S: d OK *
+    C: e LIST "" inbox
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
+    S: e OK *
+    `,
+    tree('a/b', 'a/b/c', 'Sent Items'),
+  ))
+
+test('names outside ASCII come and go in modified UTF-7', () =>
+  run(`
+    C: a CREATE Entw&APw-rfe
+    S: a OK *
+    C: b LIST "" E*
+    S: * LIST (\\HasNoChildren) "/" "Entw&APw-rfe"
+    S: b OK *
+    C: c STATUS Entw&APw-rfe (MESSAGES)
+    S: * STATUS "Entw&APw-rfe" (MESSAGES 0)
+    S: c OK *
+    C: d CREATE "R&-D"
+    S: d OK *
+    C: e LIST "" R*
+    S: * LIST (\\HasNoChildren) "/" "R&-D"
+    S: e OK *
+  `))
+
+test('SUBSCRIBE and LSUB; a subscribed name outlives its mailbox', () =>
+  run(
+    `
+    C: a SUBSCRIBE a/b
+    S: a OK Subscribed
+    C: b LSUB "" *
+    S: * LSUB () "/" "a/b"
+    S: b OK *
+    C: c LSUB "" %
+    S: * LSUB (\\Noselect) "/" "a"
+    S: c OK *
+    C: d DELETE a/b
+    S: d OK *
+    C: e LSUB "" *
+    S: * LSUB (\\Noselect) "/" "a/b"
+    S: e OK *
+    C: f LIST "" a*
+    S: f OK *
+    C: g UNSUBSCRIBE a/b
+    S: g OK Unsubscribed
+    C: h LSUB "" *
+    S: h OK *
+    `,
+    tree('a/b'),
+  ))
+
+test('LIST-EXTENDED, SPECIAL-USE and LIST-STATUS', () => {
+  const store = tree('Sent', 'a', 'a/b', 'Trash')
+  const sent = store.mailboxes(account).get('Sent')
+  if (sent !== undefined) sent.attributes = ['\\Sent']
+  store.put(account, 'Sent', 'Subject: x\r\n\r\nhello')
+  return run(
+    `
+    C: a LIST (SPECIAL-USE) "" *
+    S: * LIST (\\Sent \\HasNoChildren) "/" "Sent"
+    S: a OK *
+    C: b LIST "" (INBOX Tr%) RETURN (SUBSCRIBED CHILDREN)
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
+    S: * LIST (\\HasNoChildren) "/" "Trash"
+    S: b OK *
+    C: c LIST "" Sent RETURN (SPECIAL-USE STATUS (MESSAGES UNSEEN SIZE))
+    S: * LIST (\\Sent \\HasNoChildren) "/" "Sent"
+    S: * STATUS "Sent" (MESSAGES 1 UNSEEN 1 SIZE 19)
+    S: c OK *
+    C: d SUBSCRIBE a/b
+    S: d OK *
+    C: e SUBSCRIBE gone
+    S: e OK *
+    C: f LIST (SUBSCRIBED) "" *
+    S: * LIST (\\HasNoChildren \\Subscribed) "/" "a/b"
+    S: * LIST (\\NonExistent \\Subscribed) "/" "gone"
+    S: f OK *
+    C: g LIST (SUBSCRIBED RECURSIVEMATCH) "" %
+    S: * LIST (\\HasChildren) "/" "a" ("CHILDINFO" ("SUBSCRIBED"))
+    S: * LIST (\\NonExistent \\Subscribed) "/" "gone"
+    S: g OK *
+    C: h LIST (RECURSIVEMATCH) "" %
+    S: h BAD *
+    C: i LIST () "" INBOX
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
+    S: i OK *
+    `,
+    store,
+  )
+})
+
+test('STATUS, NAMESPACE, ID, ENABLE', () => {
+  const store = new MemoryStore()
+  store.put(account, 'INBOX', 'a: b\r\n\r\n', ['\\Seen'])
+  store.put(account, 'INBOX', 'a: b\r\n\r\n')
+  return run(
+    `
+    C: a STATUS inbox (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE APPENDLIMIT)
+    S: * STATUS "INBOX" (MESSAGES 2 RECENT 2 UIDNEXT 3 UIDVALIDITY 1001 UNSEEN 1 SIZE 16 APPENDLIMIT 100000)
+    S: a OK Status completed
+    C: b STATUS nowhere (MESSAGES)
+    S: b NO [NONEXISTENT] *
+    C: c STATUS INBOX (MESSAGES FLAVOUR)
+    S: c BAD *
+    C: d STATUS INBOX ()
+    S: d BAD *
+    C: e NAMESPACE
+    S: * NAMESPACE (("" "/")) NIL NIL
+    S: e OK *
+    C: f ID ("name" "probe" "version" NIL)
+    S: * ID ("name" "Postern" "version" "0.1.0")
+    S: f OK *
+    C: g ID NIL
+    S: * ID *
+    S: g OK *
+    C: h ID (name probe)
+    S: h BAD *
+    C: i ENABLE CONDSTORE UTF8=ACCEPT
+    S: * ENABLED
+    S: i OK *
+    `,
+    store,
+  )
+})
+
+test('IM-17: an ID of more than 30 pairs, or with a value over 1024 octets, is BAD', async () => {
+  const session = await signedIn()
+  expect(await session.ask(`a ID (${'"k" "v" '.repeat(31).trim()})`)).toMatch(/^a BAD /)
+  expect(await session.ask(`b ID ("k" "${'v'.repeat(1025)}")`)).toMatch(/^b BAD /)
+  expect(await session.ask(`c ID ("k" "${'v'.repeat(1024)}")`)).toMatch(/c OK /)
+})
