@@ -657,7 +657,7 @@ const rows: readonly Row[] = [
 test.each(rows)('refused, with file, line and path: $name', async ({ text, line, path, expected, found, hint }) => {
   const problems = await problemsIn(text)
   const problem = problems.find((one) => one.path === path)
-  expect(problem, JSON.stringify(problems)).toMatchObject({ file: 'postern.toml', line })
+  expect(problem).toMatchObject({ file: 'postern.toml', line })
   expect(problem?.expected).toMatch(expected)
   expect(problem?.found).toMatch(found)
   expect(problem?.hint).toBe(hint)

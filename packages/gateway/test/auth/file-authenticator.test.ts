@@ -1,0 +1,145 @@
+import { chmod, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { secret, type AuthOutcome } from '@postern/core'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { changeAccounts } from '../../src/auth/accounts-file.ts'
+import { FileAuthenticator, type FileAuthenticatorOptions } from '../../src/auth/file-authenticator.ts'
+import { hashPassword, type PasswordHash } from '../../src/auth/password-hash.ts'
+import { PasswordChecks } from '../../src/auth/password-checks.ts'
+import type { ConfigProblem } from '../../src/config/schema.ts'
+import { temporaryDirectory } from '../config/temporary-directory.ts'
+
+let annsHash: PasswordHash
+let bobsHash: PasswordHash
+beforeAll(async () => {
+  ;[annsHash, bobsHash] = await Promise.all([hashPassword('ann’s password'), hashPassword('bob’s password')])
+})
+
+async function accountsOf(accounts: Readonly<Record<string, PasswordHash>>): Promise<string> {
+  const file = join(await temporaryDirectory(), 'accounts.toml')
+  await changeAccounts(file, () => new Map(Object.entries(accounts)))
+  return file
+}
+
+function authenticator(file: string, options: Partial<FileAuthenticatorOptions> = {}): FileAuthenticator {
+  return new FileAuthenticator({ file, checksAtOnce: 2, checksWaiting: 8, ...options })
+}
+
+function signIn(by: FileAuthenticator, username: string, password: string, actAs?: string): Promise<AuthOutcome> {
+  const identities = { username, ...(actAs === undefined ? {} : { actAs }) }
+  return by.verify({ mechanism: 'PLAIN', password: secret(password), ...identities })
+}
+
+describe('signing in', () => {
+  test('the right password of an account is granted', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash }))
+    const principal = { account: 'ann', username: 'ann' }
+    expect(await signIn(by, 'ann', 'ann’s password')).toEqual({ outcome: 'granted', principal })
+    expect(await signIn(by, 'ann', 'ann’s password', 'ann')).toEqual({ outcome: 'granted', principal })
+  })
+
+  test.each([
+    ['a wrong password', 'ann', 'bob’s password'],
+    ['an unknown user', 'eve', 'ann’s password'],
+    ['AU-08: another spelling of the name', 'Ann', 'ann’s password'],
+    ['AU-11: a password with a NUL', 'ann', 'ann’s password\0'],
+    ['an empty password', 'ann', ''],
+    ['JS-01: a property of every object', '__proto__', 'ann’s password'],
+    ['a name of five thousand characters', 'x'.repeat(5000), 'ann’s password'],
+  ])('denied: %s', async (_, username, password) => {
+    const by = authenticator(await accountsOf({ ann: annsHash, bob: bobsHash }))
+    expect(await signIn(by, username, password)).toEqual({ outcome: 'denied' })
+  })
+
+  test('AU-06: nobody acts as another', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash, bob: bobsHash }))
+    expect(await signIn(by, 'ann', 'ann’s password', 'bob')).toEqual({ outcome: 'denied' })
+  })
+
+  test('AU-12: logins that come together get their own accounts', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash, bob: bobsHash }), { checksWaiting: 40 })
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => {
+        const name = index % 2 === 0 ? 'ann' : 'bob'
+        return signIn(by, name, `${name}’s password`)
+      }),
+    )
+    expect(outcomes.map((outcome) => outcome.outcome === 'granted' && outcome.principal.account)).toEqual(
+      Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? 'ann' : 'bob')),
+    )
+  })
+
+  test('without a file nobody signs in', async () => {
+    const by = new FileAuthenticator({ checksAtOnce: 1, checksWaiting: 1 })
+    expect(await signIn(by, 'ann', 'ann’s password')).toEqual({ outcome: 'denied' })
+  })
+
+  test('AU-04: an unknown name is hashed like a known one', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash }), { checksAtOnce: 1, checksWaiting: 0 })
+    // With room for one check only, the second finds the place taken: so the first is at work on a hash.
+    const [first, second] = await Promise.all([
+      signIn(by, 'nobody', 'any password'),
+      signIn(by, 'nobody', 'any password'),
+    ])
+    expect([first.outcome, second.outcome].sort()).toEqual(['denied', 'unavailable'])
+  })
+})
+
+describe('AU-09: more logins than can be hashed', () => {
+  test('those beyond the queue are unavailable at once, and never denied', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash }), { checksAtOnce: 1, checksWaiting: 2 })
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => signIn(by, 'ann', 'ann’s password')))
+    const kinds = outcomes.map(({ outcome }) => outcome)
+    expect(kinds.filter((kind) => kind === 'granted')).toHaveLength(3)
+    expect(kinds.filter((kind) => kind === 'unavailable')).toHaveLength(7)
+    expect(outcomes.find(({ outcome }) => outcome === 'unavailable')).toMatchObject({
+      cause: { code: 'GATEWAY_PASSWORD_QUEUE_FULL', temporary: true },
+    })
+  })
+
+  test('a place is given on when a check ends, also when it fails', async () => {
+    const checks = new PasswordChecks({ atOnce: 1, waiting: 1 })
+    const broken = { ...annsHash, salt: Buffer.alloc(0) }
+    const failed = checks.check('x', broken).catch(() => 'failed')
+    const next = checks.check('ann’s password', annsHash)
+    expect(await Promise.all([failed, next])).toEqual(['failed', 'right'])
+    expect(await checks.check('wrong', annsHash)).toBe('wrong')
+  })
+})
+
+describe('a file that changes', () => {
+  test('a new account, a new password and a removal hold at the next login', async () => {
+    const file = await accountsOf({ ann: annsHash })
+    const by = authenticator(file)
+    expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'denied' })
+    await changeAccounts(file, (accounts) => new Map([...accounts, ['bob', bobsHash]]))
+    expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'granted' })
+    await changeAccounts(file, () => new Map([['ann', bobsHash]]))
+    expect(await signIn(by, 'ann', 'ann’s password')).toMatchObject({ outcome: 'denied' })
+    expect(await signIn(by, 'ann', 'bob’s password')).toMatchObject({ outcome: 'granted' })
+    expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'denied' })
+  })
+
+  test.each([
+    ['broken', (file: string) => writeFile(file, 'account = 7')],
+    ['open to everybody', (file: string) => chmod(file, 0o666)],
+    ['gone', (file: string) => rm(file)],
+  ])('when it is %s, what was read before holds, and that is told once', async (_, spoil) => {
+    const file = await accountsOf({ ann: annsHash })
+    const told: (readonly ConfigProblem[])[] = []
+    const by = authenticator(file, { onUnusable: (problems) => told.push(problems) })
+    await signIn(by, 'ann', 'ann’s password')
+    await spoil(file)
+    expect(await signIn(by, 'ann', 'ann’s password')).toMatchObject({ outcome: 'granted' })
+    expect(await signIn(by, 'ann', 'ann’s password')).toMatchObject({ outcome: 'granted' })
+    expect(told).toMatchObject([[{ file }]])
+  })
+
+  test('when it was never readable, signing in is unavailable, not denied', async () => {
+    const by = authenticator(join(await temporaryDirectory(), 'none.toml'))
+    expect(await signIn(by, 'ann', 'ann’s password')).toMatchObject({
+      outcome: 'unavailable',
+      cause: { code: 'GATEWAY_ACCOUNTS' },
+    })
+  })
+})
