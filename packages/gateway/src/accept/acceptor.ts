@@ -32,6 +32,7 @@ import { ConnectionLog } from '../observe/connection-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { QuietSummary } from '../observe/quiet-summary.ts'
 import { askOnConnect, networks } from '../policy/chain.ts'
+import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import { newConnectionId } from '../worker/connection-id.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
 import type { AcceptRefusal, Dialect } from './dialects.ts'
@@ -124,10 +125,12 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const identity = identify({ peer, local, verdict, header })
       const isIgnored = ignoredHosts.has(identity.client.address)
       log.identified(identity, isIgnored)
-      if (identity.origin === 'proxy-itself') summary.healthCheck(listener.name, peer.address.toString())
+      const isCheck = speaksForItself(identity)
+      if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
 
       // ── policy ────────────────────────────────────────────────────────────
-      const admission = isIgnored ? undefined : await askOnConnect(policies, { identity, listener })
+      // Policies are about clients: a balancer that may not look whether we live takes all of them elsewhere.
+      const admission = isIgnored || isCheck ? undefined : await askOnConnect(policies, { identity, listener })
       release = () => admission?.release()
       const decision = admission?.decision ?? { verdict: 'pass' }
       if (decision.verdict !== 'pass') {

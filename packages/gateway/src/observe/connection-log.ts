@@ -11,6 +11,7 @@
  */
 import type { ClientIdentity, CloseReason, ConnectionInfo, Endpoint, SessionObserver } from '@postern/core'
 import { limits } from '../limits.ts'
+import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
@@ -58,7 +59,7 @@ export class ConnectionLog implements SessionObserver {
   identified(identity: ClientIdentity, isIgnored: boolean): void {
     const { client, peer, claims } = identity
     this.#isSilent = isIgnored
-    this.#comingAndGoing = identity.origin === 'proxy-itself' ? 'debug' : 'info'
+    this.#comingAndGoing = speaksForItself(identity) ? 'debug' : 'info'
     this.#who = {
       client: client.address.toString(),
       clientPort: client.port,

@@ -1,26 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { CidrSet, Decision, Policy } from '@postern/core'
+import { limits } from '../limits.ts'
 import { clientKey } from './client-key.ts'
-import type { Tally, TallyLimits } from './tally.ts'
+import type { Tally, TallyLimits, TallyVerdict } from './tally.ts'
 
 /**
  * Connections of one client: how often, and how many at once. Counted on the client that the identity names, so a
- * balancer is never throttled for its clients; a balancer that speaks for itself is not counted at all.
+ * balancer is never throttled for its clients.
  */
 export function clientLimits(bounds: TallyLimits, exempt: CidrSet, tally: Tally): Policy {
-  const counts = ({ identity }: Parameters<NonNullable<Policy['onConnect']>>[0]): boolean =>
-    identity.origin !== 'proxy-itself' && !exempt.has(identity.client.address)
   return {
     name: 'client-limits',
-    async onConnect(at) {
-      if (!counts(at)) return { verdict: 'pass' }
-      const client = clientKey(at.identity.client.address)
-      const verdict = await tally.opened(client)
+    async onConnect({ identity }) {
+      if (exempt.has(identity.client.address)) return { verdict: 'pass' }
+      const client = clientKey(identity.client.address)
+      const first = await tally.opened(client)
+      const verdict = first === 'concurrency' ? await askAgain(client, tally) : first
       return verdict === 'pass' ? { verdict } : tooMany(client, verdict, bounds)
     },
-    onClose(at) {
-      if (counts(at)) tally.closed(clientKey(at.identity.client.address))
+    onClose({ identity }) {
+      if (!exempt.has(identity.client.address)) tally.closed(clientKey(identity.client.address))
     },
   }
+}
+
+/**
+ * A client that closes a connection and opens the next at once may come to another worker before the news of its close:
+ * it gets a moment before it is called too many.
+ */
+async function askAgain(client: string, tally: Tally): Promise<TallyVerdict> {
+  await delay(limits.closeNewsMs)
+  return tally.opened(client, 'again')
 }
 
 function tooMany(client: string, reason: 'rate' | 'concurrency', { rate, concurrent }: TallyLimits): Decision {

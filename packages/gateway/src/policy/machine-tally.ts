@@ -1,5 +1,5 @@
 import type { ToSupervisor, ToWorker } from '../supervisor/messages.ts'
-import { LocalTally, type TallyLimits, type TallyVerdict } from './tally.ts'
+import { LocalTally, type TallyAttempt, type TallyLimits, type TallyVerdict } from './tally.ts'
 
 export type TallyAsked = Extract<ToSupervisor, { type: 'tally' }>
 type Answered = Extract<ToWorker, { type: 'tally' }>
@@ -37,12 +37,14 @@ export class MachineTally {
   async answer(worker: number, asked: TallyAsked): Promise<Answered> {
     for (const client of asked.closed) this.#closed(worker, client)
     const verdicts: (readonly [number, TallyVerdict])[] = []
-    for (const [ask, client] of asked.asks) verdicts.push([ask, await this.#opened(worker, client)])
+    for (const [ask, client, attempt] of asked.asks) {
+      verdicts.push([ask, await this.#opened(worker, client, attempt)])
+    }
     return { type: 'tally', verdicts }
   }
 
-  async #opened(worker: number, client: string): Promise<TallyVerdict> {
-    const verdict = await this.#tally.opened(client)
+  async #opened(worker: number, client: string, attempt: TallyAttempt): Promise<TallyVerdict> {
+    const verdict = await this.#tally.opened(client, attempt)
     if (verdict !== 'pass') return verdict
     const clients = this.#workers.get(worker)
     if (clients === undefined) this.#tally.closed(client)

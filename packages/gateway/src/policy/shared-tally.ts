@@ -1,12 +1,13 @@
 import { limits } from '../limits.ts'
-import type { ToSupervisor, ToWorker } from '../supervisor/messages.ts'
-import { LocalTally, type Tally, type TallyLimits, type TallyVerdict } from './tally.ts'
+import type { TallyAsk, ToSupervisor, ToWorker } from '../supervisor/messages.ts'
+import { LocalTally, type Tally, type TallyAttempt, type TallyLimits, type TallyVerdict } from './tally.ts'
 
 type Asked = Extract<ToSupervisor, { type: 'tally' }>
 type Answered = Extract<ToWorker, { type: 'tally' }>
 
 interface Ask {
   readonly client: string
+  readonly attempt: TallyAttempt
   readonly settle: (verdict: TallyVerdict) => void
   /** The answer took too long, and this process decided. */
   isOverdue: boolean
@@ -27,7 +28,7 @@ export class SharedTally implements Tally {
   readonly #countedHere = new Map<string, number>()
   readonly #asks = new Map<number, Ask>()
   #nextAsk = 0
-  #asksToSend: (readonly [number, string])[] = []
+  #asksToSend: TallyAsk[] = []
   #closedToSend: string[] = []
   #isFlushing = false
   #isAway = false
@@ -42,12 +43,12 @@ export class SharedTally implements Tally {
     this.#onAway = onAway
   }
 
-  opened(client: string): Promise<TallyVerdict> {
+  opened(client: string, attempt: TallyAttempt = 'first'): Promise<TallyVerdict> {
     const { promise, resolve } = Promise.withResolvers<TallyVerdict>()
-    const ask: Ask = { client, settle: resolve, isOverdue: false }
+    const ask: Ask = { client, attempt, settle: resolve, isOverdue: false }
     const number = this.#nextAsk++
     this.#asks.set(number, ask)
-    this.#asksToSend.push([number, client])
+    this.#asksToSend.push([number, client, attempt])
     this.#flushSoon()
     if (this.#isAway) void this.#decideHere(ask)
     return promise
@@ -97,7 +98,7 @@ export class SharedTally implements Tally {
     if (asks.length > 0 && !this.#isAway) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
   }
 
-  #expire(asks: readonly (readonly [number, string])[]): void {
+  #expire(asks: readonly TallyAsk[]): void {
     for (const [number] of asks) {
       const ask = this.#asks.get(number)
       if (ask === undefined || ask.isOverdue) continue
@@ -108,7 +109,7 @@ export class SharedTally implements Tally {
 
   async #decideHere(ask: Ask): Promise<void> {
     ask.isOverdue = true
-    const verdict = await this.#local.opened(ask.client)
+    const verdict = await this.#local.opened(ask.client, ask.attempt)
     if (verdict === 'pass') this.#countedHere.set(ask.client, (this.#countedHere.get(ask.client) ?? 0) + 1)
     ask.settle(verdict)
   }

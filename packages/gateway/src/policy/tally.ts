@@ -9,11 +9,14 @@ export interface TallyLimits {
   readonly concurrent?: number
 }
 
+export type TallyAttempt = 'first' | 'again'
+
 export type TallyVerdict = 'pass' | 'rate' | 'concurrency'
 
 /** Counts connections by client. A connection that was told `pass` is given back with `closed`, once. */
 export interface Tally {
-  opened(client: string): Promise<TallyVerdict>
+  /** @param attempt - `again`: the same connection asks once more; its rate is counted already. */
+  opened(client: string, attempt?: TallyAttempt): Promise<TallyVerdict>
   closed(client: string): void
 }
 
@@ -54,8 +57,8 @@ export class LocalTally implements Tally {
     return Math.max(this.#seen.size, this.#open.size)
   }
 
-  async opened(client: string): Promise<TallyVerdict> {
-    if (!(await this.#isWithinRate(client))) return 'rate'
+  async opened(client: string, attempt: TallyAttempt = 'first'): Promise<TallyVerdict> {
+    if (attempt === 'first' && !(await this.#isWithinRate(client))) return 'rate'
     const open = this.#open.get(client) ?? 0
     if (open >= (this.#bounds.concurrent ?? Number.POSITIVE_INFINITY)) return 'concurrency'
     this.#open.set(client, open + 1)

@@ -3,7 +3,7 @@
  * comes in `start` and never by arguments or environment, which other users of the machine can read.
  */
 import type { LiveConfig, StartConfig } from '../config/schema.ts'
-import type { TallyVerdict } from '../policy/tally.ts'
+import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
 
 export interface InheritedListener {
   /** Its name, a key of the configured listeners. */
@@ -31,6 +31,9 @@ export interface MailboxesChanged {
 /** How a worker ends: `retire` lets sessions end in their own time, `stop` asks them to finish. */
 export type DrainManner = 'retire' | 'stop'
 
+/** `ask` numbers the question within its worker. */
+export type TallyAsk = readonly [ask: number, client: string, attempt: TallyAttempt]
+
 export type ToWorker =
   | WorkerStart
   | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
@@ -47,7 +50,7 @@ export type ToSupervisor =
   /** Questions to the machine's tally, and clients whose connections ended, gathered over one turn of the event loop. */
   | {
       readonly type: 'tally'
-      readonly asks: readonly (readonly [ask: number, client: string])[]
+      readonly asks: readonly TallyAsk[]
       readonly closed: readonly string[]
     }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
@@ -12,6 +13,15 @@ import { Client, openBench, v1, v2, v2Local, type LogLine } from '../kit/accepto
 const eventsOf = (lines: readonly LogLine[]): readonly string[] => lines.map((line) => line.event)
 const find = (lines: readonly LogLine[], event: string): LogLine | undefined =>
   lines.find((line) => line.event === event)
+
+/** Refuses everybody, and notes whom. */
+const refusing = (seen: string[]): Policy => ({
+  name: 'test',
+  onConnect: ({ identity }) => {
+    seen.push(identity.client.address.toString())
+    return { verdict: 'defer', reason: 'rate' }
+  },
+})
 
 describe('trust decides, before a byte is read', () => {
   test('H3: a trusted peer gets no greeting until its header came', async () => {
@@ -171,6 +181,21 @@ describe('what the log says', () => {
     ])
   })
 
+  test('H7, W8: a version 1 check names its own connection: it is quiet too, and no policy is about it', async () => {
+    const seen: string[] = []
+    await using bench = await openBench({ policies: [refusing(seen)] })
+    using check = new Client(bench.port)
+    await once(check.socket, 'connect')
+    check.say(v1('127.0.0.1', check.socket.localPort)).say('QUIT\r\n')
+    expect(await check.ends()).toMatch(/^HELLO 127\.0\.0\.1:\d+ proxied/)
+    using neighbour = new Client(bench.port)
+    neighbour.say(v1('127.0.0.1', 1))
+    expect(await neighbour.ends()).toBe('REFUSED defer rate\r\n')
+    await bench.idle()
+    expect(seen).toEqual(['127.0.0.1'])
+    expect(bench.lines.filter((line) => line['level'] !== 'debug').map((line) => line['clientPort'])).toEqual([1, 1, 1])
+  })
+
   test('a session that throws is a bug: the client hears the farewell, the log the stack, the others nothing', async () => {
     await using bench = await openBench()
     using other = new Client(bench.port, '127.0.0.7')
@@ -181,15 +206,6 @@ describe('what the log says', () => {
     expect((await bench.logged('internal-error'))['stack']).toContain('a bug')
     expect(await bench.logged('connection.close')).toMatchObject({ reason: 'internal-error', client: '127.0.0.8' })
   })
-})
-
-/** Refuses everybody, and notes whom. */
-const refusing = (seen: string[]): Policy => ({
-  name: 'test',
-  onConnect: ({ identity }) => {
-    seen.push(identity.client.address.toString())
-    return { verdict: 'defer', reason: 'rate' }
-  },
 })
 
 describe('policy is about the client', () => {

@@ -1,13 +1,15 @@
-import { endpoint } from '@postern/core'
+import { endpoint, identify } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
+import { networks } from '../../src/policy/chain.ts'
 import { clientKey } from '../../src/policy/client-key.ts'
+import { clientLimits } from '../../src/policy/client-limits.ts'
 import { MachineTally } from '../../src/policy/machine-tally.ts'
 import { SharedTally } from '../../src/policy/shared-tally.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
 
 beforeEach(() => {
-  vi.useFakeTimers()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'Date', 'performance'] })
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -159,6 +161,22 @@ describe('AU-02: limits hold for the whole machine', () => {
     await travel()
     expect([await second, await third]).toEqual(['pass', 'concurrency'])
   })
+})
+
+test('J14: a client that closes and comes again at once is not called too many while the news travels', async () => {
+  const bounds = { concurrent: 1, rate: { connections: 2, perMs: 60_000 } }
+  const tally = new LocalTally(bounds)
+  const policy = clientLimits(bounds, networks([]), tally)
+  const listener = { name: 'mx', protocol: 'smtp', tls: 'off' } as const
+  const peer = endpoint('203.0.113.7', 40_000)
+  const identity = identify({ peer, local: endpoint('192.0.2.1', 25), verdict: { rule: 'absent' } })
+  const at = { identity, listener }
+  expect(await policy.onConnect?.(at)).toEqual({ verdict: 'pass' })
+  const second = policy.onConnect?.(at)
+  await vi.advanceTimersByTimeAsync(1)
+  policy.onClose?.(at)
+  await vi.advanceTimersByTimeAsync(limits.closeNewsMs)
+  expect(await second).toEqual({ verdict: 'pass' })
 })
 
 describe('a supervisor that does not answer', () => {
