@@ -1,0 +1,100 @@
+import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from '../src/index.ts'
+
+export interface StoredMessage {
+  readonly transaction: TransactionStart
+  readonly recipients: readonly string[]
+  readonly bytes: Buffer
+}
+
+type Call = 'begin' | 'addRecipient' | 'write' | 'commit'
+
+/** A destination in memory that keeps what it took, and fails where it is told to. */
+export class MemoryDestination implements Destination {
+  readonly messages: StoredMessage[] = []
+  /** Deliveries that were begun and neither committed nor aborted. */
+  open = 0
+  aborted = 0
+  /** Everything takes a turn of the event loop, as a disk does. */
+  isSlow = false
+  /** Throws there. */
+  breaksAt: Call | undefined
+  commitReply: DeliveryReply | undefined
+  recipientReplies: ReadonlyMap<string, DeliveryReply> = new Map()
+  /** When set, `commit` waits for it. */
+  commitGate: Promise<void> | undefined
+
+  begin(transaction: TransactionStart): Delivery | Promise<Delivery> {
+    return this.#do('begin', () => {
+      this.open++
+      return new MemoryDelivery(this, transaction)
+    })
+  }
+
+  #do<T>(call: Call, action: () => T): T | Promise<T> {
+    if (this.isSlow) return Promise.resolve().then(() => this.run(call, action))
+    return this.run(call, action)
+  }
+
+  run<T>(call: Call, action: () => T): T {
+    if (this.breaksAt === call) throw new Error(`broken at ${call}`)
+    return action()
+  }
+
+  perform<T>(call: Call, action: () => T): T | Promise<T> {
+    return this.#do(call, action)
+  }
+}
+
+class MemoryDelivery implements Delivery {
+  readonly #destination: MemoryDestination
+  readonly #transaction: TransactionStart
+  readonly #recipients: string[] = []
+  readonly #chunks: Buffer[] = []
+  #isOver = false
+
+  constructor(destination: MemoryDestination, transaction: TransactionStart) {
+    this.#destination = destination
+    this.#transaction = transaction
+  }
+
+  addRecipient(forwardPath: string, _route: DeliverableRoute): DeliveryReply | Promise<DeliveryReply> {
+    return this.#destination.perform('addRecipient', () => {
+      const reply = this.#destination.recipientReplies.get(forwardPath)
+      if (reply !== undefined && reply.code >= 300) return reply
+      this.#recipients.push(forwardPath)
+      return reply ?? { code: 250, enhanced: '2.1.5', lines: ['OK'] }
+    })
+  }
+
+  write(chunk: Buffer): void | Promise<void> {
+    return this.#destination.perform('write', () => {
+      this.#chunks.push(Buffer.from(chunk))
+    })
+  }
+
+  async commit(): Promise<DeliveryReply> {
+    await this.#destination.commitGate
+    return this.#destination.run('commit', () => {
+      const reply = this.#destination.commitReply
+      if (reply !== undefined && reply.code >= 300) return reply
+      this.#end()
+      this.#destination.messages.push({
+        transaction: this.#transaction,
+        recipients: this.#recipients,
+        bytes: Buffer.concat(this.#chunks),
+      })
+      return reply ?? { code: 250, enhanced: '2.0.0', lines: [`OK ${this.#transaction.id}`] }
+    })
+  }
+
+  async abort(): Promise<void> {
+    this.#destination.aborted++
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#isOver) throw new Error('a delivery ended twice')
+    this.#isOver = true
+    this.#destination.open--
+  }
+}

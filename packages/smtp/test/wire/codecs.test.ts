@@ -1,0 +1,240 @@
+import { ipv4FromNumber, parseIpAddress, type ConnectionInfo } from '@postern/core'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { encodeReply } from '../../src/index.ts'
+import { parseCommand } from '../../src/wire/command.ts'
+import { HeaderSection } from '../../src/wire/header-section.ts'
+import { parseMailParameters, parseRecipientParameters } from '../../src/wire/params.ts'
+import { decodeBase64, parseLoginAnswer, parsePlain } from '../../src/wire/sasl.ts'
+import { addressLiteral, receivedField, returnPathField, type Stamp } from '../../src/wire/trace.ts'
+
+const readParameters = (text: string, takesAuth = false): unknown => {
+  const parameters = parseMailParameters(text, takesAuth)
+  return parameters.ok ? parameters.value : parameters.code
+}
+
+const scanHeader = (chunks: readonly string[]): { hops: number; bytes: number; isOver: boolean } => {
+  const section = new HeaderSection()
+  for (const chunk of chunks) section.scan(Buffer.from(chunk))
+  return { hops: section.hops, bytes: section.bytes, isOver: section.isOver }
+}
+
+const address = (text: string) => parseIpAddress(text) ?? ipv4FromNumber(0)
+
+describe('parameters of MAIL', () => {
+  test.each([
+    ['none', '', { declaredBytes: undefined, body: '7BIT', isSmtpUtf8: false }],
+    ['all, in any case', ' size=12 Body=8bitmime SmtpUtf8', { declaredBytes: 12, body: '8BITMIME', isSmtpUtf8: true }],
+    ['more than one space', '  SIZE=0   BODY=7BIT', { declaredBytes: 0, body: '7BIT', isSmtpUtf8: false }],
+  ])('%s', (_, text, value) => expect(readParameters(text)).toEqual(value))
+
+  test.each([
+    ['SC-06: SIZE=-1', ' SIZE=-1', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: SIZE=abc', ' SIZE=abc', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: SIZE=1e3', ' SIZE=1e3', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: SIZE=0x10', ' SIZE=0x10', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: SIZE of 21 digits', ` SIZE=${'9'.repeat(21)}`, 'SMTP_PARAMETER_VALUE'],
+    ['SIZE without a value', ' SIZE', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: FOO=bar', ' FOO=bar', 'SMTP_PARAMETER_UNKNOWN'],
+    ['SC-06: __proto__=1', ' __proto__=1', 'SMTP_PARAMETER_SYNTAX'],
+    ['JS-01: constructor', ' constructor=1', 'SMTP_PARAMETER_UNKNOWN'],
+    ['SC-06: BODY=NONSENSE', ' BODY=NONSENSE', 'SMTP_PARAMETER_VALUE'],
+    ['BODY=BINARYMIME without CHUNKING', ' BODY=BINARYMIME', 'SMTP_PARAMETER_VALUE'],
+    ['SC-06: SIZE twice', ' SIZE=1 SIZE=1', 'SMTP_PARAMETER_SYNTAX'],
+    ['BODY twice', ' BODY=7BIT BODY=8BITMIME', 'SMTP_PARAMETER_SYNTAX'],
+    ['SMTPUTF8 twice', ' SMTPUTF8 SMTPUTF8', 'SMTP_PARAMETER_SYNTAX'],
+    ['SMTPUTF8 with a value', ' SMTPUTF8=1', 'SMTP_PARAMETER_VALUE'],
+    ['SC-07: RET, which is not offered', ' RET=HDRS', 'SMTP_PARAMETER_UNKNOWN'],
+    ['SC-07: ENVID of 1000 octets', ` ENVID=${'a'.repeat(1_000)}`, 'SMTP_PARAMETER_UNKNOWN'],
+    ['AUTH= where AUTH is not offered', ' AUTH=<>', 'SMTP_PARAMETER_UNKNOWN'],
+    ['an equals sign in a value', ' SIZE=1=2', 'SMTP_PARAMETER_SYNTAX'],
+    ['no space before it', 'SIZE=1', 'SMTP_PATH'],
+  ])('%s', (_, text, code) => expect(readParameters(text)).toBe(code))
+
+  test('AUTH= where AUTH is offered (RFC 4954 §5)', () => {
+    expect(readParameters(' AUTH=<>', true)).toMatchObject({ body: '7BIT' })
+    expect(readParameters(' AUTH=e+3Dmc2@example.org', true)).toMatchObject({ body: '7BIT' })
+    expect(readParameters(' AUTH=e+3dmc2', true)).toBe('SMTP_PARAMETER_VALUE')
+    expect(readParameters(' AUTH=<> AUTH=<>', true)).toBe('SMTP_PARAMETER_SYNTAX')
+  })
+
+  test.each([
+    ['none', '', undefined],
+    ['SC-07: NOTIFY', ' NOTIFY=NEVER,SUCCESS', 'SMTP_PARAMETER_UNKNOWN'],
+    ['SC-07: ORCPT with an encoded CR LF', ' ORCPT=rfc822;a+0D+0Ab', 'SMTP_PARAMETER_UNKNOWN'],
+    ['nonsense', ' =', 'SMTP_PARAMETER_SYNTAX'],
+    ['no space', 'x', 'SMTP_PATH'],
+  ])('of RCPT: %s', (_, text, code) => {
+    const outcome = parseRecipientParameters(text)
+    expect(outcome.ok ? undefined : outcome.code).toBe(code)
+  })
+})
+
+describe('command lines', () => {
+  test.each([
+    ['a verb', 'NOOP', { verb: 'NOOP', argument: '' }],
+    ['any case', 'mAiL FROM:<>', { verb: 'MAIL', argument: 'FROM:<>' }],
+    ['white space at the end', 'RSET \t ', { verb: 'RSET', argument: '' }],
+    ['nothing', '', { verb: '', argument: '' }],
+    ['only space', '   ', { verb: '', argument: '' }],
+    ['a verb with a digit', 'X1 y', { verb: '', argument: '' }],
+    ['__proto__', '__proto__', { verb: '', argument: '' }],
+    ['UTF-8', 'VRFY jörg', { verb: 'VRFY', argument: 'jörg' }],
+    ['a tab inside', 'NOOP a\tb', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+    ['a NUL', 'NOOP a\0', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+    ['a C1 control', 'NOOP \u0085', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+    ['SC-09: right-to-left override', 'NOOP a\u202eb', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+    ['a line separator', 'NOOP a\u2028b', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+    ['a no-break space', 'NOOP a\u00a0b', { verb: 'NOOP', argument: '', fault: 'SMTP_CONTROL' }],
+  ])('%s', (_, text, line) => expect(parseCommand(Buffer.from(text))).toEqual(line))
+
+  test.each([
+    ['JS-06: a lone continuation', [0x80]],
+    ['JS-06: overlong', [0xc0, 0xaf]],
+    ['JS-06: a surrogate', [0xed, 0xa0, 0x80]],
+    ['JS-06: FE FF', [0xfe, 0xff]],
+  ])('%s is no UTF-8', (_, bytes) => {
+    const line = Buffer.concat([Buffer.from('NOOP '), Buffer.from(bytes)])
+    expect(parseCommand(line)).toEqual({ verb: 'NOOP', argument: '', fault: 'SMTP_UTF8' })
+  })
+})
+
+describe('replies', () => {
+  test('lines, codes and hyphens (RFC 5321 §4.2, RFC 2034 §4)', () => {
+    expect(encodeReply({ code: 250, lines: ['a', 'b'] })).toBe('250-a\r\n250 b\r\n')
+    expect(encodeReply({ code: 214, enhanced: '2.0.0', lines: ['a', 'b'] })).toBe('214-2.0.0 a\r\n214 2.0.0 b\r\n')
+    expect(encodeReply({ code: 334, lines: [''] })).toBe('334 \r\n')
+  })
+
+  test('no words can become a second reply', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const encoded = encodeReply({ code: 550, enhanced: '5.0.0', lines: [text] })
+        expect(encoded).toMatch(/^550 5\.0\.0 [^\p{Cc}]*\r\n$/u)
+      }),
+    )
+    expect(encodeReply({ code: 550, lines: ['a\r\n250 b\u2028c'] })).toBe('550 a 250 b c\r\n')
+  })
+})
+
+describe('base64 and SASL', () => {
+  test.each([
+    ['AU-05: letters out of range', 'a*b='],
+    ['AU-05: no padding', 'YQ'],
+    ['AU-05: padding inside', 'YQ==YQ=='],
+    ['white space', 'YW Jj'],
+    ['URL alphabet', '_-__'],
+  ])('%s is no base64', (_, text) => expect(decodeBase64(text)).toEqual({ ok: false, code: 'SMTP_BASE64' }))
+
+  test('a single equals sign is the empty response (RFC 4954 §4)', () => {
+    expect(decodeBase64('=')).toEqual({ ok: true, value: Buffer.alloc(0) })
+  })
+
+  test.each([
+    ['AU-05: no NUL', 'ann'],
+    ['AU-05: one NUL', '\0ann'],
+    ['AU-05: three NULs', '\0ann\0x\0y'],
+    ['no user', '\0\0secret'],
+    ['no password', '\0ann\0'],
+    ['nothing', ''],
+  ])('PLAIN: %s', (_, text) => expect(parsePlain(Buffer.from(text))).toEqual({ ok: false, code: 'SMTP_SASL' }))
+
+  test('PLAIN (RFC 4616), AU-11: a password is taken octet by octet', () => {
+    const password = ` ${'p\u00e4'.repeat(500)}e\u0301 `
+    expect(parsePlain(Buffer.from(`act\0ann\0${password}`))).toEqual({
+      ok: true,
+      value: { authorizationId: 'act', username: 'ann', password },
+    })
+    expect(parsePlain(Buffer.from([0, 0xff, 0, 0x61])).ok).toBe(false)
+    expect(parseLoginAnswer(Buffer.from('a\0b')).ok).toBe(false)
+  })
+})
+
+describe('the header section', () => {
+  const message = 'received: a\r\n b\r\nReceived-SPF: c\r\nRECEIVED: d\r\nX: received:\r\n\r\nReceived: in the body\r\n'
+
+  test('Received fields are counted, and only there', () => {
+    expect(scanHeader([message])).toEqual({ hops: 2, bytes: message.indexOf('Received: in'), isOver: true })
+  })
+
+  test('however it is cut', () => {
+    expect(scanHeader(message.split(''))).toEqual(scanHeader([message]))
+    for (let at = 0; at < message.length; at++) {
+      expect(scanHeader([message.slice(0, at), message.slice(at)])).toEqual(scanHeader([message]))
+    }
+  })
+
+  test('a line that begins with CR is not the empty line', () => {
+    expect(scanHeader(['\rx: y\r\nReceived: a\r\n'])).toMatchObject({ hops: 1, isOver: false })
+    expect(scanHeader(['\n'])).toMatchObject({ isOver: true })
+  })
+})
+
+describe('trace information (RFC 5321 §4.4)', () => {
+  const connection: ConnectionInfo = {
+    id: 'x',
+    listener: { name: 'mx', protocol: 'smtp', tls: 'starttls' },
+    identity: {
+      origin: 'direct',
+      client: { address: address('203.0.113.7'), port: 1 },
+      peer: { address: address('203.0.113.7'), port: 1 },
+      destination: { address: address('192.0.2.1'), port: 25 },
+      trust: { rule: 'absent' },
+    },
+    security: { kind: 'cleartext' },
+  }
+  const stamp: Stamp = {
+    connection,
+    hello: { verb: 'EHLO', domain: 'client.example' },
+    hostname: 'mx.example',
+    isAuthenticated: false,
+    isSmtpUtf8: false,
+    transactionId: 'x-1',
+    forwardPaths: ['a@example.org', 'b@example.org'],
+    at: new Date('2026-12-01T00:00:00Z'),
+  }
+  const tls = { kind: 'tls', endedBy: 'gateway', version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' } as const
+  const protocolOf = (change: Partial<Stamp>) => / with (\S+)/.exec(receivedField({ ...stamp, ...change }))?.[1]
+  const secured = { ...connection, security: tls }
+
+  test('RFC 3848 and RFC 6531 §4.3: the protocol', () => {
+    expect(protocolOf({ hello: { verb: 'HELO', domain: 'a' } })).toBe('SMTP')
+    expect(protocolOf({})).toBe('ESMTP')
+    expect(protocolOf({ isAuthenticated: true })).toBe('ESMTPA')
+    expect(protocolOf({ connection: secured })).toBe('ESMTPS')
+    expect(protocolOf({ connection: secured, isAuthenticated: true })).toBe('ESMTPSA')
+    expect(protocolOf({ isSmtpUtf8: true })).toBe('UTF8SMTP')
+    expect(protocolOf({ isSmtpUtf8: true, connection: secured, isAuthenticated: true })).toBe('UTF8SMTPSA')
+  })
+
+  test('with several recipients none is named', () => {
+    expect(receivedField(stamp)).toBe(
+      'Received: from client.example ([203.0.113.7])\r\n\tby mx.example with ESMTP\r\n\tid x-1;\r\n' +
+        '\tTue, 01 Dec 2026 00:00:00 +0000\r\n',
+    )
+  })
+
+  test('W6: TLS that a trusted balancer ended counts, and the balancer is named beside the client', () => {
+    const behind: ConnectionInfo = {
+      ...connection,
+      identity: {
+        ...connection.identity,
+        origin: 'proxied',
+        client: { address: address('2001:db8::7'), port: 1 },
+        peer: { address: address('10.0.0.1'), port: 2 },
+      },
+      security: { ...tls, endedBy: 'proxy', cipher: 'ECDHE)\r\nX: (y' },
+    }
+    expect(receivedField({ ...stamp, connection: behind })).toBe(
+      'Received: from client.example ([IPv6:2001:db8::7])\r\n' +
+        '\tby mx.example with ESMTPS (TLSv1.3 ECDHEX y ended by the proxy)\r\n\tid x-1 (via 10.0.0.1);\r\n' +
+        '\tTue, 01 Dec 2026 00:00:00 +0000\r\n',
+    )
+  })
+
+  test('address literals and Return-Path', () => {
+    expect(addressLiteral(address('::ffff:192.0.2.1'))).toBe('[192.0.2.1]')
+    expect(returnPathField('')).toBe('Return-Path: <>\r\n')
+    expect(returnPathField('a@b.example')).toBe('Return-Path: <a@b.example>\r\n')
+  })
+})
