@@ -1,0 +1,149 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { secret } from '@postern/core'
+import { describe, expect, test } from 'vitest'
+import { FileAuthenticator } from '../../src/auth/file-authenticator.ts'
+import { temporaryDirectory } from '../config/temporary-directory.ts'
+import { postern, posternOnTerminal } from './run.ts'
+
+/** The listener names a certificate that is not there yet: accounts can be made all the same. */
+const config = `
+[listener.imap]
+protocol = "imap"
+bind = "127.0.0.1:2143"
+[tls]
+certificates = [{ cert = "mx.pem", key = "mx.key" }]
+[accounts]
+file = "who.toml"
+`
+
+async function directoryWithConfig(text = config): Promise<string> {
+  const directory = await temporaryDirectory()
+  await writeFile(join(directory, 'postern.toml'), text)
+  return directory
+}
+
+async function canSignIn(directory: string, username: string, password: string): Promise<boolean> {
+  const by = new FileAuthenticator({ file: join(directory, 'who.toml'), checksAtOnce: 1, checksWaiting: 1 })
+  const { outcome } = await by.verify({ mechanism: 'PLAIN', username, password: secret(password) })
+  return outcome === 'granted'
+}
+
+const inConfig = ['-c', 'postern.toml'] as const
+
+describe('accounts', () => {
+  test('are added, listed, changed and removed', async () => {
+    const cwd = await directoryWithConfig()
+    const stdin = ['first password\n']
+    expect(await postern(['user', 'add', 'ann', ...inConfig, '--password-stdin'], { cwd, stdin })).toEqual({
+      status: 0,
+      stdout: 'added ann\n',
+      stderr: '',
+    })
+    expect(await canSignIn(cwd, 'ann', 'first password')).toBe(true)
+
+    const change = ['user', 'passwd', 'ann', ...inConfig, '--password-stdin']
+    expect(await postern(change, { cwd, stdin: ['second ', 'password\r\nmore'] })).toMatchObject({ status: 0 })
+    expect(await canSignIn(cwd, 'ann', 'first password')).toBe(false)
+    expect(await canSignIn(cwd, 'ann', 'second password')).toBe(true)
+
+    await postern(['user', 'add', 'bob@example.org', ...inConfig, '--password-stdin'], { cwd, stdin })
+    expect((await postern(['user', 'list', ...inConfig], { cwd })).stdout).toBe('ann\nbob@example.org\n')
+
+    expect(await postern(['user', 'remove', 'ann', ...inConfig], { cwd })).toMatchObject({ status: 0 })
+    expect((await postern(['user', 'list', ...inConfig], { cwd })).stdout).toBe('bob@example.org\n')
+  })
+
+  test('stand in a file that only its owner can read, without the password', async () => {
+    const cwd = await directoryWithConfig()
+    await postern(['user', 'add', 'ann', ...inConfig, '--password-stdin'], { cwd, stdin: ['first password'] })
+    expect((await stat(join(cwd, 'who.toml'))).mode & 0o777).toBe(0o600)
+    expect(await readFile(join(cwd, 'who.toml'), 'utf8')).not.toContain('first password')
+  })
+})
+
+describe('passwords typed on a terminal', () => {
+  test('are asked twice, and nothing of them is shown', async () => {
+    const cwd = await directoryWithConfig()
+    const typed = [
+      { prompt: 'Password for ann: ', keys: 'secreX\u007ft passw\u00f6rd\r' },
+      { prompt: 'Again: ', keys: 'oops\u0015secret passw\u00f6rd\n' },
+    ]
+    const ran = await posternOnTerminal(['user', 'add', 'ann', ...inConfig], typed, cwd)
+    expect(ran).toMatchObject({ status: 0, stdout: 'added ann\n', stderr: 'Password for ann: \nAgain: \n' })
+    expect(ran.rawModes).toEqual([true, false, true, false])
+    expect(await canSignIn(cwd, 'ann', 'secret passw\u00f6rd')).toBe(true)
+  })
+
+  test.each([
+    ['differ', ['password one\r', 'password two\r'], 1, /the two passwords differ/],
+    ['are interrupted', ['pass\u0003'], 130, /interrupted/],
+    ['are left out', ['\u0004', '\u0004'], 1, /not empty/],
+  ])('when they %s, nothing changes', async (_, keys, status, says) => {
+    const cwd = await directoryWithConfig()
+    const typed = keys.map((one, index) => ({ prompt: index === 0 ? 'Password' : 'Again', keys: one }))
+    const ran = await posternOnTerminal(['user', 'add', 'ann', ...inConfig], typed, cwd)
+    expect(ran.status).toBe(status)
+    expect(ran.stderr).toMatch(says)
+    expect(ran.rawModes.at(-1)).toBe(false)
+    await expect(stat(join(cwd, 'who.toml'))).rejects.toThrow('ENOENT')
+  })
+})
+
+describe('refused with a sentence', () => {
+  test.each([
+    ['a short password', ['add', 'ann', '--password-stdin'], ['short\n'], 1, /at least 8 characters/],
+    [
+      'a password with a control character',
+      ['add', 'ann', '--password-stdin'],
+      ['pass\0word\n'],
+      1,
+      /control characters/,
+    ],
+    [
+      'a password that is not UTF-8',
+      ['add', 'ann', '--password-stdin'],
+      [Buffer.from([0x70, 0xff, 0x0a])],
+      1,
+      /not UTF-8/,
+    ],
+    [
+      'an endless password',
+      ['add', 'ann', '--password-stdin'],
+      Array.from({ length: 9 }, () => 'x'.repeat(500)),
+      1,
+      /at most 1024/,
+    ],
+    ['no password', ['add', 'ann', '--password-stdin'], [], 1, /not empty/],
+    ['no terminal to ask on', ['add', 'ann'], [], 64, /--password-stdin/],
+    ['a name with a space', ['add', 'a b', '--password-stdin'], ['long enough'], 64, /without spaces/],
+    ['a password on the command line', ['add', 'ann', 'password'], [], 64, /too many arguments/],
+    ['an account that is not there', ['passwd', 'eve', '--password-stdin'], ['long enough'], 1, /no account "eve"/],
+    ['removing an account that is not there', ['remove', 'eve'], [], 1, /no account "eve"/],
+    ['an account that is there already', ['add', 'bob', '--password-stdin'], ['long enough'], 1, /there already/],
+  ])('%s', async (_, args, stdin, status, says) => {
+    const cwd = await directoryWithConfig()
+    await postern(['user', 'add', 'bob', ...inConfig, '--password-stdin'], { cwd, stdin: ['first password'] })
+    const before = await readFile(join(cwd, 'who.toml'), 'utf8')
+    const ran = await postern(['user', ...args, ...inConfig], { cwd, stdin })
+    expect(ran).toMatchObject({ status, stdout: '' })
+    expect(ran.stderr).toMatch(says)
+    expect(await readFile(join(cwd, 'who.toml'), 'utf8')).toBe(before)
+  })
+
+  test.each([
+    ['a configuration that is not there', undefined, /postern\.toml: expected .* found no such file/],
+    ['a configuration without accounts', '[server]\n', /postern\.toml:1: accounts\.file: expected the name/],
+    [
+      'a configuration whose accounts are wrong',
+      '[accounts]\nfile = 7\n',
+      /postern\.toml:2: accounts\.file: expected the name of a file; found 7/,
+    ],
+    ['a directory that is not there', '[accounts]\nfile = "none/who.toml"\n', /cannot be written: no such file/],
+  ])('%s', async (_, text, says) => {
+    const cwd = text === undefined ? await temporaryDirectory() : await directoryWithConfig(text)
+    const ran = await postern(['user', 'add', 'ann', ...inConfig, '--password-stdin'], { cwd, stdin: ['long enough'] })
+    expect(ran).toMatchObject({ status: 74, stdout: '' })
+    expect(ran.stderr).toMatch(says)
+  })
+})
