@@ -34,6 +34,8 @@ export const limits = {
   maxStartFailures: 3,
   /** Replaced workers of one slot whose sessions still run; at the next reload the oldest of them is asked to finish. */
   maxRetiringWorkersPerSlot: 3,
+  /** Two signals to stop so close are one wish: a terminal and npm both deliver Ctrl-C. */
+  sameSignalMs: 500,
   /** Between asking sessions to finish and cutting them, at the end of a drain: room for one last reply. */
   farewellMs: 2000,
   /** How long TLS session tickets are issued with one key; a ticket lives a day at most (RFC 8446 section 4.6.1 allows seven). */

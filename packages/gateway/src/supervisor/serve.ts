@@ -75,7 +75,9 @@ class Supervisor {
   #lastSerial = 0
   #wasReady = false
   #startFailures = 0
+  /** Decided as soon as it stops. */
   #exitStatus: number | undefined
+  #stoppingSince = 0
   #isReloading = false
   #reloadAgain = false
 
@@ -229,11 +231,13 @@ class Supervisor {
   /** First: graceful. Again: at once. */
   #stop(): void {
     if (this.#exitStatus !== undefined) {
+      if (performance.now() - this.#stoppingSince < limits.sameSignalMs) return
       this.#exitStatus = 1
       for (const slot of this.#slots) slot.kill()
       return
     }
     this.#exitStatus = 0
+    this.#stoppingSince = performance.now()
     const { drainTimeoutMs } = this.#config.live.limits
     this.#log.stopping(this.#workers().length, drainTimeoutMs)
     // Nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
