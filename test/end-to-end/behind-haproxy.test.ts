@@ -18,6 +18,9 @@ type Ports = Record<
 
 let certificate: Certificate
 
+/** Some systems give a process fewer files than a balancer has. */
+const smallSystem = { 'maxconn 20000': 'maxconn 200' }
+
 beforeAll(async () => {
   certificate = await makeCertificate()
 })
@@ -57,6 +60,7 @@ function throughExample(ports: Ports, sends: 'send-proxy' | 'send-proxy-v2'): st
     '10.0.0.11:143 ': `127.0.0.1:${ports.imap} `,
     '10.0.0.11:993 ': `127.0.0.1:${ports.imaps} `,
     'send-proxy-v2': sends,
+    ...smallSystem,
   })
 }
 
@@ -165,7 +169,7 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
 
   test.each([
     ['SMTP', 'frontSmtp', 'smtp', /250[- ]PIPELINING/, 'EHLO client.example.net\nQUIT\n'],
-    ['IMAP', 'frontImap', 'imap', /\na OK /, `a LOGIN ${ann.name} "${ann.password}"\nb LOGOUT\n`],
+    ['IMAP', 'frontImap', 'imap', /^a OK /, `a LOGIN ${ann.name} "${ann.password}"\nb LOGOUT\n`],
   ] as const)(
     'J5: STARTTLS works behind a header: %s, with openssl s_client',
     async (_, port, name, expected, input) => {
@@ -222,6 +226,7 @@ describe('examples/haproxy/haproxy-tls.cfg: HAProxy ends TLS and tells of it', (
         '/etc/haproxy/mx.pem': certificate.both,
         '10.0.0.11:587 ': `127.0.0.1:${ports.submission} `,
         '10.0.0.11:143 ': `127.0.0.1:${ports.imap} `,
+        ...smallSystem,
       }),
     )
   })

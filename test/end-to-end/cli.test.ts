@@ -346,7 +346,7 @@ describe('postern probe', () => {
   beforeAll(async () => {
     ports = await freePorts('admin', 'smtp', 'imap', 'closed')
     const tables = [
-      '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+      '[proxy]\ntrusted-networks = ["127.0.0.1"]\nheader-timeout = "3s"',
       listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
       listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
     ]

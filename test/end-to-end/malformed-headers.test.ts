@@ -12,7 +12,7 @@ let gateway: Gateway
 
 beforeAll(async () => {
   const tables = [
-    '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+    '[proxy]\ntrusted-networks = ["127.0.0.1"]\nheader-timeout = "3s"',
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
   ]
@@ -77,7 +77,7 @@ describe.each([
   ['SMTP', 'smtp', 'mx', /^421 4\.7\.0 [^\r\n]*\r\n$/, /^220 /],
   ['IMAP', 'imap', 'imap', /^\* BYE [^\r\n]*\r\n$/, /^\* OK /],
 ] as const)('%s', (_, port, name, refusal, greeting) => {
-  test.each(rows)('S12, S13: %s', async (__, bytes) => {
+  test.concurrent.each(rows)('S12, S13: %s', async (__, bytes) => {
     const client = await Dialogue.connect(ports[port])
     client.send(bytes)
     expect(await client.end()).toMatch(refusal)
@@ -96,7 +96,7 @@ describe.each([
     ['an IMAP command', 'a CAPABILITY\r\n'],
     ['a TLS ClientHello', Buffer.from('16030100c8010000c40303', 'hex')],
     ['HTTP', 'GET / HTTP/1.1\r\nHost: mx.example.org\r\n\r\n'],
-    ['an empty line', '\r\n'],
+    ['empty lines', '\r\n\r\n\r\n'],
     ['PROX', 'PROX\r\n'],
     ['NUL', '\0\0\0\0'],
     ['escape sequences', '\u001b[2J\u001b[1;1HPROXY\r\n'],

@@ -55,7 +55,7 @@ describe('a worker that dies', () => {
     const { gateway, ports } = await start()
     const before = gateway.workers()
     expect(before).toHaveLength(2)
-    const load = startLoad(ports.smtp, 12, ann.name, 5)
+    const load = startLoad(ports.smtp, 16, ann.name, 5)
     await load.acknowledgedMore(100)
     const [first = 0] = before
     process.kill(first, 'SIGKILL')
@@ -67,9 +67,9 @@ describe('a worker that dies', () => {
     await load.stop()
 
     expect(gateway.log.filter(({ event }) => event === 'worker.crashed')).toHaveLength(2)
-    // A worker serves about half of the twelve; nobody else noticed anything.
+    // A worker serves about half of the sixteen; nobody else noticed anything.
     expect(load.ledger.broken.length).toBeGreaterThan(0)
-    expect(load.ledger.broken.length).toBeLessThanOrEqual(24)
+    expect(load.ledger.broken.length).toBeLessThanOrEqual(32)
     await eventually('two workers', () => (gateway.workers().length === 2 ? true : undefined))
     await expectNothingLost(load.ledger, ports.imap)
   })
@@ -77,7 +77,7 @@ describe('a worker that dies', () => {
   test('X5: the sessions of the other worker go on', async () => {
     const { gateway, ports } = await start()
     const sessions = await Promise.all(
-      Array.from({ length: 12 }, async (_, index) => {
+      Array.from({ length: 24 }, async (_, index) => {
         const client = await Dialogue.connect(ports.smtp, { from: `127.0.2.${index + 1}` })
         await client.reply()
         await client.ask('EHLO client.example.net')

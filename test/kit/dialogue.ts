@@ -20,6 +20,8 @@ export interface SmtpReply {
 
 /** A TCP client that says exactly the bytes it is told to say, and reads lines. */
 export class Dialogue {
+  /** The client's own port, by which its connection is found in a log. */
+  readonly localPort: number
   #socket: Socket
   readonly #timeoutMs: number
   #received: Buffer = Buffer.alloc(0)
@@ -30,6 +32,7 @@ export class Dialogue {
 
   private constructor(socket: Socket, timeoutMs: number) {
     this.#socket = socket
+    this.localPort = socket.localPort ?? 0
     this.#timeoutMs = timeoutMs
     this.#listen()
   }
@@ -45,11 +48,6 @@ export class Dialogue {
     })
     await within(timeoutMs, `a connection to ${host}:${port}`, once(socket, 'connect'))
     return new Dialogue(socket, timeoutMs)
-  }
-
-  /** The client's own port, by which its connection is found in a log. */
-  get localPort(): number {
-    return this.#socket.localPort ?? 0
   }
 
   /** What was said so far, for the message of a failing test. */

@@ -57,7 +57,7 @@ export async function startHaproxy(configuration: string): Promise<Haproxy> {
         const one = all.find((each) => each.backend === backend && each.server === server)
         if (one !== undefined) last = `${one.status} ${one.check}`
         // `UP` alone is also how a server starts out, before its first check.
-        return one?.status === 'UP' && /^L[67]OK$/.test(one.check) ? one : undefined
+        return one?.status === 'UP' && /^L[467]OK$/.test(one.check) ? one : undefined
       }).catch((error: unknown) => {
         throw new Error(`${String(error)}; last seen: ${last}`)
       })
