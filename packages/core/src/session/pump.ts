@@ -333,6 +333,8 @@ class Pump implements Output {
       return
     }
     this.#stream.pause()
+    // A read tells listeners what it takes: the session must not hear what is thrown away.
+    this.#stream.off('data', this.#onData)
     while (this.#stream.read() !== null);
     clearTimeout(this.#deadline)
     this.#deadline = undefined
