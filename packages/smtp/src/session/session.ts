@@ -198,13 +198,13 @@ class SmtpSession implements SessionMachine {
       return this.#settle('UNKNOWN', faultAnswer('SMTP_BARE_LF'))
     }
     const { verb, argument, fault } = parseCommand(line.bytes)
-    const command = commands.get(verb)
-    if (command === undefined) {
-      return isForeignLine(line.bytes) ? this.#refuse('SMTP_NOT_SMTP') : this.#settle('UNKNOWN', this.#unknown(verb))
-    }
     // The bound of the reader is that of AUTH lines, the longest.
     if (verb !== 'AUTH' && line.bytes.length + 2 > dialogue.limits.maxCommandLineBytes) {
       return this.#tooLong('SMTP_LINE_LENGTH')
+    }
+    const command = commands.get(verb)
+    if (command === undefined) {
+      return isForeignLine(line.bytes) ? this.#refuse('SMTP_NOT_SMTP') : this.#settle('UNKNOWN', this.#unknown(verb))
     }
     if (command.isIdle === true) dialogue.budget.countIdleCommand()
     const answer = this.#objection(verb, command, argument, fault) ?? command.run(dialogue, argument)
@@ -241,7 +241,7 @@ class SmtpSession implements SessionMachine {
   /** RFC 5321 §4.5.3.1.4: too long is 500, and what there is of it is never looked at. */
   #tooLong(code: 'SMTP_LINE_LENGTH' | 'SMTP_SASL_LENGTH'): Wish | undefined {
     this.#dialogue.budget.countOverlongLine()
-    this.#skippedBytes = this.#reader.pendingBytes
+    this.#skippedBytes = Math.max(0, this.#reader.pendingBytes - this.#reader.maxLineBytes)
     return this.#settle(code === 'SMTP_SASL_LENGTH' ? 'AUTH' : 'UNKNOWN', faultAnswer(code))
   }
 
