@@ -74,7 +74,9 @@ class Delivery implements MessageWriter {
   /** The first failure; everything after it does nothing. */
   #failure: unknown
   #hasFailed = false
-  #state: 'writing' | 'committing' | 'done' = 'writing'
+  #state: 'writing' | 'preparing' | 'prepared' | 'committing' | 'done' = 'writing'
+  /** INTERNALDATE, once it is known. */
+  #date = new Date(0)
   #lastWrite: Promise<void> = Promise.resolve()
 
   constructor(
@@ -99,16 +101,30 @@ class Delivery implements MessageWriter {
     if (this.#waitingBytes >= this.#context.limits.chunkBytes) return this.#flush()
   }
 
-  async commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>> {
-    if (this.#state !== 'writing') return refused('unavailable', 'committed or aborted before')
-    this.#state = 'committing'
+  async prepare(): Promise<StoreOutcome<void>> {
+    if (this.#state !== 'writing') return refused('unavailable', 'prepared, committed or aborted before')
+    this.#state = 'preparing'
     try {
       await this.#flush()
       if (this.#hasFailed) throw this.#failure
-      const date = this.#file.date ?? this.#context.now()
-      await this.#handle.utimes(date, date)
+      this.#date = this.#file.date ?? this.#context.now()
+      await this.#handle.utimes(this.#date, this.#date)
       await this.#handle.sync()
       await this.#handle.close()
+      this.#state = 'prepared'
+      return accepted(undefined)
+    } catch (error) {
+      await this.#discard()
+      return refusalOf(error)
+    }
+  }
+
+  async commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>> {
+    const prepared = this.#state === 'prepared' ? accepted(undefined) : await this.prepare()
+    if (!prepared.ok) return prepared
+    this.#state = 'committing'
+    const date = this.#date
+    try {
       const placed = await this.#folder.put(
         [
           {
@@ -134,7 +150,7 @@ class Delivery implements MessageWriter {
   }
 
   async abort(): Promise<void> {
-    if (this.#state !== 'writing') return
+    if (this.#state !== 'writing' && this.#state !== 'prepared') return
     this.#state = 'committing'
     await this.#lastWrite
     await this.#discard()

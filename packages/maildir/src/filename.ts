@@ -47,16 +47,17 @@ function numberAfter(base: string, mark: string): number | undefined {
   return digits === null ? undefined : Number(digits[0])
 }
 
-/** Orders names by the moment that they carry, so that UIDs ascend in order of arrival. */
-export function compareByArrival(a: string, b: string): number {
-  const [aSeconds, aMicros] = momentOf(a)
-  const [bSeconds, bMicros] = momentOf(b)
-  return aSeconds - bSeconds || aMicros - bMicros || (a < b ? -1 : a > b ? 1 : 0)
+/** Puts names in the order of the moments that they carry, so that UIDs ascend in order of arrival. */
+export function sortByArrival<T extends { readonly name: string }>(files: Iterable<T>): T[] {
+  const dated = Array.from(files, (file) => ({ file, micros: arrivalOf(file.name) }))
+  dated.sort((a, b) => a.micros - b.micros || (a.file.name < b.file.name ? -1 : 1))
+  return dated.map(({ file }) => file)
 }
 
-function momentOf(name: string): readonly [number, number] {
-  const parts = /^(\d{1,12})\.(?:[A-Z0-9]*?M(\d{1,6}))?/.exec(name)
-  return parts === null ? [0, 0] : [Number(parts[1]), Number(parts[2] ?? 0)]
+/** Microseconds since 1970; 0 for a name that does not begin with a time. */
+function arrivalOf(name: string): number {
+  const parts = /^(\d{1,10})\.(?:[A-Z0-9]*?M(\d{1,6}))?/.exec(name)
+  return parts === null ? 0 : Number(parts[1]) * 1_000_000 + Number(parts[2] ?? 0)
 }
 
 /**

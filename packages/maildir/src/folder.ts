@@ -183,7 +183,8 @@ export class Folder {
    */
   async put(files: readonly PreparedFile[], demandUids: boolean): Promise<PlacedFiles | undefined> {
     const { disk } = this.#context
-    const since = await readUidListHeader(disk, this.place.path)
+    // Only spares reading the whole list later; a list that cannot be read must not keep a message out.
+    const since = await readUidListHeader(disk, this.place.path).catch(() => undefined)
     const placed: (string | Buffer)[] = []
     const place = async () => {
       try {

@@ -151,7 +151,7 @@ export class OpenMailbox implements Mailbox {
     this.#owner.release(this.#folder)
   }
 
-  /** Without `\Seen` by anybody: a session that only reads shows them as recent, and leaves them so. */
+  /** A session that only reads shows what waits in `new` as recent, and leaves it so. */
   #markNewAsRecent(messages: readonly MessageRecord[]): void {
     if (this.mode === 'read-write') return
     for (const message of messages as readonly StoredMessage[]) if (message.isNew) this.#recent.add(message.uid)

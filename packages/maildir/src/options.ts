@@ -26,7 +26,7 @@ export interface MaildirProblem {
   readonly kind:
     | 'skipped-file' // in cur or new, but no message: a directory, a FIFO, a symbolic link, empty, too large
     | 'skipped-folder' // its name is no mailbox name in its canonical spelling
-    | 'uid-list-rebuilt' // it was missing or damaged: the mailbox has a new UIDVALIDITY
+    | 'uid-list-rebuilt' // it was damaged: the mailbox has a new UIDVALIDITY
     | 'stale-lock' // of a dead process; broken
     | 'duplicate-name' // two files with one base name; one was renamed
     | 'uid-deferred' // delivered, but the UID is given later

@@ -21,16 +21,15 @@
  * - A line of the UID list without a file: its message was removed, or was never put in place by one that died. It is
  *   looked for a second time like any missing message, and then marked as expunged.
  * - A base name that comes back after it was expunged is a new message: it gets a new UID.
- * - One base name in both folders, or twice with other flags: when both exist at once and are different files, one is
- *   given a fresh base name; when they are one file under two names, the name in `new` is dropped.
+ * - One base name in both folders, or twice with other flags: it was renamed while we read, when the name that we knew is
+ *   gone. Otherwise these are two files: the one we did not know is given a base name of its own.
  */
 import type { BigIntStats } from 'node:fs'
 import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { countBareLf, openMessageFile } from './content.ts'
-import { unlinkIfThere } from './durable.ts'
 import { isErrno, StoreError } from './errors.ts'
-import { baseOf, compareByArrival, flaggedName, lettersOf, pathOf, sizesIn } from './filename.ts'
+import { baseOf, sortByArrival, flaggedName, lettersOf, pathOf, sizesIn } from './filename.ts'
 import { Keywords } from './keywords.ts'
 import { indexOfUid, StoredMessage } from './message.ts'
 import { yieldTurn } from './turns.ts'
@@ -325,19 +324,23 @@ export class MailboxIndex {
     const mustReadAgain = !this.#isTimeSettled(mtimeNs)
     await this.#eachName(folder, (name) => {
       const base = baseOf(name)
-      if (look.seen.has(base) || look.fresh.has(base)) {
+      const message = this.#byBase.get(base)
+      if (message?.file === name && message.isNew === isNew) {
+        look.seen.add(base)
+        return
+      }
+      if (message !== undefined || look.seen.has(base) || look.fresh.has(base)) {
+        if (message !== undefined) look.seen.add(base)
         look.twins.push({ name, isNew })
         return
       }
-      const message = this.#byBase.get(base)
       const line = this.#unseen.get(base)
-      if (message === undefined && line === undefined) {
+      if (line === undefined) {
         look.fresh.set(base, { name, isNew })
         return
       }
       look.seen.add(base)
-      if (message === undefined && line !== undefined) this.#meet(line, { name, isNew })
-      else if (message?.file !== name || message.isNew !== isNew) look.twins.push({ name, isNew })
+      this.#meet(line, { name, isNew })
     })
     this.#times[folder] = { mtimeNs, mustReadAgain, readAgainAtMs: Number.POSITIVE_INFINITY }
   }
@@ -363,7 +366,10 @@ export class MailboxIndex {
     if (doubles.length === 0) return
     await this.#locked(async () => {
       for (const twin of doubles) {
-        if (!(await this.#isRename(twin, look))) await this.#separate(twin, look)
+        if (await this.#isRename(twin, look)) continue
+        // Both names at one moment, as far as can be seen: the first, the twin, the first again.
+        const isThere = (await this.#stat(this.#pathOf(twin))) !== undefined
+        if (isThere && !(await this.#isRename(twin, look))) await this.#separate(twin)
       }
     })
     this.#forgetTimes()
@@ -372,6 +378,8 @@ export class MailboxIndex {
   /** The name we knew is gone, so the other one is the message's. */
   async #isRename(twin: FoundFile, look: Look): Promise<boolean> {
     const first = this.#firstOf(twin, look)
+    // A folder that changes while it is read may show the same name twice.
+    if (first?.name === twin.name && first.isNew === twin.isNew) return true
     if (first === undefined || (await this.#stat(this.#pathOf(first))) !== undefined) return false
     const message = this.#byBase.get(baseOf(twin.name))
     if (message === undefined) look.fresh.set(baseOf(twin.name), twin)
@@ -379,20 +387,18 @@ export class MailboxIndex {
     return true
   }
 
-  async #separate(twin: FoundFile, look: Look): Promise<void> {
-    const { disk, names } = this.#context
-    const first = this.#firstOf(twin, look)
-    const firstStats = first === undefined ? undefined : await this.#stat(this.#pathOf(first))
-    const twinStats = await this.#stat(this.#pathOf(twin))
-    if (firstStats === undefined || twinStats === undefined) return
-    if (firstStats.ino === twinStats.ino && firstStats.dev === twinStats.dev) {
-      await unlinkIfThere(disk, this.#pathOf(twin))
-      return
+  /**
+   * The message that we knew keeps the base name and its UID; the twin is given its own at the next sync. Nothing is
+   * unlinked, not even a second name of one file: with a foreign rename in between it might be the last name.
+   */
+  async #separate(twin: FoundFile): Promise<void> {
+    const name = flaggedName(this.#context.names.next(), lettersOf(twin.name))
+    try {
+      await this.#context.disk.rename(this.#pathOf(twin), this.#pathOf({ name, isNew: twin.isNew }))
+      this.#report('duplicate-name', twin.name)
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
     }
-    // The message that we knew keeps the base name and its UID; this one is given its own at the next sync.
-    const name = flaggedName(names.next(), lettersOf(twin.name))
-    await disk.rename(this.#pathOf(twin), this.#pathOf({ name, isNew: twin.isNew }))
-    this.#report('duplicate-name', twin.name)
   }
 
   #firstOf(twin: FoundFile, look: Look): FoundFile | undefined {
@@ -487,7 +493,8 @@ export class MailboxIndex {
   /** A new UIDVALIDITY, under which every message that is there will get a new UID. */
   async #startAnew(damage: string | undefined): Promise<void> {
     const { disk, limits, locks, now } = this.#context
-    const uidValidity = await nextUidValidity(disk, locks, this.place.maildir, now(), limits)
+    const used = this.#header?.uidValidity
+    const uidValidity = await nextUidValidity(disk, locks, this.place.maildir, now(), limits, used)
     await writeUidList(disk, this.place.path, { uidValidity, uidNext: 1 as Uid }, [], limits)
     if (damage !== undefined) this.#report('uid-list-rebuilt', `${damage}; UIDVALIDITY is now ${uidValidity}`)
   }
@@ -509,7 +516,7 @@ export class MailboxIndex {
   /** Gives UIDs to files that have none, in order of arrival. */
   async #assign(fresh: ReadonlyMap<string, FoundFile>): Promise<void> {
     const { limits } = this.#context
-    const files = [...fresh.values()].sort((a, b) => compareByArrival(a.name, b.name))
+    const files = sortByArrival(fresh.values())
     for (let from = 0; from < files.length; from += limits.namesPerTurn) {
       const measured = await this.#measureAll(files.slice(from, from + limits.namesPerTurn))
       await this.#locked(async () => {

@@ -13,20 +13,24 @@ import { maxUid, readUidListHeader } from './uidlist.ts'
 
 const fileName = 'postern-uidvalidity'
 
-/** @param maildir - the account's Maildir, which is the folder of INBOX. */
+/**
+ * @param maildir - the account's Maildir, which is the folder of INBOX.
+ * @param above - a value that this process knows to have been used, should the counter be lost too.
+ */
 export async function nextUidValidity(
   disk: Disk,
   locks: LockFiles,
   maildir: string,
   now: Date,
   limits: MaildirLimits,
+  above = 0,
 ): Promise<UidValidity> {
   const lockPath = `${maildir}/${fileName}.lock`
   const lock = await locks.acquire(lockPath)
   try {
     const text = await readSmallFile(disk, `${maildir}/${fileName}`)
     const isKnown = text !== undefined && /^\d{1,10}\n$/.test(text)
-    const last = isKnown ? Number(text) : await largestInUse(disk, maildir, limits)
+    const last = Math.max(above, isKnown ? Number(text) : await largestInUse(disk, maildir, limits))
     // Seconds, as is the custom, until 2106; one more than the last when the clock is behind or the values are far ahead.
     const seconds = Math.floor(now.getTime() / 1000)
     const value = seconds > last && seconds <= maxUid ? seconds : last + 1

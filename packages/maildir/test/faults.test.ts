@@ -1,0 +1,263 @@
+/** A disk that refuses: injected at every call of a delivery, and a real small one. */
+import { execFileSync } from 'node:child_process'
+import * as disk from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { openMaildirStore, type Disk } from '../src/index.ts'
+import { append, message, refusal, textOf, value } from './conformance.ts'
+import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
+
+type Call = { readonly name: string; readonly path: string }
+
+function failWith(code: string, call: Call): never {
+  throw Object.assign(new Error(`${code}: injected, ${call.name} '${call.path}'`), { code, syscall: call.name })
+}
+
+/** Fails those calls of which `decide` names a code. Calls on a file are named `write`, `sync`, `datasync`, `utimes`. */
+function faultyDisk(decide: (call: Call) => string | undefined): Disk {
+  const check = (name: string, path: unknown) => {
+    const call = { name, path: String(path) }
+    const code = decide(call)
+    if (code !== undefined) failWith(code, call)
+  }
+  const guardHandle = (handle: FileHandle, path: unknown): FileHandle =>
+    new Proxy(handle, {
+      get(target, key) {
+        const member: unknown = Reflect.get(target, key, target)
+        if (typeof member !== 'function') return member
+        return async (...args: unknown[]) => {
+          const name = key === 'writeFile' ? 'write' : String(key)
+          if (['write', 'sync', 'datasync', 'utimes'].includes(name)) check(name, path)
+          return (await Reflect.apply(member, target, args)) as unknown
+        }
+      },
+    })
+  return new Proxy(disk, {
+    get(target, key) {
+      const member: unknown = Reflect.get(target, key, target)
+      if (typeof member !== 'function') return member
+      return async (...args: unknown[]) => {
+        check(String(key), key === 'rename' || key === 'symlink' || key === 'link' ? args[1] : args[0])
+        const result: unknown = await Reflect.apply(member, target, args)
+        return key === 'open' ? guardHandle(result as FileHandle, args[0]) : result
+      }
+    },
+  })
+}
+
+let opened: TestStore
+afterEach(() => opened.end())
+
+/** Delivers once; the refusal, or `ok`. */
+async function tryDelivery(): Promise<string> {
+  const begun = await opened.store.deliver(ann, 'INBOX', { flags: [] })
+  if (!begun.ok) return begun.refusal
+  await begun.value.write(message('one'))
+  const outcome = refusal(await begun.value.commit())
+  await begun.value.abort()
+  return outcome
+}
+
+const leftovers = async () =>
+  (await filesBelow(opened.maildir)).filter((path) => /(?:Maildir|\.Copies)\/(?:tmp|new|cur)\//.test(path))
+
+describe('a delivery', () => {
+  const places = [
+    ['creating the file', (call: Call) => call.name === 'open' && call.path.includes('Maildir/tmp/')],
+    ['writing it', (call: Call) => call.name === 'write' && call.path.includes('Maildir/tmp/')],
+    ['dating it', (call: Call) => call.name === 'utimes'],
+    ['syncing it', (call: Call) => call.name === 'sync' && call.path.includes('Maildir/tmp/')],
+    ['putting it in place', (call: Call) => call.name === 'rename' && call.path.includes('/new/')],
+    ['opening the folder to sync it', (call: Call) => call.name === 'open' && call.path.endsWith('/new')],
+    ['syncing the folder', (call: Call) => call.name === 'sync' && call.path.endsWith('/new')],
+  ] as const
+  const errors = [
+    ['ST-02', 'ENOSPC', 'no-space'],
+    ['ST-02', 'EDQUOT', 'over-quota'],
+    ['ST-03', 'EIO', 'unavailable'],
+    ['ST-04', 'EROFS', 'unavailable'],
+    ['ST-04', 'EACCES', 'unavailable'],
+    ['ST-04', 'EMFILE', 'unavailable'],
+    ['ST-04', 'EXDEV', 'unavailable'],
+  ] as const
+  const cases = errors.flatMap(([row, code, expected]) =>
+    places.map(([place, isPlace]) => ({ row, code, expected, place, isPlace })),
+  )
+
+  test.each(cases)('$row: $code at $place is $expected, leaves nothing behind, and passes', async (fault) => {
+    let left = 1
+    const failing = faultyDisk((call) => (fault.isPlace(call) && left-- > 0 ? fault.code : undefined))
+    opened = await openTestStore({ disk: failing })
+    expect(await tryDelivery()).toBe(fault.expected)
+    expect(await leftovers()).toEqual([])
+    // The next attempt is a new file: what failed once is not synced again.
+    expect(await tryDelivery()).toBe('ok')
+    expect(await leftovers()).toHaveLength(1)
+  })
+
+  test('that is safe but could be given no UID yet is a delivery all the same', async () => {
+    let isFull = true
+    const failing = faultyDisk((call) =>
+      isFull && call.path.includes('postern-uid') && call.name !== 'readlink' ? 'ENOSPC' : undefined,
+    )
+    opened = await openTestStore({ disk: failing })
+    expect(await tryDelivery()).toBe('ok')
+    expect(opened.problems.map(({ kind }) => kind)).toEqual(['uid-deferred'])
+    isFull = false
+    const inbox = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-only'))
+    expect(inbox.records().map(({ uid }) => uid)).toEqual([1])
+  })
+
+  test('into a mailbox that is deleted meanwhile is refused', async () => {
+    opened = await openTestStore()
+    const account = await opened.store.openAccount(ann)
+    value(await account.create('Short'))
+    const writer = value(await opened.store.deliver(ann, 'Short', { flags: [] }))
+    await writer.write(message('one'))
+    value(await account.delete('Short'))
+    expect(refusal(await writer.commit())).toBe('no-such-mailbox')
+  })
+})
+
+describe('a session', () => {
+  test('ST-03: UIDs whose sync failed are told to nobody, and the file is not trusted further', async () => {
+    let left = 0
+    opened = await openTestStore({
+      disk: faultyDisk((call) => (call.name === 'datasync' && left-- > 0 ? 'EIO' : undefined)),
+    })
+    await append(opened.store, ann, 'INBOX', 'one')
+    const account = await opened.store.openAccount(ann)
+    await disk.writeFile(join(opened.maildir, 'new', '1.foreign'), message('two'))
+    left = 1
+    expect(refusal(await account.open('INBOX', 'read-only'))).toBe('unavailable')
+    const inbox = value(await account.open('INBOX', 'read-only'))
+    expect(inbox.records().map(({ uid }) => uid)).toEqual([1, 2])
+  })
+
+  test('a COPY that fails half-way leaves nothing in the target', async () => {
+    let links = 0
+    opened = await openTestStore({
+      disk: faultyDisk((call) =>
+        call.name === 'rename' && /\.Copies\/(?:new|cur)\//.test(call.path) && ++links === 3 ? 'ENOSPC' : undefined,
+      ),
+    })
+    const account = await opened.store.openAccount(ann)
+    value(await account.create('Copies'))
+    for (const subject of ['one', 'two', 'three', 'four']) await append(opened.store, ann, 'INBOX', subject)
+    const inbox = value(await account.open('INBOX', 'read-write'))
+    const uids = inbox.records().map(({ uid }) => uid)
+    expect(refusal(await inbox.copy(uids, 'Copies'))).toBe('no-space')
+    expect((await leftovers()).filter((path) => path.includes('.Copies'))).toEqual([])
+    expect(refusal(await inbox.move(uids, 'Copies'))).toBe('ok')
+    expect(value(await account.status('Copies')).messages).toBe(4)
+  })
+
+  test('a MOVE that cannot remove the originals is undone', async () => {
+    let isStuck = true
+    opened = await openTestStore({
+      disk: faultyDisk((call) =>
+        isStuck && call.name === 'unlink' && /Maildir\/cur\//.test(call.path) ? 'EACCES' : undefined,
+      ),
+    })
+    const account = await opened.store.openAccount(ann)
+    value(await account.create('Away'))
+    const { uid } = await append(opened.store, ann, 'INBOX', 'one')
+    const inbox = value(await account.open('INBOX', 'read-write'))
+    expect(refusal(await inbox.move([uid], 'Away'))).toBe('unavailable')
+    expect(inbox.records()).toHaveLength(1)
+    expect(value(await account.status('Away')).messages).toBe(0)
+    isStuck = false
+    expect(value(await inbox.move([uid], 'Away')).from).toEqual([uid])
+  })
+
+  test('a file system without hard links still copies, with the date', async () => {
+    opened = await openTestStore({ disk: faultyDisk((call) => (call.name === 'link' ? 'EPERM' : undefined)) })
+    const account = await opened.store.openAccount(ann)
+    const internalDate = new Date('2001-02-03T04:05:06Z')
+    const { uid } = await append(opened.store, ann, 'INBOX', 'one', { internalDate })
+    const inbox = value(await account.open('INBOX', 'read-write'))
+    const copied = value(await inbox.copy([uid], 'INBOX'))
+    await inbox.refresh()
+    expect(inbox.records()[1]?.internalDate).toEqual(internalDate)
+    expect(await textOf(inbox, copied.to[0] ?? uid)).toBe(message('one').toString())
+  })
+
+  test('a disk that fails is never an exception of an operation that has an outcome', async () => {
+    let code: string | undefined
+    opened = await openTestStore({ disk: faultyDisk(() => code) })
+    const account = await opened.store.openAccount(ann)
+    value(await account.create('Work'))
+    const { uid } = await append(opened.store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] })
+    const inbox = value(await account.open('INBOX', 'read-write'))
+    for (code of ['EIO', 'EMFILE', 'ENOSPC']) {
+      const outcomes = [
+        await account.create('Other'),
+        await account.delete('Work'),
+        await account.rename('Work', 'Other'),
+        await account.rename('INBOX', 'Other'),
+        await account.subscribe('Work', true),
+        await account.status('Work'),
+        await account.open('Work', 'read-write'),
+        await inbox.setFlags([uid], { op: 'add', flags: ['\\Seen'] }),
+        await inbox.setFlags([uid], { op: 'add', flags: ['keyword'] }),
+        await inbox.copy([uid], 'Work'),
+        await inbox.move([uid], 'Work'),
+        await inbox.expunge(),
+        await opened.store.deliver(ann, 'Work', { flags: [] }),
+      ].map(refusal)
+      expect(outcomes).toEqual(outcomes.map(() => (code === 'ENOSPC' ? 'no-space' : 'unavailable')))
+    }
+    code = undefined
+    expect(value(await inbox.expunge())).toEqual([uid])
+  })
+})
+
+/** Mounting needs root, and a container may forbid it even then; the injected faults above run everywhere. */
+function mayMount(): boolean {
+  try {
+    execFileSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.runIf(mayMount())('a real file system of 256 KiB', () => {
+  test('ST-02: fills up, refuses for now, and goes on when there is space again', async () => {
+    const root = await disk.mkdtemp(join(tmpdir(), 'postern-small-'))
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', root])
+    try {
+      opened = await openTestStore({ root })
+      const attempt = async () => {
+        const begun = await opened.store.deliver(ann, 'INBOX', { flags: [] })
+        if (!begun.ok) return begun.refusal
+        await begun.value.write(Buffer.concat([message('big'), Buffer.alloc(50_000, 'x\r\n')]))
+        return refusal(await begun.value.commit())
+      }
+      let accepted = 0
+      let answer = await attempt()
+      for (; answer === 'ok'; answer = await attempt()) accepted += 1
+      expect(answer).toBe('no-space')
+      expect(accepted).toBeGreaterThan(1)
+      const account = await opened.store.openAccount(ann)
+      const inbox = value(await account.open('INBOX', 'read-write'))
+      expect(inbox.records()).toHaveLength(accepted)
+      expect(await disk.readdir(join(opened.maildir, 'tmp'))).toEqual([])
+      const [first] = inbox.records()
+      if (first === undefined) throw new Error('nothing was accepted')
+      value(await inbox.setFlags([first.uid], { op: 'add', flags: ['\\Deleted'] }))
+      value(await inbox.expunge())
+      expect(await attempt()).toBe('ok')
+      await inbox.close()
+      await opened.store.close()
+      execFileSync('mount', ['-o', 'remount,ro', root])
+      const next = openMaildirStore({ root })
+      expect(refusal(await next.deliver(ann, 'INBOX', { flags: [] }))).toBe('unavailable')
+      await next.close()
+    } finally {
+      execFileSync('umount', ['-l', root])
+    }
+  })
+})

@@ -1,0 +1,55 @@
+/*
+ * A process of its own over a shared root: `node --conditions=@postern/source worker.ts <root> <account> <task> <count>`.
+ * Tells on standard output, a line each, what was acknowledged: `<uidValidity> <uid> <text>`. Each line is written
+ * before the next message is begun.
+ */
+import { writeSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { openMaildirStore } from '../src/index.ts'
+import { LockFiles } from '../src/lock.ts'
+import { limits } from '../src/limits.ts'
+import * as disk from 'node:fs/promises'
+
+const [root = '', account = '', task = '', count = '0'] = process.argv.slice(2)
+const store = openMaildirStore({ root, hostname: 'worker' })
+
+async function deliver(text: string, flags: readonly string[]): Promise<void> {
+  const outcome = await store.deliver(account, 'INBOX', { flags })
+  if (!outcome.ok) throw new Error(outcome.detail)
+  const head = `Subject: ${text}\r\n\r\n`
+  await outcome.value.write(Buffer.from(head))
+  // More than one write, so that a kill finds messages half-written.
+  await outcome.value.write(Buffer.from(`${text}\r\n`.repeat(8_000)))
+  const committed = await outcome.value.commit()
+  if (!committed.ok) throw new Error(committed.detail)
+  writeSync(1, `${committed.value?.uidValidity ?? '-'} ${committed.value?.uid ?? '-'} ${text}\n`)
+}
+
+switch (task) {
+  case 'deliver':
+    for (let made = 0; made < Number(count); made++)
+      await deliver(`${process.pid}-${made}`, made % 3 === 0 ? ['\\Seen'] : [])
+    break
+  case 'move': {
+    const opened = await store.openAccount(account)
+    for (let at = 0; at < Number(count); at++) {
+      const [from, to] = at % 2 === 0 ? ['INBOX', 'Archive'] : ['Archive', 'INBOX']
+      const mailbox = await opened.open(from, 'read-write')
+      if (!mailbox.ok) throw new Error(mailbox.detail)
+      const uids = mailbox.value.records().map(({ uid }) => uid)
+      await mailbox.value.move(uids, to)
+      await mailbox.value.close()
+    }
+    break
+  }
+  case 'hold': {
+    // Takes the mailbox's lock and dies with it.
+    await new LockFiles(disk, limits, () => undefined).acquire(`${root}/${account}/Maildir/postern-uidlist.lock`)
+    writeSync(1, 'held\n')
+    await pause(600_000)
+    break
+  }
+  default:
+    throw new Error(`no such task: ${task}`)
+}
+await store.close()
