@@ -94,6 +94,20 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         expect(await inbox.refresh()).toEqual(nothing)
       })
 
+      test('a message that is prepared is invisible before commit, and leaves nothing after abort', async () => {
+        const kept = value(await store.deliver(ann, 'INBOX', { flags: [] }))
+        const dropped = value(await store.deliver(ann, 'INBOX', { flags: [] }))
+        for (const writer of [kept, dropped]) {
+          await writer.write(message('one'))
+          expect(refusal((await writer.prepare?.()) ?? { ok: true, value: undefined })).toBe('ok')
+        }
+        const inbox = await select()
+        expect(inbox.records()).toEqual([])
+        await dropped.abort()
+        value(await kept.commit())
+        expect((await inbox.refresh()).arrived).toHaveLength(1)
+      })
+
       test('the caller may reuse its buffer once write has returned', async () => {
         const writer = value(await store.deliver(ann, 'INBOX', { flags: [] }))
         const chunk = Buffer.from('Subject: reused\r\n')
