@@ -1,12 +1,10 @@
 /*
- * The catalogue of this package's codes. What a client can cause is a value and has no class here; these are for
- * broken I/O, misuse, bad configuration and bugs.
+ * The catalogue of this package's codes. What a client can cause is a value and has no class here, and what is wrong with
+ * a configuration is a list of problems; these are for broken I/O, misuse and bugs.
  */
 
 /** A stable code, and whether trying again later may help. */
 export const codes = {
-  /** The configuration cannot be used; the problems say what, where and why. */
-  GATEWAY_CONFIG: { temporary: false },
   /** The accounts file could not be read, or what is in it cannot be used. */
   GATEWAY_ACCOUNTS: { temporary: true },
   /** More password checks wait than the configuration allows. */

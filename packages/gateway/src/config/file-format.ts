@@ -219,8 +219,8 @@ const policy = table({
 const limits = table({
   'max-connections-per-worker': ceiling(1_000_000).prefault(20_000).describe('Over it a worker accepts no more.'),
   'max-tls-handshakes-per-worker': wholeNumber(1, 10_000)
-    .prefault(64)
-    .describe('Handshakes under way at once; more wait for their turn.'),
+    .prefault(1000)
+    .describe('Handshakes under way at once; over it the one that has taken longest is given up.'),
   'tls-handshake-timeout': duration('1s', '5m')
     .prefault('10s')
     .describe('From the first byte to the end of a handshake.'),

@@ -130,7 +130,7 @@ export type Ceiling = number | 'unlimited'
 
 export interface LimitsConfig {
   readonly maxConnectionsPerWorker: Ceiling
-  /** Handshakes under way in one worker; more wait. */
+  /** Handshakes under way in one worker, some 50 KB each; over it the one that has taken longest is given up. */
   readonly maxTlsHandshakesPerWorker: number
   readonly tlsHandshakeTimeoutMs: number
   /** After SIGTERM, or for a worker that a reload replaced: how long sessions may take to end. */

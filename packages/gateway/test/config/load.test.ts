@@ -2,10 +2,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { makeSelfSignedCertificate } from '../../src/certificate/self-signed.ts'
-import { compileLive } from '../../src/config/compile-live.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import type { Config, ConfigOutcome, ConfigProblem } from '../../src/config/schema.ts'
-import { parseIpAddress } from '@postern/core'
 import { temporaryDirectory } from './temporary-directory.ts'
 
 /** The least that runs: one listener without TLS. */
@@ -209,16 +207,6 @@ bind = "off"
     const directory = await directoryWithCertificate()
     const text = `[listener.a]\nprotocol = "${protocol}"\nbind = "[::1]"\ntls = "${tls}"\n${certificates}`
     expect((await accepted(text, directory)).start.listeners[0]?.bind).toEqual([{ host: '::1', port }])
-  })
-
-  test('its networks are ready for lookup in a worker', async () => {
-    const { live } = await accepted(
-      `${least}[listener.mx.proxy]\ntrusted-networks = ["10.0.0.0/8"]\n[policy]\ndeny = ["192.0.2.0/24"]`,
-    )
-    const compiled = compileLive(structuredClone(live))
-    const balancer = parseIpAddress('::ffff:10.1.2.3')
-    expect(balancer && compiled.trustedNetworks.get('mx')?.find(balancer)).toBe('10.0.0.0/8')
-    expect(balancer && compiled.deny.has(balancer)).toBe(false)
   })
 })
 
