@@ -73,7 +73,7 @@ describe('a complete configuration', () => {
       },
       limits: {
         maxConnectionsPerWorker: 20_000,
-        maxTlsHandshakesPerWorker: 64,
+        maxTlsHandshakesPerWorker: 1000,
         tlsHandshakeTimeoutMs: 10_000,
         drainTimeoutMs: 30_000,
         passwordChecksAtOnce: 2,
