@@ -2,7 +2,7 @@ import type { Endpoint } from '../contracts/address.ts'
 import type { ChannelSecurity } from '../contracts/connection.ts'
 import type { ClientIdentity, ProxyClaims, ProxyVendorClaim, TrustVerdict } from '../contracts/identity.ts'
 import type { ProxyHeader } from '../proxy/header.ts'
-import { readSsl, tlsClaimFrom } from '../proxy/tlv-ssl.ts'
+import { tlsClaimFrom, viewSsl } from '../proxy/tlv-ssl.ts'
 import { readVendorTlv, vendorClaimFrom } from '../proxy/tlv-vendor.ts'
 import { readAlpn, readAuthority, readNetns, readUniqueId, tlvType, type Tlvs } from '../proxy/tlv.ts'
 
@@ -61,8 +61,7 @@ function claimsFrom({ version, command, tlvs }: ProxyHeader): ProxyClaims {
   const authority = read(tlvs, tlvType.authority, readAuthority)
   const alpn = read(tlvs, tlvType.alpn, readAlpn)
   const networkNamespace = read(tlvs, tlvType.netns, readNetns)
-  const ssl = read(tlvs, tlvType.ssl, readSsl)
-  const tls = ssl === undefined ? undefined : tlsClaimFrom(ssl)
+  const tls = read(tlvs, tlvType.ssl, (value) => tlsClaimFrom(viewSsl(value)))
   const vendor = vendorFrom(tlvs)
   return Object.freeze({
     version,

@@ -88,7 +88,8 @@ export class AddressScanner {
         i++
         continue
       }
-      if (count === (gap < 0 ? 8 : 7)) return this.#bad(i)
+      // "::" stands for at least one group, so that no eighth may follow it.
+      if (isAfterGap && count === 7) return this.#bad(i)
       isAfterGap = false
       const start = i
       i++

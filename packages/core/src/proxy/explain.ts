@@ -6,7 +6,7 @@ import { proxyErrors, type ProxyErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { ProxyFamily, ProxyHeader, ProxyTransport } from './header.ts'
 import { parseProxyHeader } from './parse.ts'
-import { readSsl, sslClientBit, sslSubType } from './tlv-ssl.ts'
+import { sslClientBit, sslSubType, viewSsl } from './tlv-ssl.ts'
 import { readVendorTlv } from './tlv-vendor.ts'
 import {
   readAlpn,
@@ -163,10 +163,8 @@ const vendorNames = {
   alibaba: 'ALIBABA_PRIVATELINK',
 } as const
 
-function explainSsl(value: Buffer): SslRecord | undefined {
-  const ssl = readSsl(value)
-  if (ssl === undefined) return undefined
-  const { client, verify, tlvs } = ssl
+function explainSsl(value: Buffer): SslRecord {
+  const { client, verify, tlvs } = viewSsl(value)
   return {
     client: {
       ssl: (client & sslClientBit.ssl) !== 0,

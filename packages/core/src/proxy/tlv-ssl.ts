@@ -41,7 +41,12 @@ export interface SslTlv {
 
 /** @returns `undefined` when the value is too short or its nested TLVs do not fill it. Keeps a view of `value`. */
 export function readSsl(value: Buffer): SslTlv | undefined {
-  if (value.length < 5 || findFrameFault(value, 5, value.length, value.length) !== noFault) return undefined
+  const isWellFormed = value.length >= 5 && findFrameFault(value, 5, value.length, value.length) === noFault
+  return isWellFormed ? viewSsl(value) : undefined
+}
+
+/** The same for a value that was judged already, as every one of a parsed header was. */
+export function viewSsl(value: Buffer): SslTlv {
   const client = value[0]!
   const verify = ((value[1]! << 24) | (value[2]! << 16) | (value[3]! << 8) | value[4]!) >>> 0
   return {

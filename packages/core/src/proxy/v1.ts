@@ -90,7 +90,7 @@ function readLine(bytes: Buffer, available: number, into: HeaderFields): ParseSt
   into.destinationPort = port
   if (at === available) return into.more(available + leastAfterDestinationPort)
   // R-V1-10: CRLF and nothing else ends the line.
-  if (bytes[at] !== cr) return into.bad(isDigit(bytes[at]!) ? 'PROXY_PORT' : 'PROXY_LINE', at)
+  if (bytes[at] !== cr) return into.bad('PROXY_LINE', at)
   if (at + 1 === available) return into.more(available + 1)
   if (bytes[at + 1] !== lf) return into.bad('PROXY_LINE', at + 1)
 

@@ -365,7 +365,6 @@ class Pump implements Output {
 
   /** Sends what waits, closes our half, and lets the client read it: closing with unread input would reset it away. */
   #finish(reason: CloseReason, error?: unknown): void {
-    if (this.#isOver) return
     this.#flush()
     this.#unlisten()
     const stream = this.#stream

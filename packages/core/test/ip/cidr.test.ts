@@ -51,6 +51,14 @@ describe('a set of networks', () => {
     expect(setOf('10.0.0.1', '10.0.0.1').size).toBe(2)
   })
 
+  test('IPv6 networks that differ in one word only are told apart', () => {
+    const set = setOf('1::1', '1:0:2::1', '1:0:2:0:3::1', '1:0:2:0:3:0:4:1')
+    for (const host of ['1::1', '1:0:2::1', '1:0:2:0:3::1', '1:0:2:0:3:0:4:1']) expect(find(set, host)).toBe(host)
+    for (const stranger of ['1::', '1::2', '1:0:1::1', '1:0:2:0:2::1', '1:0:2:0:3:0:3:1', '1:0:2:0:3:0:4:2', '2::']) {
+      expect(find(set, stranger)).toBeUndefined()
+    }
+  })
+
   test('the ends of both number lines are held', () => {
     const set = setOf('255.255.255.255', 'ffff::/16', '0.0.0.0', '::')
     expect(find(set, '255.255.255.255')).toBe('255.255.255.255')

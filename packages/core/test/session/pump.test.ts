@@ -165,6 +165,19 @@ describe('a dialogue', () => {
     expect(writes).toEqual(['cork', 'uncork'])
   })
 
+  test('a step may end with bytes as with text', async () => {
+    const { client, received } = run(({ output }) => ({
+      receive: () => {
+        output.write('text ')
+        output.write(Buffer.from('bytes'))
+        return read
+      },
+    }))
+    client.write('x')
+    await settle()
+    expect(received.join('')).toBe('text bytes')
+  })
+
   test('a session that writes nothing sends nothing', async () => {
     const { client, received, running } = run()
     client.write('a')
@@ -303,7 +316,6 @@ describe('wake', () => {
   test('a wake whose turn another call took is told behind it', async () => {
     const gate = Promise.withResolvers<Wish>()
     const { machine, client } = run(() => ({ receive: () => gate.promise }))
-    client.once('newListener', () => undefined)
     client.write('a')
     machine.context.wake()
     await settle()
@@ -683,6 +695,16 @@ describe('TLS', () => {
     await settle()
     expect(secured.destroyed).toBe(true)
     expect(received).toEqual([])
+    expect(machine.calls).toEqual(['start', 'ended stopping'])
+  })
+
+  test('the handshake fails after the worker’s time was up: the reason is the first one', async () => {
+    const gate = Promise.withResolvers<Connection>()
+    const { machine, running } = run(() => ({ start: () => starttls }), { upgradeTls: () => gate.promise })
+    await settle()
+    running.cut()
+    gate.reject(new Error('socket hang up'))
+    expect(await running.ended).toMatchObject({ reason: 'stopping' })
     expect(machine.calls).toEqual(['start', 'ended stopping'])
   })
 

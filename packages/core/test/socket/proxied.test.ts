@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events'
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, Socket, type Server } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { SMTPServer } from 'smtp-server'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   compileCidrSet,
   createTrustRule,
@@ -195,6 +195,26 @@ async function serve(options: ProxiedOptions): Promise<readonly [port: number, e
   return [await started(proxied(echo(), { ...options, observer })), events]
 }
 
+test('a connection that has the numbers of an older one keeps its identity when the older one is closed', async () => {
+  const emitter = proxied(new EventEmitter(), { trust: trust('off') })
+  const numbers = { remoteAddress: '192.0.2.9', remotePort: 9, localAddress: '198.51.100.2', localPort: 25 }
+  const properties = Object.fromEntries(
+    Object.entries(numbers).map(([name, value]) => [name, { value, configurable: true }]),
+  )
+  const socket = (): Socket => Object.defineProperties(new Socket(), properties)
+  const [older, newer, secured] = [socket(), socket(), socket()]
+  emitter.on('connection', () => undefined)
+  emitter.emit('connection', older)
+  await vi.waitUntil(() => identityOf(older))
+  emitter.emit('connection', newer)
+  await vi.waitUntil(() => identityOf(newer))
+  older.destroy()
+  await once(older, 'close')
+  emitter.emit('secureConnection', secured)
+  expect(identityOf(secured)).toBe(identityOf(newer))
+  expect(identityOf(secured)).toBeDefined()
+})
+
 describe('each connection is told once', () => {
   test.each<[name: string, bytes: Buffer, options: ProxiedOptions, event: RegExp]>([
     ['a client', header, required, /^accepted proxied 192\.0\.2\.1:56324$/],
@@ -276,6 +296,17 @@ describe('each connection is told once', () => {
     )
     expect(await exchange(port, header)).toBe('')
     expect(events).toEqual(['refused PROXY_OVERLOAD nobody', 'refused PROXY_CLOSED nobody'])
+  })
+
+  test('PX-31: a reset in the middle of the header', async () => {
+    const { events, observer } = recorder()
+    const port = await started(proxied(echo(), { ...required, observer }))
+    const waiting = connect(port, '127.0.0.1', () => {
+      waiting.write(header.subarray(0, 20), () => setImmediate(() => waiting.resetAndDestroy()))
+    })
+    await once(waiting, 'close')
+    await vi.waitUntil(() => events.length > 0)
+    expect(events).toEqual(['refused PROXY_CLOSED 127.0.0.1'])
   })
 
   test('a front without an observer works as well', async () => {
