@@ -1,3 +1,4 @@
+export { ContentTruncatedError, imapErrors, type ImapErrorCode } from './errors.ts'
 export { limits, type ImapLimits } from './limits.ts'
 export type { ImapSessionOptions } from './session/options.ts'
 export { refusalResponse, type AcceptRefusal } from './session/refusal.ts'

@@ -1,4 +1,5 @@
 import type { MessageContent } from '@postern/core'
+import { ContentTruncatedError } from '../errors.ts'
 import type { ImapLimits } from '../limits.ts'
 import { emptyLineEnd, headerLength } from './fields.ts'
 import { StructureScanner, type Part } from './structure.ts'
@@ -9,11 +10,6 @@ export interface HeaderBlock {
   readonly text: string
   /** Where the body begins: behind the empty line, or at the end of the message. */
   readonly end: number
-}
-
-/** The content ended before its announced length: the store's fault, met in the middle of a literal. */
-export class ContentTruncatedError extends Error {
-  override readonly name = 'ContentTruncatedError'
 }
 
 /** Octets asked for first: nearly every header fits, and a file system reads no less. */
@@ -76,7 +72,7 @@ export class MessageReader {
   async *range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
     for (let at = start; at < end;) {
       const chunk = await this.#content.read(at, Math.min(end - at, this.#limits.readChunkBytes))
-      if (chunk.length === 0) throw new ContentTruncatedError(`${end - at} octets are missing at ${at}`)
+      if (chunk.length === 0) throw new ContentTruncatedError(end - at, at)
       at += chunk.length
       yield chunk
     }

@@ -1,4 +1,6 @@
 import { looksLikeProxyHeader } from '@postern/core'
+import { describeError } from '../errors.ts'
+import type { SessionState } from './state.ts'
 
 /** Octets of `PROXY UNKNOWN`, the longest start that tells a header. */
 const longestStart = 13
@@ -33,4 +35,22 @@ function mayBecomeHeader(first: Buffer): boolean {
   return (
     binarySignature.startsWith(text) || 'PROXY '.startsWith(text) || (/^PROXY [TU]/.test(text) && !text.includes('\n'))
   )
+}
+
+/** After a header that was honoured, a second one in text is only a command that nobody knows. */
+export function endsSession({ connection }: SessionState, header: Buffer): boolean {
+  return connection.identity.origin === 'direct' || header[0] === binarySignature.charCodeAt(0)
+}
+
+/** Tells the operator of a header that ends the session, and how to mend it; gives back what the client is told. */
+export function tellProxyHeader(state: SessionState): 'proxy-untrusted' | 'proxy-malformed' {
+  const { identity, listener } = state.connection
+  if (identity.origin !== 'direct') {
+    state.refused('PROXY', 'proxy-again', describeError('IMAP_PROXY_AGAIN'))
+    return 'proxy-malformed'
+  }
+  const peer = identity.peer.address.toString()
+  const mend = `${peer} sent a PROXY header but is in no trusted network of listener ${listener.name}: add it to trusted-networks if it is your balancer`
+  state.refused('PROXY', 'proxy-untrusted', mend)
+  return 'proxy-untrusted'
 }

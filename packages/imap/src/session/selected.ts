@@ -44,6 +44,7 @@ export class SelectedMailbox {
 
   /** Everything that may be told now, as responses. */
   tell(mayExpunge: boolean): string {
+    if (!this.view.hasNews(mayExpunge)) return ''
     return this.keywordsResponse() + this.view.tell(mayExpunge, this.mailbox.recent())
   }
 

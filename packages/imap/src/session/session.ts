@@ -3,13 +3,14 @@
  * in order, and gives each exactly one tagged response, after the news that its command may carry.
  */
 import type { Awaitable, CloseReason, ConnectionInfo, SessionContext, SessionMachine, Wish } from '@postern/core'
+import { describeError } from '../errors.ts'
 import { parseCommand, type Command, type MalformedCommand } from '../wire/command.ts'
 import { CommandReader, type Frame } from '../wire/framing.ts'
 import { bad, encodeCompletion, no, type Completion } from '../wire/response.ts'
 import { beginAppend } from './commands/append.ts'
-import { refusedHere } from './commands/sign-in.ts'
+import { admit, verbOf } from './admission.ts'
 import { commands, type CommandSpec } from './commands.ts'
-import { Opening } from './opening.ts'
+import { endsSession, Opening, tellProxyHeader } from './opening.ts'
 import type { ImapSessionOptions } from './options.ts'
 import type { Conversation, Finished, IncomingMessage, Outcome } from './outcome.ts'
 import { refusalResponse } from './refusal.ts'
@@ -49,8 +50,7 @@ class ImapSession implements SessionMachine {
   async receive(bytes: Buffer): Promise<Wish> {
     const opening = this.#opening.take(bytes)
     if (opening === undefined) return this.#readOn(false)
-    // After a header that was honoured, a second one in text is a command that nobody knows.
-    if (opening.isProxyHeader && (this.#isDirect || opening.bytes[0] === 0x0d)) return this.#refuseProxyHeader()
+    if (opening.isProxyHeader && endsSession(this.#state, opening.bytes)) return this.#refuseProxyHeader()
     this.#reader.feed(opening.bytes)
     const wish = await this.#run()
     this.#reader.release()
@@ -98,6 +98,7 @@ class ImapSession implements SessionMachine {
     const { signedIn } = this.#state
     const pending = this.#pending
     this.#pending = undefined
+    this.#state.isOver = true
     this.#state.signedIn = undefined
     try {
       if (pending?.as === 'message') await pending.message.abort()
@@ -139,6 +140,7 @@ class ImapSession implements SessionMachine {
       case 'overlong':
         return this.#overlong(frame.head)
       case 'lost':
+        this.#state.refused('UNKNOWN', 'limit', describeError('IMAP_LITERAL_LOST'))
         return this.#bye('Command cannot be followed', 'protocol')
     }
     return undefined
@@ -146,7 +148,7 @@ class ImapSession implements SessionMachine {
 
   async #command(text: string): Promise<Wish | undefined> {
     const command = parseCommand(text, this.#state.limits)
-    const spec = this.#admit(command)
+    const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
     if (command.name === undefined) return undefined
     if (spec.looks === 'before') await this.#lookAndTell(spec)
@@ -189,7 +191,7 @@ class ImapSession implements SessionMachine {
   async #literal({ head, bytes, isSync }: Extract<Frame, { kind: 'literal' }>): Promise<Wish | undefined> {
     const { limits } = this.#state
     const command = parseCommand(head, limits)
-    const spec = this.#admit(command)
+    const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#refuseLiteral(command, spec)
     if (command.name === undefined) return undefined
     if (!isSync && bytes > limits.maxNonSyncLiteralBytes) {
@@ -215,6 +217,7 @@ class ImapSession implements SessionMachine {
   }
 
   #refuseLiteral({ tag, name }: Command | MalformedCommand, completion: Completion): Wish | undefined {
+    if (completion.code === 'TOOBIG') this.#state.refused(verbOf(name), 'limit', describeError('IMAP_LITERAL_TOO_BIG'))
     if (this.#reader.refuseLiteral()) return this.#finish(tag, name, completion)
     this.#pending = { as: 'refused', tag: tag ?? '*', name: name ?? 'UNKNOWN', completion }
     return undefined
@@ -248,6 +251,7 @@ class ImapSession implements SessionMachine {
   }
 
   #overlong(head: string): Wish | undefined {
+    this.#state.refused('UNKNOWN', 'limit', describeError('IMAP_LINE_TOO_LONG'))
     if (this.#state.signedIn === undefined || this.#pending !== undefined) {
       return this.#bye('Line is too long', 'protocol')
     }
@@ -258,36 +262,7 @@ class ImapSession implements SessionMachine {
     return undefined
   }
 
-  // ── rules ─────────────────────────────────────────────────────────────────
-
-  /** The command's row, or why it is refused in this state. */
-  #admit(command: Command | MalformedCommand): CommandSpec | Completion {
-    const { connection, options, phase, isHealthCheck } = this.#state
-    if (command.name === undefined) return bad('Command is malformed')
-    const spec = commands.get(command.name)
-    if (spec === undefined) {
-      if (isTextHeader(command)) {
-        options.observer?.refused?.({
-          connection,
-          verb: 'PROXY',
-          reason: 'proxy-again',
-          detail: 'a PROXY line came after the connection had begun; a balancer may pass on what its client sent',
-        })
-      }
-      return bad('Command is not known')
-    }
-    if (isHealthCheck && spec.isForHealthChecks !== true) {
-      options.observer?.refused?.({
-        connection,
-        verb: command.name,
-        reason: 'health-check',
-        detail: 'the connection speaks for the proxy itself; only clients may sign in',
-      })
-      return no('Not for health checks', 'CANNOT')
-    }
-    if (!spec.in.includes(phase)) return bad('Command is not valid in this state')
-    return (spec.sendsPassword === true ? refusedHere(this.#state) : undefined) ?? spec
-  }
+  // ── ends of commands ──────────────────────────────────────────────────────
 
   /** Writes the one tagged response, counts, and follows the outcome's wish. */
   #finish(tag: string | undefined, name: string | undefined, outcome: Finished): Wish | undefined {
@@ -303,37 +278,19 @@ class ImapSession implements SessionMachine {
       return bye === undefined ? { next: 'close', reason } : this.#bye(bye, reason)
     }
     const maxBad = signedIn === undefined ? limits.maxBadCommandsBeforeLogin : limits.maxBadCommands
-    return this.#badInARow >= maxBad ? this.#bye('Too many invalid commands', 'too-many-errors') : undefined
+    if (this.#badInARow < maxBad) return undefined
+    this.#state.refused(verbOf(name), 'limit', describeError('IMAP_TOO_MANY_BAD'))
+    return this.#bye('Too many invalid commands', 'too-many-errors')
   }
 
   /** Bytes behind STARTTLS were put there by somebody between the client and us (CVE-2011-0411). */
   #injection(): Wish {
-    this.#state.options.observer?.refused?.({
-      connection: this.#state.connection,
-      verb: 'STARTTLS',
-      reason: 'injection',
-      detail: 'bytes in the clear followed STARTTLS',
-    })
+    this.#state.refused('STARTTLS', 'injection', describeError('IMAP_INJECTION'))
     return this.#bye('Nothing may follow STARTTLS', 'protocol')
   }
 
-  get #isDirect(): boolean {
-    return this.#state.connection.identity.origin === 'direct'
-  }
-
   #refuseProxyHeader(): Wish {
-    const { connection, options } = this.#state
-    const { identity, listener } = connection
-    const isDirect = this.#isDirect
-    options.observer?.refused?.({
-      connection,
-      verb: 'PROXY',
-      reason: isDirect ? 'proxy-untrusted' : 'proxy-again',
-      detail: isDirect
-        ? `${identity.peer.address.toString()} sent a PROXY header but is in no trusted network of listener ${listener.name}: add it to trusted-networks if it is your balancer`
-        : 'a second PROXY header followed the first',
-    })
-    this.#state.write(this.#refusal(isDirect ? 'proxy-untrusted' : 'proxy-malformed'))
+    this.#state.write(this.#refusal(tellProxyHeader(this.#state)))
     return { next: 'close', reason: 'refused' }
   }
 
@@ -371,14 +328,4 @@ class ImapSession implements SessionMachine {
         }
       : limits
   }
-}
-
-/** Only names of the table reach observers: a client makes up any other. */
-function verbOf(name: string | undefined): string {
-  return name !== undefined && commands.has(name) ? name : 'UNKNOWN'
-}
-
-/** `PROXY TCP4 …`: as a command, its tag is PROXY. */
-function isTextHeader({ tag, name }: Command): boolean {
-  return tag === 'PROXY' && (name === 'TCP4' || name === 'TCP6' || name === 'UNKNOWN')
 }

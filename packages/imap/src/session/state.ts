@@ -1,4 +1,4 @@
-import type { Account, ConnectionInfo, Output, Principal, SessionContext } from '@postern/core'
+import type { Account, ConnectionInfo, Output, Principal, SessionContext, SessionObserver } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
 import { toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
@@ -14,6 +14,8 @@ export interface SignedIn {
   readonly account: Account
 }
 
+type RefusalReason = Parameters<NonNullable<SessionObserver['refused']>>[0]['reason']
+
 /** What the commands of one session share. */
 export class SessionState {
   connection: ConnectionInfo
@@ -25,6 +27,8 @@ export class SessionState {
   selected: SelectedMailbox | undefined
   failedLogins = 0
   isIdling = false
+  /** The connection ended while a command was under way: what it opens now must be closed at once. */
+  isOver = false
   /** A response with literals is being written: anything else that is written now would become part of it. */
   isInsideResponse = false
 
@@ -64,6 +68,11 @@ export class SessionState {
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,
     })
+  }
+
+  /** Tells whoever listens that something was refused, and why. */
+  refused(verb: string, reason: RefusalReason, detail: string): void {
+    this.options.observer?.refused?.({ connection: this.connection, verb, reason, detail })
   }
 
   /** Writes responses; one octet in each character, line ends included. */

@@ -106,6 +106,11 @@ export class MailboxView {
     if (this.#replace(record) !== undefined) this.#altered.add(record.uid)
   }
 
+  /** There is something that may be told now. */
+  hasNews(mayExpunge: boolean): boolean {
+    return this.#arrived.length > 0 || this.#altered.size > 0 || (mayExpunge && this.#gone.size > 0)
+  }
+
   /**
    * Everything that may be told now, as responses; from then on the client knows it.
    *

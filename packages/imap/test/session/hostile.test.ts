@@ -149,7 +149,7 @@ test('a fault inside a response closes without a word that would be read as mail
   session.take()
   // The content turns out to be shorter than it said.
   if (message !== undefined) Object.defineProperty(message.content, 'subarray', { value: () => Buffer.alloc(0) })
-  await expect(session.send('a FETCH 1 BODY.PEEK[]\r\n')).rejects.toThrow('octets are missing')
+  await expect(session.send('a FETCH 1 BODY.PEEK[]\r\n')).rejects.toThrow('bytes are missing')
   session.machine.failed()
   expect(session.take()).toBe('* 1 FETCH (BODY[] {12}\r\n')
 })

@@ -44,6 +44,10 @@ export async function beginAppend(
   const begun = await state.options.store.deliver(account, argument.name, { flags, internalDate, bytes })
   if (!begun.ok) return refusedAsTarget(begun.refusal)
   const writer = begun.value
+  if (state.isOver) {
+    await writer.abort()
+    return no('The connection is gone')
+  }
   const lineEnds = new CrlfNormalizer()
   return {
     write: (chunk) => writer.write(lineEnds.push(chunk)),

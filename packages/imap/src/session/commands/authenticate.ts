@@ -4,7 +4,7 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
-import { refusedHere, signIn } from './sign-in.ts'
+import { signIn } from './sign-in.ts'
 
 /**
  * RFC 3501 section 6.2.2 with SASL-IR (RFC 4959): `authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp]`, where
@@ -20,8 +20,6 @@ export function authenticate(state: SessionState, args: Tokens): Awaitable<Outco
   } else if (!args.isAtEnd) {
     return badArguments
   }
-  const refusal = refusedHere(state)
-  if (refusal !== undefined) return refusal
   switch (mechanism) {
     case 'PLAIN':
       if (initial === undefined) return challenge(state, '', (response) => plain(state, response))

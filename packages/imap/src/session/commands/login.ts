@@ -2,12 +2,10 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
-import { refusedHere, signIn } from './sign-in.ts'
+import { signIn } from './sign-in.ts'
 
 /** RFC 3501 section 6.2.3: `login = "LOGIN" SP userid SP password`, both astrings. */
 export function login(state: SessionState, args: Tokens): Outcome | Promise<Outcome> {
-  const refusal = refusedHere(state)
-  if (refusal !== undefined) return refusal
   const username = args.space() ? args.astring() : undefined
   const password = args.space() ? args.astring() : undefined
   if (username === undefined || password === undefined || !args.isAtEnd) return badArguments

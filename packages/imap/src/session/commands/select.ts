@@ -24,6 +24,10 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
   const opened = await state.account.open(argument.name, mode)
   if (!opened.ok) return refusedByStore(opened.refusal)
   const mailbox = opened.value
+  if (state.isOver) {
+    await mailbox.close()
+    return ok('Mailbox opened')
+  }
   const selected = new SelectedMailbox(mailbox, state.limits.maxKeywords)
   state.selected = selected
   const unseen = mailbox.records().findIndex(({ flags }) => !flags.includes('\\Seen'))

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { secret, type Credentials, type Decision } from '@postern/core'
+import { describeError } from '../../errors.ts'
 import { no, ok, type Completion } from '../../wire/response.ts'
 import { isSecure } from '../capabilities.ts'
 import type { Finished } from '../outcome.ts'
@@ -19,12 +20,7 @@ export interface OfferedCredentials {
 /** Refuses a login on a channel that others can read, or on which nobody may sign in. */
 export function refusedHere(state: SessionState): Completion | undefined {
   if (isSecure(state.connection)) return undefined
-  state.options.observer?.refused?.({
-    connection: state.connection,
-    verb: 'LOGIN',
-    reason: 'tls-required',
-    detail: 'a login was tried in the clear; what was sent may have been seen, so its password should be changed',
-  })
+  state.refused('LOGIN', 'tls-required', describeError('IMAP_CLEARTEXT_LOGIN'))
   return no('Login needs TLS', 'PRIVACYREQUIRED')
 }
 
@@ -59,6 +55,10 @@ export async function signIn(state: SessionState, offered: OfferedCredentials): 
   }
   if (outcome.outcome === 'denied') return fail(state, credentials, 'denied')
   const account = await options.store.openAccount(outcome.principal.account)
+  if (state.isOver) {
+    await account.close()
+    return ok('Logged in')
+  }
   state.signedIn = { principal: outcome.principal, account }
   tell(state, credentials, 'granted')
   return ok('Logged in', `CAPABILITY ${state.capabilities()}`)
@@ -82,6 +82,7 @@ function fail(
   const refusal =
     outcome === 'denied' && offered.actAs !== undefined ? no('Not allowed', 'AUTHORIZATIONFAILED') : failed
   if (state.failedLogins < state.limits.maxFailedLogins) return refusal
+  state.refused('LOGIN', 'limit', describeError('IMAP_TOO_MANY_LOGINS'))
   return { ...refusal, after: { next: 'close', reason: 'too-many-errors', bye: 'Too many failed logins' } }
 }
 
@@ -98,12 +99,7 @@ function refusedByPolicy(
   policy: string,
   decision: Exclude<Decision, { verdict: 'pass' }>,
 ): Finished {
-  state.options.observer?.refused?.({
-    connection: state.connection,
-    verb: 'LOGIN',
-    reason: decision.reason,
-    detail: decision.detail ?? `policy ${policy}`,
-  })
+  state.refused('LOGIN', decision.reason, decision.detail ?? `policy ${policy}`)
   if (decision.reason === 'rate' || decision.reason === 'concurrency') return no('Too many logins', 'LIMIT')
   if (decision.reason === 'tls-required') return no('Login needs TLS', 'PRIVACYREQUIRED')
   if (decision.verdict === 'defer') return no('Login is not possible now, try again later', 'UNAVAILABLE')

@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import { signedIn, TestSession } from '../dialogue.ts'
+import { MemoryStore } from '../memory-store.ts'
+
+/** A store that answers when the test says so, and counts what is open. */
+class SlowStore extends MemoryStore {
+  open = 0
+  release: () => void = () => {}
+  #gate: Promise<void> = Promise.resolve()
+
+  /** From now on nothing is opened before `release`. */
+  hold(): void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#gate = promise
+    this.release = resolve
+  }
+
+  override async openAccount(name: string): ReturnType<MemoryStore['openAccount']> {
+    await this.#gate
+    const account = await super.openAccount(name)
+    this.open += 1
+    const open = account.open.bind(account)
+    account.open = async (mailbox, mode) => {
+      await this.#gate
+      const opened = await open(mailbox, mode)
+      this.open += 1
+      if (opened.ok) opened.value.close = async () => void (this.open -= 1)
+      return opened
+    }
+    account.close = async () => void (this.open -= 1)
+    return account
+  }
+}
+
+test('an account that is opened after the connection was lost is closed at once', async () => {
+  const store = new SlowStore()
+  store.hold()
+  const session = new TestSession({ security: 'tls', store })
+  await session.start()
+  const login = session.send('a LOGIN ann secret\r\n')
+  await session.machine.ended('connection-lost')
+  store.release()
+  await login
+  expect(store.open).toBe(0)
+})
+
+test('a session that ends lets go of its mailbox and its account', async () => {
+  const store = new SlowStore()
+  const session = await signedIn({ store })
+  await session.ask('a SELECT INBOX')
+  expect(store.open).toBe(2)
+  await session.ask('b LOGOUT')
+  expect(store.open).toBe(0)
+})
+
+test('a mailbox that is opened after the connection was lost is closed at once', async () => {
+  const store = new SlowStore()
+  const session = await signedIn({ store })
+  store.hold()
+  const select = session.send('a SELECT INBOX\r\n')
+  await settle()
+  await session.machine.ended('connection-lost')
+  store.release()
+  await select
+  expect(store.open).toBe(0)
+})
+
+test('a message that is begun after the connection was lost is given up', async () => {
+  const store = new MemoryStore()
+  const session = await signedIn({ store })
+  let aborted = 0
+  const deliver = store.deliver.bind(store)
+  store.deliver = async (account, mailbox, message) => {
+    const begun = await deliver(account, mailbox, message)
+    if (begun.ok) begun.value.abort = async () => void (aborted += 1)
+    return begun
+  }
+  const append = session.machine.receive(Buffer.from('a APPEND INBOX {10}\r\n'))
+  await session.machine.ended('connection-lost')
+  await append
+  expect(aborted).toBe(1)
+})
+
+test('SELECT of another mailbox lets go of the first', async () => {
+  const store = new SlowStore()
+  const session = await signedIn({ store })
+  await session.ask('a SELECT INBOX')
+  await session.ask('b EXAMINE INBOX')
+  expect(store.open).toBe(2)
+})
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await Promise.resolve()
+}
