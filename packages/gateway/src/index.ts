@@ -1,1 +1,6 @@
-export {}
+export { FileAuthenticator, type FileAuthenticatorOptions } from './auth/file-authenticator.ts'
+export { loadConfig, parseConfig } from './config/load.ts'
+export type * from './config/schema.ts'
+export { codes, GatewayError, type GatewayErrorCode } from './errors.ts'
+export { limits } from './limits.ts'
+export { serve, type BoundListener, type ServeOptions } from './supervisor/serve.ts'

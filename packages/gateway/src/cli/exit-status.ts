@@ -16,5 +16,3 @@ export const exitStatus = {
   /** `serve`: the configuration cannot be used, so starting again will not help. */
   config: 78,
 } as const
-
-export type ExitStatus = (typeof exitStatus)[keyof typeof exitStatus]
