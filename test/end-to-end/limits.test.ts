@@ -12,12 +12,12 @@ let gateway: Gateway
 
 beforeAll(async () => {
   const tables = [
-    '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+    '[proxy]\ntrusted-networks = ["127.0.0.1", "127.0.0.67"]',
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
     listener('direct', { protocol: 'smtp', bind: ports.direct, mode: 'off' }),
     `[policy]
-deny = ["203.0.113.0/24", "2001:db8:bad::/48", "127.0.0.66"]
+deny = ["203.0.113.0/24", "2001:db8:bad::/48", "127.0.0.66/31"]
 ignored-hosts = ["10.0.0.0/24"]
 [policy.deny-reply]
 code = 550
@@ -78,6 +78,17 @@ describe('deny', () => {
   test('H5: a direct client is its own client', async () => {
     const connection = await Dialogue.connect(ports.direct, { from: '127.0.0.66' })
     expect(await connection.end()).toMatch(/^550 /)
+  })
+
+  test('W8, H5: a balancer that keeps client addresses: the end it connects from is the client it names', async () => {
+    // As AWS NLB does with client IP preservation, so that this is the form of every header.
+    const connection = await Dialogue.connect(ports.smtp, { from: '127.0.0.67' })
+    const { localPort } = connection
+    connection.send(
+      v2({ source: '127.0.0.67', sourcePort: localPort, destination: '198.51.100.5', destinationPort: 25 }),
+    )
+    expect(await connection.end()).toMatch(/^550 /)
+    expect(await refusalOf('127.0.0.67', 'listed')).toMatchObject({ clientPort: localPort })
   })
 
   test('W8, H5: the balancer is not refused for its clients', async () => {

@@ -124,8 +124,8 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       // ── identity ──────────────────────────────────────────────────────────
       const identity = identify({ peer, local, verdict, header })
       const isIgnored = ignoredHosts.has(identity.client.address)
-      log.identified(identity, isIgnored)
-      const isCheck = speaksForItself(identity)
+      const isCheck = speaksForItself(identity, local)
+      log.identified(identity, { isIgnored, isCheck })
       if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
 
       // ── policy ────────────────────────────────────────────────────────────

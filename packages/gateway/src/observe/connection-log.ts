@@ -11,7 +11,6 @@
  */
 import type { ClientIdentity, CloseReason, ConnectionInfo, Endpoint, SessionObserver } from '@postern/core'
 import { limits } from '../limits.ts'
-import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
@@ -55,11 +54,14 @@ export class ConnectionLog implements SessionObserver {
 
   // ── coming ────────────────────────────────────────────────────────────────
 
-  /** @param isIgnored - the client is one of the ignored hosts: nothing is written of it, whatever it does. */
-  identified(identity: ClientIdentity, isIgnored: boolean): void {
+  /**
+   * @param kind.isIgnored - the client is one of the ignored hosts: nothing is written of it, whatever it does.
+   * @param kind.isCheck - the balancer speaks for itself.
+   */
+  identified(identity: ClientIdentity, kind: { readonly isIgnored: boolean; readonly isCheck: boolean }): void {
     const { client, peer, claims } = identity
-    this.#isSilent = isIgnored
-    this.#comingAndGoing = speaksForItself(identity) ? 'debug' : 'info'
+    this.#isSilent = kind.isIgnored
+    this.#comingAndGoing = kind.isCheck ? 'debug' : 'info'
     this.#who = {
       client: client.address.toString(),
       clientPort: client.port,

@@ -186,14 +186,23 @@ describe('what the log says', () => {
     await using bench = await openBench({ policies: [refusing(seen)] })
     using check = new Client(bench.port)
     await once(check.socket, 'connect')
-    check.say(v1('127.0.0.1', check.socket.localPort)).say('QUIT\r\n')
+    check.say(`PROXY TCP4 127.0.0.1 127.0.0.1 ${check.socket.localPort} ${bench.port}\r\n`).say('QUIT\r\n')
     expect(await check.ends()).toMatch(/^HELLO 127\.0\.0\.1:\d+ proxied/)
     using neighbour = new Client(bench.port)
     neighbour.say(v1('127.0.0.1', 1))
     expect(await neighbour.ends()).toBe('REFUSED defer rate\r\n')
+    // A balancer that keeps client addresses connects from the end that its header names: that is a client.
+    using kept = new Client(bench.port)
+    await once(kept.socket, 'connect')
+    const { localPort: keptPort } = kept.socket
+    kept.say(v1('127.0.0.1', keptPort))
+    expect(await kept.ends()).toBe('REFUSED defer rate\r\n')
     await bench.idle()
-    expect(seen).toEqual(['127.0.0.1'])
-    expect(bench.lines.filter((line) => line['level'] !== 'debug').map((line) => line['clientPort'])).toEqual([1, 1, 1])
+    expect(seen).toEqual(['127.0.0.1', '127.0.0.1'])
+    expect(bench.lines.filter((line) => line['level'] !== 'debug').map((line) => line['clientPort'])).toEqual([
+      ...[1, 1, 1],
+      ...Array.from({ length: 3 }, () => keptPort),
+    ])
   })
 
   test('a session that throws is a bug: the client hears the farewell, the log the stack, the others nothing', async () => {

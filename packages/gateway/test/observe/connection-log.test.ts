@@ -22,7 +22,7 @@ const envelope = {
 function openLog(level: 'debug' | 'info' = 'info') {
   const { logger, lines } = recordingLogger(level)
   const log = new ConnectionLog(logger, connection.id, 'mx', peer)
-  log.identified(identity, false)
+  log.identified(identity, { isIgnored: false, isCheck: false })
   lines.length = 0
   return { log, lines }
 }
@@ -76,7 +76,7 @@ describe('the records of a connection', () => {
   test('S9: of an ignored host nothing is written, whatever happens', () => {
     const { logger, lines } = recordingLogger()
     const log = new ConnectionLog(logger, connection.id, 'mx', peer)
-    log.identified(identity, true)
+    log.identified(identity, { isIgnored: true, isCheck: false })
     log.refused({ connection, verb: 'RCPT', reason: 'no-relay', detail: 'not ours' })
     log.transaction({ connection, id: 'x.1', envelope, replyCode: 250, bytes: 4096 })
     log.closed('quit', { in: 1, out: 2 })
