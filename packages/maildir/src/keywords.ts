@@ -12,10 +12,13 @@ import type { Disk } from './options.ts'
 
 const fileName = 'dovecot-keywords'
 
+/** RFC 5788; the one keyword with a letter of its own. */
+const passed = '$Forwarded'
+
 const systemLetters: readonly (readonly [letter: string, flag: Flag])[] = [
   ['D', '\\Draft'],
   ['F', '\\Flagged'],
-  ['P', '$Forwarded'],
+  ['P', passed],
   ['R', '\\Answered'],
   ['S', '\\Seen'],
   ['T', '\\Deleted'],
@@ -36,8 +39,9 @@ export class Keywords {
     this.#table = table
   }
 
+  /** Those with a letter. */
   get names(): readonly string[] {
-    return this.#table.filter((name) => name !== undefined)
+    return [...this.#table.filter((name) => name !== undefined), passed]
   }
 
   /** Letters that the table does not know are kept in the file name and shown to nobody. */

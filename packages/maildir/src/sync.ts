@@ -27,10 +27,10 @@
 import type { BigIntStats } from 'node:fs'
 import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { countBareLf, openMessageFile } from './content.ts'
 import { isErrno, StoreError } from './errors.ts'
-import { baseOf, sortByArrival, flaggedName, lettersOf, pathOf, sizesIn } from './filename.ts'
+import { baseOf, sortByArrival, flaggedName, lettersOf } from './filename.ts'
 import { Keywords } from './keywords.ts'
+import { measureFiles, pathOfFile, type FoundFile, type MeasuredFile } from './measure.ts'
 import { indexOfUid, StoredMessage } from './message.ts'
 import { yieldTurn } from './turns.ts'
 import { nextUidValidity } from './uid-validity.ts'
@@ -44,11 +44,6 @@ interface FolderTime {
   readonly mustReadAgain: boolean
   /** `cur` after our own change: read again from this moment on, ms since 1970. */
   readonly readAgainAtMs: number
-}
-
-interface FoundFile {
-  readonly name: string
-  readonly isNew: boolean
 }
 
 /** What reading the folders brought. */
@@ -407,7 +402,7 @@ export class MailboxIndex {
   }
 
   #pathOf(file: FoundFile): string | Buffer {
-    return pathOf(`${this.place.path}/${file.isNew ? 'new' : 'cur'}`, file.name)
+    return pathOfFile(this.place, file)
   }
 
   async #eachName(folder: SubFolder, visit: (name: string) => void): Promise<void> {
@@ -518,7 +513,10 @@ export class MailboxIndex {
     const { limits } = this.#context
     const files = sortByArrival(fresh.values())
     for (let from = 0; from < files.length; from += limits.namesPerTurn) {
-      const measured = await this.#measureAll(files.slice(from, from + limits.namesPerTurn))
+      const some = files.slice(from, from + limits.namesPerTurn)
+      const measured = await measureFiles(some, this.place, this.#context, (name, why) => {
+        this.#skip(name, why)
+      })
       await this.#locked(async () => {
         await this.#readUidListLocked()
         await this.#append(measured)
@@ -526,7 +524,7 @@ export class MailboxIndex {
     }
   }
 
-  async #append(measured: readonly (FoundFile & Omit<UidLine, 'uid' | 'base'>)[]): Promise<void> {
+  async #append(measured: readonly MeasuredFile[]): Promise<void> {
     const writer = await this.#openWriter()
     try {
       const lines: UidLine[] = []
@@ -560,49 +558,10 @@ export class MailboxIndex {
     }
   }
 
-  async #measureAll(files: readonly FoundFile[]): Promise<(FoundFile & Omit<UidLine, 'uid' | 'base'>)[]> {
-    const measured: ((FoundFile & Omit<UidLine, 'uid' | 'base'>) | undefined)[] = []
-    let next = 0
-    const measureNext = async () => {
-      for (let at = next++; at < files.length; at = next++) {
-        const file = files[at]
-        if (file !== undefined) measured[at] = await this.#measure(file)
-      }
-    }
-    await Promise.all(Array.from({ length: this.#context.limits.parallelFiles }, measureNext))
-    return measured.filter((file) => file !== undefined)
-  }
-
-  /** Size and date of a file without UID; `undefined` when it is no message, or gone. */
-  async #measure(file: FoundFile): Promise<(FoundFile & Omit<UidLine, 'uid' | 'base'>) | undefined> {
-    const { disk, limits } = this.#context
-    const folder = `${this.place.path}/${file.isNew ? 'new' : 'cur'}`
-    const path = pathOf(folder, file.name)
-    const stats = await this.#stat(path)
-    if (stats === undefined) return undefined
-    if (!stats.isFile()) return this.#skip(file.name, 'no regular file')
-    const size = Number(stats.size)
-    if (size === 0) return this.#skip(file.name, 'empty')
-    const dateMs = Number(stats.mtimeMs)
-    const claimed = sizesIn(baseOf(file.name))
-    if (claimed.raw === size && claimed.crlf === size) return { ...file, dateMs, rawBytes: size, bytes: size }
-    // No claim, or a file with LF line ends, or a lie: it is read through.
-    if (size > limits.maxForeignMessageBytes)
-      return this.#skip(file.name, `larger than ${limits.maxForeignMessageBytes}`)
-    const handle = await openMessageFile(disk, folder, path)
-    if (handle === undefined) return undefined
-    try {
-      return { ...file, dateMs, rawBytes: size, bytes: size + (await countBareLf(handle, limits)) }
-    } finally {
-      await handle.close()
-    }
-  }
-
-  #skip(name: string, why: string): undefined {
-    if (this.#skipped.has(name) || this.#skipped.size >= this.#context.limits.maxReportedFiles) return undefined
+  #skip(name: string, why: string): void {
+    if (this.#skipped.has(name) || this.#skipped.size >= this.#context.limits.maxReportedFiles) return
     this.#skipped.add(name)
     this.#report('skipped-file', `${name}: ${why}`)
-    return undefined
   }
 
   /** Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2). */

@@ -3,11 +3,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Uid, UidValidity } from '@postern/core'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { limits } from '../src/limits.ts'
 import { readUidList, uidListName, UidListWriter, writeUidList, type UidLine } from '../src/uidlist.ts'
 import { append, message, textOf, value } from './conformance.ts'
 import { ann, openTestStore } from './kit.ts'
+
+// The disk of a busy machine is slow; no test waits for a time to pass.
+vi.setConfig({ testTimeout: 60_000 })
 
 const line = (uid: number, base = `17000000${uid}.M1P2Q${uid}.host,S=10,W=10`): UidLine => ({
   uid: uid as Uid,
@@ -144,6 +147,21 @@ describe('a mailbox whose UID list was damaged', () => {
     const again = value(await account.open('INBOX', 'read-write'))
     expect(again.records()).toHaveLength(1)
     expect(again.uidValidity).toBeGreaterThan(inbox.uidValidity)
+    await end()
+  })
+
+  test('ST-08: UIDVALIDITY grows when the clock jumps back, or stands still', async () => {
+    let now = new Date('2036-01-01T00:00:00Z')
+    const { store, end } = await openTestStore({ now: () => now })
+    const account = await store.openAccount(ann)
+    const seen: number[] = []
+    for (const next of ['2026-01-01', '2026-01-01', '2025-12-31', '2037-01-01']) {
+      value(await account.create('Temp'))
+      seen.push((await append(store, ann, 'Temp', 'one')).uidValidity)
+      value(await account.delete('Temp'))
+      now = new Date(next)
+    }
+    expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b))
     await end()
   })
 
