@@ -200,8 +200,12 @@ describe('what the log says', () => {
     await bench.idle()
     expect(seen).toEqual(['127.0.0.1', '127.0.0.1'])
     expect(bench.lines.filter((line) => line['level'] !== 'debug').map((line) => line['clientPort'])).toEqual([
-      ...[1, 1, 1],
-      ...Array.from({ length: 3 }, () => keptPort),
+      1,
+      1,
+      1,
+      keptPort,
+      keptPort,
+      keptPort,
     ])
   })
 
