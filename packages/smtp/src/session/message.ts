@@ -6,7 +6,6 @@ import type { Answer } from './answer.ts'
 import { after } from './awaitable.ts'
 import type { DeliveryReply } from './destination.ts'
 import type { Dialogue } from './dialogue.ts'
-import { describe } from './commands/rcpt.ts'
 import { faultAnswer } from './faults.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -60,7 +59,7 @@ export class IncomingMessage {
 
   #conclude(reply: DeliveryReply): Answer {
     const transaction = this.#transaction
-    const detail = transaction.hasFailed ? describe(transaction.failure) : reply.detail
+    const detail = transaction.hasFailed ? transaction.failureText : reply.detail
     this.#report(reply.code, detail)
     if (reply.code < 300) this.#dialogue.budget.restore()
     return { reply }

@@ -34,6 +34,11 @@ export class Transaction {
     return this.failure !== undefined
   }
 
+  /** What the destination threw, for the operator. */
+  get failureText(): string {
+    return this.failure instanceof Error ? this.failure.message : String(this.failure)
+  }
+
   /** The recipient's route leads elsewhere than that of those accepted before. */
   isElsewhere(route: DeliverableRoute): boolean {
     return this.#forwardPaths.length > 0 && this.#route !== undefined && !leadToOnePlace(this.#route, route)

@@ -32,6 +32,17 @@ const domainName = /^(?!-)[\p{L}\p{M}\p{N}-]+(?<!-)(?:\.(?!-)[\p{L}\p{M}\p{N}-]+
 const sourceRoute = /^@[a-z\d.-]+(?:,@[a-z\d.-]+)*:/i
 const generalLiteral = /^[a-z\d-]*[a-z\d]:[\x21-\x5a\x5e-\x7e]+$/i
 
+/**
+ * Where the path begins in the argument of MAIL or RCPT; -1 without its keyword. RFC 5321 §3.3 has no space behind the
+ * colon; devices and scripts send one, and it says nothing else.
+ */
+export function indexOfPath(argument: string, keyword: 'FROM:' | 'TO:'): number {
+  let at = keyword.length
+  if (argument.slice(0, at).toUpperCase() !== keyword) return -1
+  while (argument[at] === ' ') at++
+  return at
+}
+
 /** Reads the argument of MAIL; the empty mailbox is the null reverse-path. */
 export function parseReversePath(text: string, from: number, limits: PathLimits): Parsed<Path> {
   if (text.startsWith('<>', from)) return parsed({ mailbox: '', isAscii: true, end: from + 2 })

@@ -261,7 +261,11 @@ describe('one destination in a transaction', () => {
   }
 
   test('the first accepted recipient fixes it; others are sent separately', async () => {
-    const session = await greeted(setup)
+    const told: string[] = []
+    const session = await greeted({
+      ...setup,
+      observer: { refused: ({ reason, detail }) => told.push(`${reason}: ${detail}`) },
+    })
     await play(
       session,
       `
@@ -282,6 +286,7 @@ describe('one destination in a transaction', () => {
       `,
     )
     expect(session.destination.messages[0]?.recipients).toEqual(['a@far.example', 'b@far.example'])
+    expect(told).toEqual(['route: another route than the recipients before it'])
   })
 
   test('a recipient that was refused fixes nothing', async () => {

@@ -5,7 +5,6 @@ import type { Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer } from '../faults.ts'
-import { describe } from './rcpt.ts'
 
 const goAhead: Answer = { reply: startMail, next: 'data' }
 
@@ -30,7 +29,7 @@ export function data(dialogue: Dialogue): Awaitable<Answer> {
   })
   return after(transaction.write(Buffer.from(received)), (): Awaitable<Answer> => {
     if (!transaction.hasFailed) return goAhead
-    const detail = describe(transaction.failure)
+    const detail = transaction.failureText
     return after(dialogue.endTransaction(), () => ({ reply: localError, refused: { reason: 'unavailable', detail } }))
   })
 }

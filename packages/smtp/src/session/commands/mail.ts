@@ -1,7 +1,7 @@
 import type { Awaitable, Envelope } from '@postern/core'
 import { authenticationRequired, senderOk } from '../../wire/codes.ts'
 import { parseMailParameters } from '../../wire/params.ts'
-import { parseReversePath } from '../../wire/path.ts'
+import { indexOfPath, parseReversePath } from '../../wire/path.ts'
 import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
@@ -53,15 +53,4 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
     dialogue.transaction = transaction
     return accepted
   })
-}
-
-/**
- * Where the path begins in the argument of MAIL or RCPT; -1 without its keyword. RFC 5321 §3.3 has no space behind the
- * colon; devices and scripts send one, and it says nothing else.
- */
-export function indexOfPath(argument: string, keyword: 'FROM:' | 'TO:'): number {
-  let at = keyword.length
-  if (argument.slice(0, at).toUpperCase() !== keyword) return -1
-  while (argument[at] === ' ') at++
-  return at
 }

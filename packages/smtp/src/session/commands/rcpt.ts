@@ -1,7 +1,7 @@
 import type { Awaitable, Route } from '@postern/core'
 import { otherRoute, tooManyRecipients } from '../../wire/codes.ts'
 import { parseRecipientParameters } from '../../wire/params.ts'
-import { parseForwardPath } from '../../wire/path.ts'
+import { indexOfPath, parseForwardPath } from '../../wire/path.ts'
 import type { Reply } from '../../wire/reply.ts'
 import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
@@ -10,14 +10,13 @@ import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from '../faults.ts'
 import { firstRefusal } from '../policies.ts'
 import type { Transaction } from '../transaction.ts'
-import { indexOfPath } from './mail.ts'
 
 /** RFC 5321 §4.1.1.3: "RCPT TO:" Forward-path [SP Rcpt-parameters] CRLF */
 export function rcpt(dialogue: Dialogue, argument: string): Awaitable<Answer> {
   const { transaction } = dialogue
   if (transaction === undefined) return faultAnswer('SMTP_SEQUENCE')
   return after(judge(dialogue, transaction, argument), (answer) => {
-    if (answer.refused !== undefined) transaction.refusedRecipients++
+    if (answer.reply === undefined || answer.reply.code >= 400) transaction.refusedRecipients++
     return answer
   })
 }
@@ -67,16 +66,14 @@ function offer(dialogue: Dialogue, transaction: Transaction, forwardPath: string
 
 function answerFrom(transaction: Transaction, reply: DeliveryReply): Answer {
   if (reply.code < 300) return { reply }
-  const detail = transaction.hasFailed ? describe(transaction.failure) : (reply.detail ?? 'refused by the destination')
-  return { reply, refused: { reason: 'unavailable', detail } }
+  const detail = transaction.hasFailed ? transaction.failureText : (reply.detail ?? 'refused by the destination')
+  return { reply, refused: { reason: reply.code < 500 ? 'unavailable' : 'unknown-recipient', detail } }
 }
 
-/** What the destination threw, for the operator. */
-export function describe(failure: unknown): string {
-  return failure instanceof Error ? failure.message : String(failure)
-}
-
-/** RFC 5321 §4.5.3.1.10: 452, and the client sends the rest in another transaction. Its right, so no error, for a while. */
+/**
+ * RFC 5321 §4.5.3.1.10: 452, and the client sends the rest in another transaction. That is its right, so for a while it
+ * is no error; and the log hears of it once in a transaction.
+ */
 function defer(
   { limits }: Dialogue,
   transaction: Transaction,
@@ -85,5 +82,5 @@ function defer(
   detail: string,
 ): Answer {
   const isExcused = ++transaction.deferredRecipients <= limits.maxDeferredRecipients
-  return { reply, isExcused, refused: { reason, detail } }
+  return transaction.deferredRecipients === 1 ? { reply, isExcused, refused: { reason, detail } } : { reply, isExcused }
 }
