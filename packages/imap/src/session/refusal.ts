@@ -45,6 +45,6 @@ function bye(code: string, text: string, hostname: string): string {
 }
 
 /** Configured words may hold anything; a response line holds printable ASCII (RFC 3501 section 9, `text`). */
-function onOneLine(text: string): string {
+export function onOneLine(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]+/g, ' ').trim()
 }

@@ -1,4 +1,12 @@
-import type { Account, ConnectionInfo, Output, Principal, SessionContext, SessionObserver } from '@postern/core'
+import {
+  ConnectionLostError,
+  type Account,
+  type ConnectionInfo,
+  type Output,
+  type Principal,
+  type SessionContext,
+  type SessionObserver,
+} from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
 import { toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
@@ -80,8 +88,9 @@ export class SessionState {
     if (text !== '') this.output.write(toWire(text))
   }
 
-  /** Before more is written: waits for a client that reads slowly. */
+  /** Before more is done: waits for a client that reads slowly, and stops for one that is gone. */
   async room(): Promise<void> {
+    if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
     if (this.output.isFull) await this.output.drained()
   }
 

@@ -291,3 +291,20 @@ test('after login every command gives half an hour, and half a command none', as
     { next: 'read', patienceMs: 1_800_000, keepsDeadline: true },
   ])
 })
+
+test.for([
+  [{ verdict: 'refuse', reason: 'listed' }, 'NO [AUTHORIZATIONFAILED] Login is not allowed', undefined],
+  [{ verdict: 'defer', reason: 'unavailable' }, 'NO [UNAVAILABLE] Try again later', undefined],
+  [{ verdict: 'refuse', reason: 'tls-required' }, 'NO [PRIVACYREQUIRED] Login needs TLS', undefined],
+  [
+    { verdict: 'refuse', reason: 'listed', reply: { text: 'Call\r\nus' } },
+    'NO [AUTHORIZATIONFAILED] Call us',
+    undefined,
+  ],
+  [{ verdict: 'drop', reason: 'listed' }, 'NO [AUTHORIZATIONFAILED] Login is not allowed', 'refused'],
+] as const)('a policy that says %o', async ([decision, answer, closed]) => {
+  const session = new TestSession({ security: 'tls', policies: [{ name: 'p', onAuthenticate: () => decision }] })
+  await session.start()
+  expect(await session.ask('a LOGIN ann secret')).toBe(`a ${answer}\r\n`)
+  expect(session.closed).toBe(closed)
+})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { signedIn, TestSession } from '../dialogue.ts'
+import { selectedInbox, signedIn, TestSession } from '../dialogue.ts'
 import { MemoryStore } from '../memory-store.ts'
 
 /** A store that answers when the test says so, and counts what is open. */
@@ -40,7 +40,7 @@ test('an account that is opened after the connection was lost is closed at once'
   const login = session.send('a LOGIN ann secret\r\n')
   await session.machine.ended('connection-lost')
   store.release()
-  await login
+  await expect(login).rejects.toThrow('the client left')
   expect(store.open).toBe(0)
 })
 
@@ -61,7 +61,7 @@ test('a mailbox that is opened after the connection was lost is closed at once',
   await settle()
   await session.machine.ended('connection-lost')
   store.release()
-  await select
+  await expect(select).rejects.toThrow('the client left')
   expect(store.open).toBe(0)
 })
 
@@ -77,7 +77,7 @@ test('a message that is begun after the connection was lost is given up', async 
   }
   const append = session.machine.receive(Buffer.from('a APPEND INBOX {10}\r\n'))
   await session.machine.ended('connection-lost')
-  await append
+  await expect(append).rejects.toThrow('the client left')
   expect(aborted).toBe(1)
 })
 
@@ -87,6 +87,17 @@ test('SELECT of another mailbox lets go of the first', async () => {
   await session.ask('a SELECT INBOX')
   await session.ask('b EXAMINE INBOX')
   expect(store.open).toBe(2)
+})
+
+test('a search that reads many messages stops when its client is gone', async () => {
+  const store = new MemoryStore()
+  for (let count = 0; count < 50; count += 1) store.put('ann@example.org', 'INBOX', 'a: b\r\n\r\nx')
+  const session = await selectedInbox({ store })
+  const search = session.send('a SEARCH BODY y\r\n')
+  await settle()
+  await session.machine.ended('connection-lost')
+  await expect(search).rejects.toThrow('the client left')
+  expect(store.contentsOpened).toBeLessThan(10)
 })
 
 async function settle(): Promise<void> {

@@ -6,7 +6,6 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
 import { HeaderFacts, SearchProgram } from '../search-program.ts'
-import type { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
 import type { NumberedMessage } from '../view.ts'
 import type { Naming } from './message-set.ts'
@@ -22,39 +21,31 @@ export function uidSearch(state: SessionState, args: Tokens): Promise<Outcome> {
 }
 
 async function searchMessages(state: SessionState, args: Tokens, naming: Naming): Promise<Outcome> {
-  const selected = state.mailbox
   const parsed = parseSearch(args)
   if (parsed === 'charset') return no('Charset is not supported', 'BADCHARSET (US-ASCII UTF-8)')
   if (parsed === 'depth') return bad('Too many search keys, or nested too deep')
   if (parsed === 'syntax') return badArguments
-  const { view, mailbox } = selected
+  const { view, mailbox } = state.mailbox
   const program = SearchProgram.compile(parsed, view, mailbox.recent())
   if (program === undefined) return bad('No such message')
-  state.write('* SEARCH')
-  state.isInsideResponse = true
+  let found = ''
   let number = 0
   // The numbers cannot change meanwhile: news is told when the command is over.
   for (const record of view.records) {
     number += 1
     if (view.isGone(record.uid)) continue
-    if (!(await matches(state, selected, program, { number, record }))) continue
-    state.write(` ${naming === 'uid' ? record.uid : number}`)
-    await state.room()
+    const message = { number, record }
+    const isMatch = program.judge({ message }) ?? (await matchesContent(state, program, message))
+    if (isMatch) found += ` ${naming === 'uid' ? record.uid : number}`
   }
-  state.write('\r\n')
-  state.isInsideResponse = false
+  state.write(`* SEARCH${found}\r\n`)
   return ok('Search completed')
 }
 
-/** Looks no further into a message than its verdict needs: flags and dates, then its header, then its texts. */
-async function matches(
-  state: SessionState,
-  selected: SelectedMailbox,
-  program: SearchProgram,
-  message: NumberedMessage,
-): Promise<boolean> {
-  const byRecord = program.judge({ message })
-  if (byRecord !== undefined) return byRecord
+/** Looks no further into a message than its verdict needs: its header, then its texts. */
+async function matchesContent(state: SessionState, program: SearchProgram, message: NumberedMessage): Promise<boolean> {
+  await state.room()
+  const selected = state.mailbox
   const { uid } = message.record
   const content = await selected.mailbox.content(uid)
   if (content === undefined) return false

@@ -4,6 +4,7 @@ import { describeError } from '../../errors.ts'
 import { no, ok, type Completion } from '../../wire/response.ts'
 import { isSecure } from '../capabilities.ts'
 import type { Finished } from '../outcome.ts'
+import { onOneLine } from '../refusal.ts'
 import type { SessionState } from '../state.ts'
 
 /** The same words for an unknown user and a wrong password (RFC 5530 section 3). */
@@ -100,9 +101,11 @@ function refusedByPolicy(
   decision: Exclude<Decision, { verdict: 'pass' }>,
 ): Finished {
   state.refused('LOGIN', decision.reason, decision.detail ?? `policy ${policy}`)
-  if (decision.reason === 'rate' || decision.reason === 'concurrency') return no('Too many logins', 'LIMIT')
-  if (decision.reason === 'tls-required') return no('Login needs TLS', 'PRIVACYREQUIRED')
-  if (decision.verdict === 'defer') return no('Login is not possible now, try again later', 'UNAVAILABLE')
-  const refusal = no('Login is not allowed', 'AUTHORIZATIONFAILED')
+  const configured = decision.reply === undefined ? undefined : onOneLine(decision.reply.text)
+  if (decision.reason === 'rate' || decision.reason === 'concurrency')
+    return no(configured ?? 'Too many logins', 'LIMIT')
+  if (decision.reason === 'tls-required') return no(configured ?? 'Login needs TLS', 'PRIVACYREQUIRED')
+  if (decision.verdict === 'defer') return no(configured ?? 'Try again later', 'UNAVAILABLE')
+  const refusal = no(configured ?? 'Login is not allowed', 'AUTHORIZATIONFAILED')
   return decision.verdict === 'drop' ? { ...refusal, after: { next: 'close', reason: 'refused' } } : refusal
 }
