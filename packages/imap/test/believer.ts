@@ -1,4 +1,3 @@
-import { expect } from 'vitest'
 import type { TestSession } from './dialogue.ts'
 
 /** A client that believes what it is told, and nothing else (RFC 3501 section 7.4.1). */
@@ -6,6 +5,8 @@ export class Believer {
   readonly session: TestSession
   /** UID by sequence number less one; 0 while it was not told. */
   readonly uids: number[]
+  /** What it was told that cannot be. */
+  readonly faults: string[] = []
 
   constructor(session: TestSession, uids: readonly number[]) {
     this.session = session
@@ -15,24 +16,27 @@ export class Believer {
   async ask(command: string): Promise<void> {
     const answer = await this.session.ask(`t ${command}`)
     for (const line of answer.split('\r\n')) this.#believe(line, command)
-    expect(answer).toMatch(/t (?:OK|NO \[EXPUNGEISSUED\]) [^\r\n]*\r\n$/)
+    if (!/t (?:OK|NO \[EXPUNGEISSUED\]) [^\r\n]*\r\n$/.test(answer)) this.#fault(command, answer)
   }
 
   #believe(line: string, command: string): void {
     const [, number = '', what, rest = ''] = /^\* (\d+) (EXISTS|EXPUNGE|FETCH)(.*)$/.exec(line) ?? []
     const index = Number(number) - 1
     if (what === 'EXPUNGE') {
-      expect(command).not.toMatch(/^(?:FETCH|STORE|SEARCH)/)
-      expect(index).toBeLessThan(this.uids.length)
+      if (/^(?:FETCH|STORE|SEARCH)/.test(command) || index >= this.uids.length) this.#fault(command, line)
       this.uids.splice(index, 1)
     } else if (what === 'EXISTS') {
-      expect(index + 1).toBeGreaterThanOrEqual(this.uids.length)
+      if (index + 1 < this.uids.length) this.#fault(command, line)
       while (this.uids.length <= index) this.uids.push(0)
     } else if (what === 'FETCH') {
-      const uid = Number(/UID (\d+)/.exec(rest)?.[1] ?? this.uids[index])
-      expect(index).toBeLessThan(this.uids.length)
-      expect([0, uid]).toContain(this.uids[index])
+      const known = this.uids[index]
+      const uid = Number(/UID (\d+)/.exec(rest)?.[1] ?? known)
+      if (known === undefined || (known !== 0 && known !== uid)) this.#fault(command, line)
       this.uids[index] = uid
     }
+  }
+
+  #fault(command: string, line: string): void {
+    this.faults.push(`${command}: ${line} (knowing ${this.uids.join(' ')})`)
   }
 }

@@ -47,6 +47,7 @@ test('IM-22: whatever two sessions do in whatever order, numbers mean to each wh
       for (const client of clients) {
         await client.ask('NOOP')
         await client.ask('UID FETCH 1:* (UID)')
+        expect(client.faults).toEqual([])
         expect(client.uids).toEqual([...(store.mailboxes(account).get('INBOX')?.messages.keys() ?? [])])
       }
     }),
