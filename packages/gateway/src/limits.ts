@@ -42,6 +42,8 @@ export const limits = {
   ticketKeyMs: 43_200_000,
   /** How long a worker waits for the supervisor's count before it decides by its own. */
   tallyAnswerMs: 250,
+  /** News of closed connections is gathered for this long, or goes with the next question. */
+  closeGatherMs: 10,
   /** How long the news of a closed connection may take from one worker to another before a client counts as too many. */
   closeNewsMs: 50,
   /** Clients whose rate is remembered; some 300 bytes each, so 20 MB at most. Over it, the one not seen for longest is forgotten. */

@@ -140,7 +140,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
       // ── tls ───────────────────────────────────────────────────────────────
       const gone = new AbortController()
-      socket.once('close', () => gone.abort())
+      socket.once('close', () => gone.abort(connectionGone))
       let connection: Connection = {
         id: log.id,
         listener,
@@ -190,6 +190,9 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
     return listener.tls === 'implicit' ? '' : dialect.refusal(why)
   }
 }
+
+/** Why a connection's signal is aborted. One for all: making an error with its stack costs as much as a log line. */
+const connectionGone = new Error('the connection is gone')
 
 /** The only reading of a socket's own addresses. */
 function endOf(address: string | undefined, port: number | undefined): Endpoint | undefined {

@@ -62,8 +62,7 @@ export class SharedTally implements Tally {
       this.#local.closed(client)
       return
     }
-    this.#closedToSend.push(client)
-    this.#flushSoon()
+    this.#tellClosed(client)
   }
 
   receive({ verdicts }: Answered): void {
@@ -76,24 +75,31 @@ export class SharedTally implements Tally {
         ask.settle(verdict)
       } else if (verdict === 'pass') {
         // Decided here meanwhile: the supervisor must not count it as well.
-        this.#closedToSend.push(ask.client)
-        this.#flushSoon()
+        this.#tellClosed(ask.client)
       }
     }
+  }
+
+  /** News of a close may wait for the next question, but not for long. */
+  #tellClosed(client: string): void {
+    if (this.#closedToSend.push(client) === 1) setTimeout(() => this.#flush(), limits.closeGatherMs)
   }
 
   #flushSoon(): void {
     if (this.#isFlushing) return
     this.#isFlushing = true
-    setImmediate(() => this.#flush())
+    setImmediate(() => {
+      this.#isFlushing = false
+      this.#flush()
+    })
   }
 
   #flush(): void {
-    this.#isFlushing = false
     const asks = this.#asksToSend
     const closed = this.#closedToSend
     this.#asksToSend = []
     this.#closedToSend = []
+    if (asks.length === 0 && closed.length === 0) return
     this.#send({ type: 'tally', asks, closed })
     if (asks.length > 0 && !this.#isAway) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
   }

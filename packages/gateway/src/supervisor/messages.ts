@@ -1,6 +1,6 @@
 /*
- * Every message between the supervisor and a worker. Plain data, as `child.send` serialises it; what a worker must know
- * comes in `start` and never by arguments or environment, which other users of the machine can read.
+ * Every message between the supervisor and a worker. Plain data that survives JSON. What a worker must know comes in
+ * `start`, and never by arguments or environment, which other users of the machine can read.
  */
 import type { LiveConfig, StartConfig } from '../config/schema.ts'
 import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'

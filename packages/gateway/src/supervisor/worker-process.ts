@@ -61,7 +61,6 @@ export class WorkerProcess implements SupervisedWorker {
     this.#child = fork(workerFile, [], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...sockets.map((socket) => socket.fd)],
       env: { ...process.env, UV_THREADPOOL_SIZE: process.env['UV_THREADPOOL_SIZE'] ?? poolThreads },
-      serialization: 'advanced',
     })
     this.#startDeadline = setTimeout(() => this.kill(), limits.workerStartMs)
     this.#child.on('message', (message: ToSupervisor) => {

@@ -114,7 +114,7 @@ function machine(bounds: ConstructorParameters<typeof MachineTally>[0]) {
 }
 
 /** Lets messages travel; no timer of the tally is due in it. */
-const travel = (): Promise<unknown> => vi.advanceTimersByTimeAsync(5)
+const travel = (): Promise<unknown> => vi.advanceTimersByTimeAsync(limits.closeGatherMs + 5)
 
 describe('AU-02: limits hold for the whole machine', () => {
   test('a client that lands on four workers has one ceiling', async () => {
