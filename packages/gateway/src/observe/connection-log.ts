@@ -131,7 +131,8 @@ export class ConnectionLog implements SessionObserver {
     if (reason === 'proxy-untrusted') this.proxyRefused(reason, untrustedSender(connection))
     else if (reason === 'proxy-again') this.proxyRefused(reason, detail)
     else if (clumsiness.has(reason)) this.#write('debug', 'session.refused', { verb, reason }, detail)
-    else this.#write('info', 'policy.refused', { verb, reason }, detail)
+    // A disk or a directory that fails is for the operator to mend; all else is what the rules are for.
+    else this.#write(reason === 'unavailable' ? 'warn' : 'info', 'policy.refused', { verb, reason }, detail)
   }
 
   // ── going ─────────────────────────────────────────────────────────────────

@@ -49,11 +49,15 @@ describe('the records of a connection', () => {
     expect(JSON.stringify(lines)).not.toContain('bob@')
   })
 
-  test('the clumsiness of a client is for those who debug it; a policy is news', () => {
+  test('the clumsiness of a client is for those who debug it; a policy is news, a failing disk a warning', () => {
     const { log, lines } = openLog()
     log.refused({ connection, verb: 'MAIL', reason: 'syntax', detail: 'no angle bracket' })
     log.refused({ connection, verb: 'RCPT', reason: 'no-relay', detail: 'not ours' })
-    expect(lines).toMatchObject([{ event: 'policy.refused', verb: 'RCPT', reason: 'no-relay', msg: 'not ours' }])
+    log.refused({ connection, verb: 'RCPT', reason: 'unavailable', detail: 'EACCES' })
+    expect(lines).toMatchObject([
+      { event: 'policy.refused', level: 'info', verb: 'RCPT', reason: 'no-relay', msg: 'not ours' },
+      { event: 'policy.refused', level: 'warn', reason: 'unavailable', msg: 'EACCES' },
+    ])
   })
 
   test('LG-04: one connection writes a bounded number of lines, and its last one tells how many were left out', () => {
