@@ -27,7 +27,8 @@ export interface GatewayOptions {
   readonly accounts?: readonly Account[]
   /** For the data directory; a new temporary one otherwise. */
   readonly folder?: string
-  readonly env?: Readonly<Record<string, string>>
+  /** A command that runs the gateway, as `setpriv` does with fewer capabilities. */
+  readonly under?: readonly string[]
 }
 
 export interface Gateway {
@@ -47,6 +48,8 @@ export interface Gateway {
   readonly signal: (signal: NodeJS.Signals) => void
   /** SIGTERM; it must end by itself, with status 0. */
   readonly stop: () => Promise<void>
+  /** SIGKILL to the supervisor and every worker at once, as when the power fails. */
+  readonly kill: () => Promise<void>
 }
 
 /** Runs `postern` with these arguments to its end. */
@@ -73,10 +76,9 @@ export async function prepareFolder(options: GatewayOptions): Promise<{ folder: 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   requireBuilt()
   const { folder, configFile } = await prepareFolder(options)
-  const child = start(process.execPath, ['--enable-source-maps', command, 'serve', '-c', configFile], {
-    cwd: folder,
-    env: { NODE_ENV: 'test', ...options.env },
-  })
+  const node = [process.execPath, '--enable-source-maps', command, 'serve', '-c', configFile]
+  const [program = '', ...args] = [...(options.under ?? []), ...node]
+  const child = start(program, args, { cwd: folder })
   const { pid } = child
   if (pid === undefined) throw new Error('the gateway could not be started')
   const log = new Log(child)
@@ -106,6 +108,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       writeFileSync(configFile, change(readFileSync(configFile, 'utf8')))
     },
     signal: (signal) => process.kill(pid, signal),
+    kill: async () => {
+      for (const each of [pid, ...childrenOf(pid)]) process.kill(each, 'SIGKILL')
+      await exit
+    },
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
       const code = await within(20_000, () => `the gateway to stop:\n${log.text}`, exit).catch((error: unknown) => {

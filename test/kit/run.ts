@@ -12,13 +12,12 @@ export interface RunOptions {
   readonly input?: string | Uint8Array
   readonly timeoutMs?: number
   readonly cwd?: string
-  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Runs a program to its end and tells how it ended; one that takes too long is killed, and that is an error. */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { input = '', timeoutMs = 20_000, cwd, env } = options
-  const child = start(command, args, { ...(cwd === undefined ? {} : { cwd }), ...(env === undefined ? {} : { env }) })
+  const { input = '', timeoutMs = 20_000, ...rest } = options
+  const child = start(command, args, rest)
   const stdout = collect(child.stdout)
   const stderr = collect(child.stderr)
   // A program may close its input unread, as `openssl s_client` does when the other side hangs up.
@@ -47,14 +46,10 @@ process.once('exit', () => {
 })
 
 /** A child process that does not outlive the tests. */
-export function start(
-  command: string,
-  args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
-): ChildProcess {
+export function start(command: string, args: readonly string[], options: Pick<RunOptions, 'cwd'> = {}): ChildProcess {
   const child = spawn(command, args, {
     ...options,
-    env: { ...process.env, LC_ALL: 'C', ...options.env },
+    env: { ...process.env, LC_ALL: 'C' },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   running.add(child)
