@@ -3,12 +3,13 @@ import { measureTogether } from '../../src/micro/measure.ts'
 
 const options = { rounds: 3, roundMs: 2 }
 
+const spin = (turns: number) => (iterations: number) => {
+  let sum = 0
+  for (let i = 0; i < iterations * turns; i++) sum = (sum * 31 + i) | 0
+  return sum
+}
+
 test('more work for an operation shows as more time', () => {
-  const spin = (turns: number) => (iterations: number) => {
-    let sum = 0
-    for (let i = 0; i < iterations * turns; i++) sum = (sum * 31 + i) | 0
-    return sum
-  }
   const [light, heavy] = measureTogether(
     [
       { name: 'light', run: spin(10) },

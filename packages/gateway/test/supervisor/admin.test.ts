@@ -16,7 +16,7 @@ async function get(vitals: Partial<Vitals>, path = '/healthz', method = 'GET') {
   const admin = await openAdmin({ host: '127.0.0.1', port: 0 }, () => judgeHealth(whole))
   try {
     const response = await fetch(`http://127.0.0.1:${admin.port}${path}`, { method })
-    return { status: response.status, body: (await response.json()) as unknown }
+    return { status: response.status, body: await response.json() }
   } finally {
     admin.close()
   }
