@@ -118,8 +118,9 @@ export class AddressScanner {
       break
     }
     if (gap >= 0) {
-      groups.copyWithin(8 - (count - gap), gap, count)
-      groups.fill(0, gap, 8 - (count - gap))
+      // What stands behind the "::" moves to the end, and zeros take its place.
+      const missing = 8 - count
+      for (let to = 7; to >= gap; to--) groups[to] = to - missing >= gap ? groups[to - missing]! : 0
     }
     this.w0 = (groups[0]! << 16) | groups[1]!
     this.w1 = (groups[2]! << 16) | groups[3]!

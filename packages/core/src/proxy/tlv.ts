@@ -87,8 +87,10 @@ export class TlvSpan implements Tlvs {
   }
 }
 
-/** `findFault` found nothing wrong. */
+/** Nothing is wrong. */
 export const noFault = -1
+/** Nothing is wrong, and there is a checksum to verify. */
+export const noFaultWithChecksum = -2
 
 /**
  * Looks for the first TLV of the span that breaks a rule; bytes behind `available` have not come yet and are not judged.
@@ -99,9 +101,10 @@ export const noFault = -1
  * - section 2.2.6: an SSL TLV too short for its fixed part, or whose own TLVs do not fill it. One level is looked
  *   into: the specification nests no deeper.
  *
- * @returns the offset of the TLV at fault, or `noFault`.
+ * @returns the offset of the TLV at fault, or `noFault`, or `noFaultWithChecksum`.
  */
 export function findFault(bytes: Uint8Array, start: number, end: number, available: number): number {
+  let verdict = noFault
   let at = start
   while (at < end) {
     if (end - at < 3) return at
@@ -112,6 +115,7 @@ export function findFault(bytes: Uint8Array, start: number, end: number, availab
     if (next > end) return at
     if (type === tlvType.crc32c) {
       if (length !== 4) return at
+      verdict = noFaultWithChecksum
     } else if (type === tlvType.uniqueId) {
       if (length > limits.maxUniqueIdBytes) return at
     } else if (type === tlvType.ssl) {
@@ -121,7 +125,7 @@ export function findFault(bytes: Uint8Array, start: number, end: number, availab
     }
     at = next
   }
-  return noFault
+  return verdict
 }
 
 /** The grammar alone, whatever the types. */

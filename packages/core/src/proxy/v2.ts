@@ -11,7 +11,7 @@
 import { wordAt } from '../ip/address.ts'
 import { finishCrc32c, startOfCrc32c, updateCrc32c, updateCrc32cWithZeros } from './crc32c.ts'
 import { familyInet, familyInet6, familyUnix, familyUnspec, type HeaderFields, type ParseStatus } from './header.ts'
-import { findFault, noFault, readCrc32c, TlvCursor, tlvType } from './tlv.ts'
+import { findFault, noFault, noFaultWithChecksum, TlvCursor, tlvType } from './tlv.ts'
 
 /** Signature, version and command, family and transport, length. */
 export const prefixBytes = 16
@@ -41,12 +41,10 @@ export function readV2(bytes: Buffer, maxBytes: number, into: HeaderFields): Par
   const family = familyAndTransport >>> 4
   const tlvStart = prefixBytes + blockBytes(family)
   if (length < tlvStart) return into.bad('PROXY_LENGTH', 14)
-  if (tlvStart < length) {
-    const fault = findFault(bytes, tlvStart, length, available)
-    if (fault !== noFault) return into.bad('PROXY_TLV', fault)
-  }
+  const verdict = tlvStart < length ? findFault(bytes, tlvStart, length, available) : noFault
+  if (verdict >= 0) return into.bad('PROXY_TLV', verdict)
   if (available < length) return into.more(length)
-  if (tlvStart < length) {
+  if (verdict === noFaultWithChecksum) {
     const fault = findChecksumFault(bytes, tlvStart, length)
     if (fault !== noFault) return into.bad('PROXY_CHECKSUM', fault)
   }
@@ -135,15 +133,9 @@ function findUndefinedChecksumFault(bytes: Buffer, length: number, family: numbe
 
 /** @returns the offset of a checksum that does not hold, `verified`, or `absent` when nothing there claims one. */
 function findCleanChecksumFault(bytes: Buffer, start: number, length: number): number | 'verified' | 'absent' {
-  if (start >= length || findFault(bytes, start, length, length) !== noFault) return 'absent'
-  const cursor = new TlvCursor(bytes, start, length)
-  while (cursor.next()) {
-    if (cursor.type === tlvType.crc32c) {
-      const fault = findChecksumFault(bytes, start, length)
-      return fault === noFault ? 'verified' : fault
-    }
-  }
-  return 'absent'
+  if (findFault(bytes, start, length, length) !== noFaultWithChecksum) return 'absent'
+  const fault = findChecksumFault(bytes, start, length)
+  return fault === noFault ? 'verified' : fault
 }
 
 const cursor = new TlvCursor(Buffer.alloc(0), 0, 0)
@@ -152,7 +144,7 @@ const cursor = new TlvCursor(Buffer.alloc(0), 0, 0)
  * Section 2.2.3: the checksum is over the whole header, its own four bytes taken as zero. Where it occurs twice, both
  * must hold with both taken as zero (D-14).
  *
- * @param tlvStart - start of a well-formed span of TLVs that ends at `length`.
+ * @param tlvStart - start of a well-formed span of TLVs that ends at `length` and has a checksum.
  * @returns the offset of a CRC32C TLV that does not hold, or `noFault`.
  */
 function findChecksumFault(bytes: Buffer, tlvStart: number, length: number): number {
@@ -164,12 +156,11 @@ function findChecksumFault(bytes: Buffer, tlvStart: number, length: number): num
     state = updateCrc32cWithZeros(updateCrc32c(state, bytes, counted, cursor.start))
     counted = cursor.end
   }
-  if (counted === 0) return noFault
   const sum = finishCrc32c(updateCrc32c(state, bytes, counted, length))
   cursor.reset(bytes, tlvStart, length)
   while (cursor.next()) {
     if (cursor.type !== tlvType.crc32c) continue
-    if (readCrc32c(bytes.subarray(cursor.start, cursor.end)) !== sum) return cursor.start - 3
+    if (wordAt(bytes, cursor.start) >>> 0 !== sum) return cursor.start - 3
   }
   return noFault
 }
