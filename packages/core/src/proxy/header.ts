@@ -1,6 +1,6 @@
 import type { Endpoint } from '../contracts/address.ts'
 import type { ProxyErrorCode } from '../errors.ts'
-import { ipv4FromNumber, ipv6FromWords } from '../ip/address.ts'
+import { ipv4FromBytes, ipv4FromNumber, ipv6FromBytes, ipv6FromWords } from '../ip/address.ts'
 import { TlvSpan, type Tlvs } from './tlv.ts'
 
 export type ProxyCommand = 'proxy' | 'local'
@@ -41,9 +41,14 @@ const familyNames: readonly ProxyFamily[] = ['UNSPEC', 'INET', 'INET6', 'UNIX']
 const transportNames: readonly ProxyTransport[] = ['UNSPEC', 'STREAM', 'DGRAM']
 const none = Buffer.alloc(0)
 
+/** `shape` of the headers that are read, beside those of the families: LOCAL, and PROXY without usable addresses. */
+export const shapeLocal = 0x2000
+export const shapeUnspec = 0x2100
+
 /**
- * The one object that the readers of both versions fill: numbers and one buffer, always the same shape, so that reading
- * a header allocates nothing and every access has one kind of object to deal with.
+ * The one object that the readers of both versions fill, always the same shape, so that reading a header allocates
+ * nothing and every access has one kind of object to deal with. A binary header is done with four stores: its addresses
+ * stay in the buffer until somebody asks.
  */
 export class HeaderFields implements ProxyHeader {
   /** After `more`: the least number of bytes, from the first, that a verdict takes. */
@@ -53,14 +58,17 @@ export class HeaderFields implements ProxyHeader {
   /** After `bad`: the offset of the byte at fault. */
   at = 0
 
-  version: 1 | 2 = 1
-  command: ProxyCommand = 'proxy'
+  /**
+   * Version, command, family and transport as the bytes 12 and 13 of a binary header tell them (section 2.2), a nibble
+   * each. A text header has version 1; a header without usable addresses has no family and no transport.
+   */
+  shape = 0
   length = 0
-  /** One of the `family…` constants. */
-  familyNumber: number = familyUnspec
-  /** 0 UNSPEC, 1 STREAM, 2 DGRAM. */
-  transportNumber = 0
-  /** Words as in an `IpAddress`; IPv4 has one. */
+  /** The TLVs stand from here up to `length`. */
+  tlvStart = 0
+  bytes: Buffer = none
+
+  // The addresses of a text header, words as in an `IpAddress`; IPv4 has one. Those of a binary header are in `bytes`.
   source0 = 0
   source1 = 0
   source2 = 0
@@ -71,37 +79,79 @@ export class HeaderFields implements ProxyHeader {
   destination3 = 0
   sourcePort = 0
   destinationPort = 0
-  /** The TLVs stand from here up to `length`. */
-  tlvStart = 0
-  bytes: Buffer = none
+
+  get version(): 1 | 2 {
+    return this.shape >>> 12 === 1 ? 1 : 2
+  }
+
+  get command(): ProxyCommand {
+    return this.shape === shapeLocal ? 'local' : 'proxy'
+  }
 
   get family(): ProxyFamily {
-    return familyNames[this.familyNumber]!
+    return familyNames[this.#familyNumber]!
   }
 
   get transport(): ProxyTransport {
-    return transportNames[this.transportNumber]!
+    return transportNames[this.shape & 15]!
   }
 
   get source(): Endpoint | undefined {
-    return this.#endpoint(this.source0, this.source1, this.source2, this.source3, this.sourcePort)
+    return this.version === 1
+      ? this.#textEndpoint(this.source0, this.source1, this.source2, this.source3, this.sourcePort)
+      : this.#binaryEndpoint(0)
   }
 
   get destination(): Endpoint | undefined {
-    const { destination0, destination1, destination2, destination3, destinationPort } = this
-    return this.#endpoint(destination0, destination1, destination2, destination3, destinationPort)
+    return this.version === 1
+      ? this.#textEndpoint(
+          this.destination0,
+          this.destination1,
+          this.destination2,
+          this.destination3,
+          this.destinationPort,
+        )
+      : this.#binaryEndpoint(1)
   }
 
   get unixSource(): Buffer | undefined {
-    return this.familyNumber === familyUnix ? this.bytes.subarray(16, 124) : undefined
+    return this.#familyNumber === familyUnix ? this.bytes.subarray(16, 124) : undefined
   }
 
   get unixDestination(): Buffer | undefined {
-    return this.familyNumber === familyUnix ? this.bytes.subarray(124, 232) : undefined
+    return this.#familyNumber === familyUnix ? this.bytes.subarray(124, 232) : undefined
   }
 
   get tlvs(): Tlvs {
     return new TlvSpan(this.bytes, this.tlvStart, this.length)
+  }
+
+  get #familyNumber(): number {
+    return (this.shape >>> 4) & 15
+  }
+
+  #textEndpoint(w0: number, w1: number, w2: number, w3: number, port: number): Endpoint | undefined {
+    switch (this.#familyNumber) {
+      case familyInet:
+        return { address: ipv4FromNumber(w0), port }
+      case familyInet6:
+        return { address: ipv6FromWords(w0, w1, w2, w3), port }
+      default:
+        return undefined
+    }
+  }
+
+  /** R-V2-12: both addresses, then both ports. @param index - 0 for the source, 1 for the destination. */
+  #binaryEndpoint(index: 0 | 1): Endpoint | undefined {
+    const { bytes } = this
+    switch (this.#familyNumber) {
+      case familyInet:
+        return { address: ipv4FromBytes(bytes, 16 + 4 * index), port: portAt(bytes, 24 + 2 * index) }
+      case familyInet6:
+        return { address: ipv6FromBytes(bytes, 16 + 16 * index), port: portAt(bytes, 48 + 2 * index) }
+      default:
+        return undefined
+    }
   }
 
   more(atLeast: number): 'more' {
@@ -114,9 +164,8 @@ export class HeaderFields implements ProxyHeader {
     this.at = at
     return 'bad'
   }
+}
 
-  #endpoint(w0: number, w1: number, w2: number, w3: number, port: number): Endpoint | undefined {
-    if (this.familyNumber === familyInet) return { address: ipv4FromNumber(w0), port }
-    return this.familyNumber === familyInet6 ? { address: ipv6FromWords(w0, w1, w2, w3), port } : undefined
-  }
+function portAt(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!
 }

@@ -3,7 +3,10 @@ import { limits } from '../limits.ts'
 import { HeaderFields, type ParseStatus, type ProxyHeader } from './header.ts'
 import { differsFromSignature, differsFromText, hasSignature } from './signature.ts'
 import { readV1, shortestV1Bytes } from './v1.ts'
-import { prefixBytes, readV2 } from './v2.ts'
+import { prefixBytes, readPartOfV2, readV2 } from './v2.ts'
+
+// A constant of the module costs the hot path less than a property.
+const defaultMaxBytes = limits.maxHeaderBytes
 
 export type ProxyParse =
   /** `header` is a view over the bytes; its `length` bytes are the header, the rest is the application's. */
@@ -21,7 +24,7 @@ export type ProxyParse =
  *   Once bytes are bad, no further bytes change that or the code.
  * @see PROXY protocol specification, sections 2.1 and 2.2.
  */
-export function parseProxyHeader(bytes: Buffer, maxBytes: number = limits.maxHeaderBytes): ProxyParse {
+export function parseProxyHeader(bytes: Buffer, maxBytes: number = defaultMaxBytes): ProxyParse {
   const reader = new ProxyHeaderReader()
   const status = reader.read(bytes, maxBytes)
   if (status === 'done') return { status, header: reader }
@@ -34,11 +37,11 @@ export function parseProxyHeader(bytes: Buffer, maxBytes: number = limits.maxHea
  * `read`: the fields of the header after `done`, `atLeast` after `more`, `code` and `at` after `bad`.
  */
 export class ProxyHeaderReader extends HeaderFields {
-  read(bytes: Buffer, maxBytes: number = limits.maxHeaderBytes): ParseStatus {
+  read(bytes: Buffer, maxBytes: number = defaultMaxBytes): ParseStatus {
+    if (bytes.length >= prefixBytes && hasSignature(bytes)) return readV2(bytes, maxBytes, this)
     switch (bytes[0]) {
       case 0x0d:
-        if (bytes.length >= prefixBytes && hasSignature(bytes)) return readV2(bytes, maxBytes, this)
-        return this.#isNone(differsFromSignature(bytes)) ? 'bad' : readV2(bytes, maxBytes, this)
+        return this.#isNone(differsFromSignature(bytes)) ? 'bad' : readPartOfV2(bytes, this)
       case 0x50:
         return this.#isNone(differsFromText(bytes)) ? 'bad' : readV1(bytes, maxBytes, this)
       case undefined:

@@ -9,7 +9,7 @@
  */
 import { AddressScanner, scanBad, scanEnded } from '../ip/scan.ts'
 import { limits } from '../limits.ts'
-import { familyInet, familyInet6, familyUnspec, type HeaderFields, type ParseStatus } from './header.ts'
+import type { HeaderFields, ParseStatus } from './header.ts'
 
 const cr = 0x0d
 const lf = 0x0a
@@ -17,6 +17,11 @@ const space = 0x20
 
 /** The shortest text header: `PROXY UNKNOWN` CRLF. */
 export const shortestV1Bytes = 15
+
+// `shape` of the header by its family word.
+const shapeTcp4 = 0x1111
+const shapeTcp6 = 0x1121
+const shapeUnknown = 0x1100
 
 const unknownWord = Buffer.from('UNKNOWN', 'latin1')
 const scanner = new AddressScanner()
@@ -94,7 +99,7 @@ function readLine(bytes: Buffer, available: number, into: HeaderFields): ParseSt
   if (at + 1 === available) return into.more(available + 1)
   if (bytes[at + 1] !== lf) return into.bad('PROXY_LINE', at + 1)
 
-  return done(bytes, at + 2, isIpv4 ? familyInet : familyInet6, 1, into)
+  return done(bytes, at + 2, isIpv4 ? shapeTcp4 : shapeTcp6, into)
 }
 
 /** R-V1-12, R-V1-13: everything up to CRLF is ignored; a CR or LF alone is not CRLF. */
@@ -107,22 +112,19 @@ function readUnknown(bytes: Buffer, available: number, into: HeaderFields): Pars
   if (bytes[13] === cr) {
     if (available === 14) return into.more(shortestV1Bytes)
     if (bytes[14] !== lf) return into.bad('PROXY_LINE', 14)
-    return done(bytes, 15, familyUnspec, 0, into)
+    return done(bytes, 15, shapeUnknown, into)
   }
   if (bytes[13] !== space) return into.bad('PROXY_FAMILY', 13)
   for (let i = 15; i < available; i++) {
-    if (bytes[i] === lf && bytes[i - 1] === cr) return done(bytes, i + 1, familyUnspec, 0, into)
+    if (bytes[i] === lf && bytes[i - 1] === cr) return done(bytes, i + 1, shapeUnknown, into)
   }
   return into.more(available + (bytes[available - 1] === cr ? 1 : 2))
 }
 
-function done(bytes: Buffer, length: number, family: number, transport: number, into: HeaderFields): 'done' {
-  into.version = 1
-  into.command = 'proxy'
+function done(bytes: Buffer, length: number, shape: number, into: HeaderFields): 'done' {
+  into.shape = shape
   into.bytes = bytes
   into.length = length
-  into.familyNumber = family
-  into.transportNumber = transport
   into.tlvStart = length
   return 'done'
 }

@@ -10,53 +10,79 @@
  */
 import { wordAt } from '../ip/address.ts'
 import { finishCrc32c, startOfCrc32c, updateCrc32c, updateCrc32cWithZeros } from './crc32c.ts'
-import { familyInet, familyInet6, familyUnix, familyUnspec, type HeaderFields, type ParseStatus } from './header.ts'
+import {
+  familyInet,
+  familyInet6,
+  familyUnix,
+  shapeLocal,
+  shapeUnspec,
+  type HeaderFields,
+  type ParseStatus,
+} from './header.ts'
 import { findFault, noFault, noFaultWithChecksum, TlvCursor, tlvType } from './tlv.ts'
 
 /** Signature, version and command, family and transport, length. */
 export const prefixBytes = 16
 
-/** The signature is there. */
-export function readV2(bytes: Buffer, maxBytes: number, into: HeaderFields): ParseStatus {
-  const available = bytes.length
-  if (available < 13) return into.more(prefixBytes)
-  const versionAndCommand = bytes[12]!
-  // D-01, D-02: the nibble alone tells the version, and a signature with another version is a bad header, not none.
-  if (versionAndCommand >>> 4 !== 2) return into.bad('PROXY_VERSION', 12)
-  const command = versionAndCommand & 15
-  if (command > 1) return into.bad('PROXY_COMMAND', 12)
-  if (available < 14) return into.more(prefixBytes)
-  const familyAndTransport = bytes[13]!
-  // D-04: LOCAL discards the family, so that it cannot be wrong.
-  const isUndefined = familyAndTransport >>> 4 > 3 || (familyAndTransport & 15) > 2
-  if (command === 1 && isUndefined) return into.bad('PROXY_FAMILY', 13)
-  if (available < prefixBytes) return into.more(prefixBytes)
+/** Version 2 and the command. */
+const local = 0x20
+const proxy = 0x21
 
+/** R-V2-12: where the TLVs of a PROXY header begin, by its byte 13; 0 where it has no addresses that may be used. */
+const tlvStarts = Uint8Array.from({ length: 256 }, (_, familyAndTransport) => {
+  const transport = familyAndTransport & 15
+  const block = transport === 0 || transport > 2 ? 0 : blockBytes(familyAndTransport >>> 4)
+  return block === 0 ? 0 : prefixBytes + block
+})
+
+/**
+ * Judges as much of the prefix as there is behind the signature: refuses it at the first byte that is wrong.
+ *
+ * - R-V2-02, D-01, D-02: the nibble alone tells the version, and a signature with another one is a bad header, not none.
+ * - R-V2-05: LOCAL or PROXY.
+ * - R-V2-06, R-V2-07: defined families and transports. LOCAL discards them, so that they cannot be wrong (D-04).
+ */
+export function readPartOfV2(bytes: Buffer, into: HeaderFields): ParseStatus {
+  if (bytes.length <= 12) return into.more(prefixBytes)
+  const versionAndCommand = bytes[12]!
+  if (versionAndCommand >>> 4 !== 2) return into.bad('PROXY_VERSION', 12)
+  if ((versionAndCommand & 15) > 1) return into.bad('PROXY_COMMAND', 12)
+  if (bytes.length > 13 && versionAndCommand === proxy) {
+    const familyAndTransport = bytes[13]!
+    if (familyAndTransport >>> 4 > familyUnix || (familyAndTransport & 15) > 2) return into.bad('PROXY_FAMILY', 13)
+  }
+  return into.more(prefixBytes)
+}
+
+/** The signature and all of the prefix are there. */
+export function readV2(bytes: Buffer, maxBytes: number, into: HeaderFields): ParseStatus {
+  const tlvStart = bytes[12] === proxy ? tlvStarts[bytes[13]!]! : 0
+  if (tlvStart === 0) return readWithoutAddresses(bytes, maxBytes, into)
   const length = prefixBytes + ((bytes[14]! << 8) | bytes[15]!)
   // R-V2-14, D-11: what the length alone condemns is refused before the bytes come.
   if (length > maxBytes) return into.bad('PROXY_TOO_LONG', 14)
-  const hasAddresses = command === 1 && familyAndTransport >>> 4 !== 0 && (familyAndTransport & 15) !== 0
-  if (!hasAddresses) return readWithoutAddresses(bytes, length, command, familyAndTransport, into)
-
-  const family = familyAndTransport >>> 4
-  const tlvStart = prefixBytes + blockBytes(family)
   if (length < tlvStart) return into.bad('PROXY_LENGTH', 14)
-  const verdict = tlvStart < length ? findFault(bytes, tlvStart, length, available) : noFault
-  if (verdict >= 0) return into.bad('PROXY_TLV', verdict)
-  if (available < length) return into.more(length)
-  if (verdict === noFaultWithChecksum) {
-    const fault = findChecksumFault(bytes, tlvStart, length)
-    if (fault !== noFault) return into.bad('PROXY_CHECKSUM', fault)
+  if (length > tlvStart) {
+    const status = checkTlvs(bytes, tlvStart, length, into)
+    if (status !== 'done') return status
   }
-  into.version = 2
-  into.command = 'proxy'
+  if (bytes.length < length) return into.more(length)
+  into.shape = (proxy << 8) | bytes[13]!
   into.bytes = bytes
   into.length = length
-  into.familyNumber = family
-  into.transportNumber = familyAndTransport & 15
   into.tlvStart = tlvStart
-  if (family === familyInet) readInet(bytes, into)
-  else if (family === familyInet6) readInet6(bytes, into)
+  return 'done'
+}
+
+function checkTlvs(bytes: Buffer, tlvStart: number, length: number, into: HeaderFields): ParseStatus {
+  const available = bytes.length
+  const fault = findFault(bytes, tlvStart, length, available)
+  if (fault >= 0) return into.bad('PROXY_TLV', fault)
+  if (available < length) return into.more(length)
+  if (fault === noFaultWithChecksum) {
+    const wrong = findChecksumFault(bytes, tlvStart, length)
+    if (wrong !== noFault) return into.bad('PROXY_CHECKSUM', wrong)
+  }
   return 'done'
 }
 
@@ -73,46 +99,21 @@ function blockBytes(family: number): number {
   }
 }
 
-function readInet(bytes: Buffer, into: HeaderFields): void {
-  into.source0 = wordAt(bytes, 16)
-  into.destination0 = wordAt(bytes, 20)
-  into.sourcePort = (bytes[24]! << 8) | bytes[25]!
-  into.destinationPort = (bytes[26]! << 8) | bytes[27]!
-}
-
-function readInet6(bytes: Buffer, into: HeaderFields): void {
-  into.source0 = wordAt(bytes, 16)
-  into.source1 = wordAt(bytes, 20)
-  into.source2 = wordAt(bytes, 24)
-  into.source3 = wordAt(bytes, 28)
-  into.destination0 = wordAt(bytes, 32)
-  into.destination1 = wordAt(bytes, 36)
-  into.destination2 = wordAt(bytes, 40)
-  into.destination3 = wordAt(bytes, 44)
-  into.sourcePort = (bytes[48]! << 8) | bytes[49]!
-  into.destinationPort = (bytes[50]! << 8) | bytes[51]!
-}
-
 /**
  * LOCAL, and PROXY where family or transport is UNSPEC (R-V2-03, R-V2-09, D-05, D-06): the block is skipped by its length
- * and nothing in it is offered, since where its TLVs begin is not defined (R-TLV-04).
+ * and nothing in it is offered, since where its TLVs begin is not defined (R-TLV-04). All other prefixes are bad.
  */
-function readWithoutAddresses(
-  bytes: Buffer,
-  length: number,
-  command: number,
-  familyAndTransport: number,
-  into: HeaderFields,
-): ParseStatus {
+function readWithoutAddresses(bytes: Buffer, maxBytes: number, into: HeaderFields): ParseStatus {
+  const status = readPartOfV2(bytes, into)
+  if (status === 'bad') return status
+  const length = prefixBytes + ((bytes[14]! << 8) | bytes[15]!)
+  if (length > maxBytes) return into.bad('PROXY_TOO_LONG', 14)
   if (bytes.length < length) return into.more(length)
-  const fault = findUndefinedChecksumFault(bytes, length, familyAndTransport >>> 4)
+  const fault = findUndefinedChecksumFault(bytes, length, bytes[13]! >>> 4)
   if (fault !== noFault) return into.bad('PROXY_CHECKSUM', fault)
-  into.version = 2
-  into.command = command === 1 ? 'proxy' : 'local'
+  into.shape = bytes[12] === local ? shapeLocal : shapeUnspec
   into.bytes = bytes
   into.length = length
-  into.familyNumber = familyUnspec
-  into.transportNumber = 0
   into.tlvStart = length
   return 'done'
 }
