@@ -30,7 +30,11 @@ step 'format' oxfmt --check .
 step 'dead code' knip
 for package in packages/*/; do
   # A private package is never published: there is nothing to lint in what it would publish.
-  grep -q '"private": true' "$package/package.json" || step 'packaging' publint --strict "$package"
+  if ! grep -q '"private": true' "$package/package.json"; then
+    step 'packaging' publint --strict "$package"
+      # No CommonJS is published: a program of that kind can import() these packages.
+    step 'types as published' attw --pack "$package" --profile esm-only --quiet
+  fi
 done
 if [ "$tests" = yes ]; then step 'tests' vitest run; fi
 echo 'check: all passed'
