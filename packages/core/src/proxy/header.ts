@@ -32,7 +32,6 @@ export interface ProxyHeader {
 
 export type ParseStatus = 'done' | 'more' | 'bad'
 
-export const familyUnspec = 0
 export const familyInet = 1
 export const familyInet6 = 2
 export const familyUnix = 3
