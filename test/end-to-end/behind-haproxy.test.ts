@@ -93,7 +93,7 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
     await client.end()
   })
 
-  test('S4, S5, S14, J9, H10: one connection, one id: peer and client, with their ports, and where the client dialled', async () => {
+  test('S4, S5, S10, S14, J9, H10: one connection, one id: peer and client, with their ports, and where the client dialled', async () => {
     const client = await Dialogue.connect(ports.frontSmtp, { from: '127.0.0.8' })
     await client.reply()
     await client.ask('EHLO client.example.net')
@@ -196,18 +196,13 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
     expect(received).toMatch(/with ESMTPS\b/)
   })
 
-  test('J15, H6, H8: HAProxy calls every server UP, and its checks leave no line behind', async () => {
+  test('J15, H6, H8: HAProxy calls every server UP, and its checks leave no warning behind', async () => {
     for (const { backend, status, check } of await haproxy.servers()) {
       expect(`${backend} ${status} ${check}`).toBe(`${backend} UP L7OK`)
     }
     await gateway.settleLog()
     const unhappy = gateway.log.filter(({ level }) => level === 'error' || level === 'warn' || level === 'fatal')
     expect(unhappy).toEqual([])
-    // All clients of these tests came from 127.0.0.7 and up, or through the direct listener.
-    const ofChecks = gateway.log.filter(
-      (record) => record['client'] === '127.0.0.1' && record['listener'] !== 'direct' && record['via'] === 'local',
-    )
-    expect(ofChecks).toEqual([])
   })
 })
 

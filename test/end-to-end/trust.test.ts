@@ -47,7 +47,7 @@ beforeAll(async () => {
     // S1, S3: everybody, spelled out.
     listener('everybody', {
       protocol: 'smtp',
-      bind: ports.everybody,
+      bind: [`[::]:${ports.everybody}`],
       mode: 'require',
       trusted: ['0.0.0.0/0', '::/0'],
     }),
@@ -177,7 +177,7 @@ describe('a trusted peer', () => {
     client.destroy()
   })
 
-  test.each([
+  test.concurrent.each([
     ['SMTP', 'require', /^421 4\.7\.0 .*PROXY timed out\r\n$/],
     ['IMAP', 'requireImap', /^\* BYE .*PROXY timed out\r\n$/],
   ] as const)('S18, H4, W5: silence ends at the header timeout: %s', async (_, port, expected) => {
@@ -192,7 +192,7 @@ describe('a trusted peer', () => {
     expect(record.msg).toMatch(/sent nothing for 3 s: .*holds the header back/)
   })
 
-  test('S18: bytes that trickle in do not move the deadline', async () => {
+  test.concurrent('S18: bytes that trickle in do not move the deadline', async () => {
     const begun = performance.now()
     const client = await Dialogue.connect(ports.require)
     const header = v1()
@@ -354,7 +354,7 @@ describe('an untrusted peer', () => {
 })
 
 describe('other rules', () => {
-  test('S1, S3: everybody may be trusted, only when spelled out, and with a loud warning at start', async () => {
+  test('S1, S3, W7: everybody may be trusted, IPv4 peers of a dual-stack socket included, only when spelled out, and with a loud warning at start', async () => {
     expect(await greetedAs(ports.everybody, v1(), stranger)).toContain('203.0.113.7')
     const silent = await Dialogue.connect(ports.everybody, { from: stranger })
     silent.send('EHLO client.example.net\r\n')
