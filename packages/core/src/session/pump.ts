@@ -289,6 +289,13 @@ class Pump implements Output {
     this.#onDrain(() => this.#becomeIdle())
   }
 
+  /** Resolves when the kernel has all that waits, or the connection is over: a client that reads nothing is cut off. */
+  async #sent(): Promise<void> {
+    const stalled = setTimeout(() => this.#end('stalled'), limits.stalledReaderMs)
+    await new Promise<void>((resolve) => this.#flush(resolve))
+    clearTimeout(stalled)
+  }
+
   #onDrain(next: () => void): void {
     const stalled = setTimeout(() => this.#end('stalled'), limits.stalledReaderMs)
     const stream = this.#stream
@@ -339,7 +346,7 @@ class Pump implements Output {
     clearTimeout(this.#deadline)
     this.#deadline = undefined
     try {
-      await new Promise<void>((resolve) => this.#flush(resolve))
+      await this.#sent()
       if (this.#isOver) return
       this.#unlisten()
       const spent = this.#stream

@@ -1,4 +1,4 @@
-import { duplexPair, type Duplex } from 'node:stream'
+import { Duplex, duplexPair } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   ConnectionLostError,
@@ -681,6 +681,20 @@ describe('TLS', () => {
     stream.once('pause', () => stream.destroy())
     expect(await running.ended).toMatchObject({ reason: 'connection-lost' })
     await settle()
+    expect(upgradeTls).not.toHaveBeenCalled()
+  })
+
+  test('TL-09: the client never reads the reply that invites it', async () => {
+    const upgradeTls = vi.fn<() => Promise<Connection>>()
+    // The kernel takes nothing, and little waits: the stream itself is not full.
+    const stream = new Duplex({ allowHalfOpen: true, read: () => undefined, write: () => undefined })
+    const { running } = run(asksForTls, { upgradeTls }, [stream, duplexPair()[1]])
+    stream.push('STARTTLS\r\n')
+    await settle()
+    vi.advanceTimersByTime(limits.stalledReaderMs)
+    await settle()
+    expect(stream.destroyed).toBe(true)
+    expect(await running.ended).toMatchObject({ reason: 'stalled' })
     expect(upgradeTls).not.toHaveBeenCalled()
   })
 
