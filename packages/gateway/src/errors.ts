@@ -3,14 +3,20 @@
  * a configuration is a list of problems; these are for broken I/O, misuse and bugs.
  */
 
-/** A stable code, and whether trying again later may help. */
+/** Each stable code with a sentence for operators, and whether trying again later may help. */
 export const codes = {
-  /** The accounts file could not be read, or what is in it cannot be used. */
-  GATEWAY_ACCOUNTS: { temporary: true },
-  /** More password checks wait than the configuration allows. */
-  GATEWAY_PASSWORD_QUEUE_FULL: { temporary: true },
-  /** `inspect --lines` was given a line that is no hexadecimal text. */
-  GATEWAY_NOT_HEX: { temporary: false },
+  GATEWAY_ACCOUNTS: {
+    meaning: 'The accounts file could not be read, or what is in it cannot be used.',
+    temporary: true,
+  },
+  GATEWAY_PASSWORD_QUEUE_FULL: {
+    meaning: 'More password checks wait than the configuration allows.',
+    temporary: true,
+  },
+  GATEWAY_NOT_HEX: {
+    meaning: '`inspect --lines` was given a line that is no hexadecimal text.',
+    temporary: false,
+  },
 } as const
 
 export type GatewayErrorCode = keyof typeof codes

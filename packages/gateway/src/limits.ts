@@ -27,6 +27,7 @@ export const limits = {
   workerStartMs: 30_000,
   /** Wait before a crashed worker's slot starts again: none, then this, doubled each time. */
   firstRestartDelayMs: 1000,
+  /** The doubling stops here: an operator who mends the cause waits no longer than a minute. */
   maxRestartDelayMs: 60_000,
   /** A worker that lived for this long was sound: its next crash is a first one. */
   soundWorkerMs: 60_000,

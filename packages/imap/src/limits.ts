@@ -26,13 +26,15 @@ export interface ImapLimits {
   readonly maxMailboxNameBytes: number
   /** RFC 2971 section 3.3: an ID list holds at most 30 pairs. */
   readonly maxIdPairs: number
-  /** RFC 2971 section 3.3: octets of a field name, and of a value. */
+  /** RFC 2971 section 3.3: octets of a field name. Over it: BAD. */
   readonly maxIdKeyBytes: number
+  /** RFC 2971 section 3.3: octets of a value. Over it: BAD. */
   readonly maxIdValueBytes: number
   /** Failed logins on one connection. After them: BYE. */
   readonly maxFailedLogins: number
-  /** Commands answered BAD in a row. After them: BYE. Before login fewer, as no honest client needs them. */
+  /** Commands answered BAD in a row before login. After them: BYE. Few, as no honest client needs them. */
   readonly maxBadCommandsBeforeLogin: number
+  /** The same after login, where a client may try what this server does not know. */
   readonly maxBadCommands: number
   /** Milliseconds from the greeting to a login, in all. */
   readonly loginPatienceMs: number

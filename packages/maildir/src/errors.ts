@@ -2,16 +2,16 @@ import type { StoreOutcome, StoreRefusal } from '@postern/core'
 
 /** Every code of this package, and what an operator does about it. */
 export const storeErrorCodes = {
-  MAILDIR_BAD_ACCOUNT: 'the account name cannot be a folder name: empty, not well-formed Unicode, or too long',
-  MAILDIR_NO_ACCOUNT: 'there is no folder for this account; create the account first',
-  MAILDIR_ROOT: 'the root directory is missing, is no directory, or may not be written',
-  MAILDIR_IO: 'the disk refused an operation; the cause names the call and the path',
-  MAILDIR_SYMLINK: 'a symbolic link stands where a folder or a message belongs; it is never followed',
-  MAILDIR_MAILBOX_GONE: 'the mailbox was deleted or renamed while it was in use',
-  MAILDIR_UID_VALIDITY_CHANGED: 'the UID list was lost or damaged; a session must select the mailbox again',
-  MAILDIR_SPENT: 'a handle was used after it was closed',
-  MAILDIR_LOCK_BUSY: 'a lock was held for too long by a process that is alive, or on a machine that cannot be asked',
-  MAILDIR_UID_VALIDITY_SPENT: 'every UIDVALIDITY of this account was used; its mail must be moved to a new account',
+  MAILDIR_BAD_ACCOUNT: 'The account name cannot be a folder name: empty, not well-formed Unicode, or too long.',
+  MAILDIR_NO_ACCOUNT: 'There is no folder for this account; create the account first.',
+  MAILDIR_ROOT: 'The root directory is missing, is no directory, or may not be written.',
+  MAILDIR_IO: 'The disk refused an operation; the cause names the call and the path.',
+  MAILDIR_SYMLINK: 'A symbolic link stands where a folder or a message belongs; it is never followed.',
+  MAILDIR_MAILBOX_GONE: 'The mailbox was deleted or renamed while it was in use.',
+  MAILDIR_UID_VALIDITY_CHANGED: 'The UID list was lost or damaged; a session must select the mailbox again.',
+  MAILDIR_SPENT: 'A handle was used after it was closed.',
+  MAILDIR_LOCK_BUSY: 'A lock was held for too long by a process that is alive, or on a machine that cannot be asked.',
+  MAILDIR_UID_VALIDITY_SPENT: 'Every UIDVALIDITY of this account was used; its mail must be moved to a new account.',
 } as const
 
 export type StoreErrorCode = keyof typeof storeErrorCodes
