@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { afterAll } from 'vitest'
 
 export interface Outcome {
   /** null when a signal ended it. */
@@ -41,11 +42,12 @@ export async function run(command: string, args: readonly string[], options: Run
 }
 
 const running = new Set<ChildProcess>()
-process.once('exit', () => {
+// Registered before any hook of the file that imports this, so it runs after them all.
+afterAll(() => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** A child process that does not outlive the tests. */
+/** A child process that does not outlive the tests of the file. */
 export function start(command: string, args: readonly string[], options: Pick<RunOptions, 'cwd'> = {}): ChildProcess {
   const child = spawn(command, args, {
     ...options,
