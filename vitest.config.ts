@@ -27,6 +27,18 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        // Ratios of times: after everything else, so that nothing else runs meanwhile.
+        extends: true,
+        test: {
+          name: 'speed',
+          root: 'test',
+          include: ['speed/**/*.test.ts'],
+          sequence: { groupOrder: 1 },
+          fileParallelism: false,
+          testTimeout: 60_000,
+        },
+      },
     ],
     coverage: {
       provider: 'v8',

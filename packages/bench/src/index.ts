@@ -1,2 +1,3 @@
-export { measureTogether, type Case, type Figure, type MeasureOptions, type Spread } from './micro/measure.ts'
+export { measureTogether, type Case, type Figure, type MeasureOptions } from './micro/measure.ts'
 export { setting, type Setting } from './report.ts'
+export { percentile, spread, type Spread } from './spread.ts'

@@ -1,35 +1,28 @@
-import { parseArgs } from 'node:util'
-import { runParse } from './micro/run-parse.ts'
+import { UsageError, type Command } from './command.ts'
+import { connection } from './commands/connection.ts'
+import { guard } from './commands/guard.ts'
+import { parse } from './commands/parse.ts'
 
-const usage = `usage: npm run bench -- parse [--rounds N] [--round-ms MS] [--json]
+const commands: Readonly<Record<string, Command>> = { parse, connection, guard }
 
-  parse   nanoseconds and allocated bytes for a PROXY header: ours, a floor written by hand, and the npm libraries,
-          in turn in one run
-`
-
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: 'string', default: '15' },
-    'round-ms': { type: 'string', default: '20' },
-    json: { type: 'boolean', short: 'j', default: false },
-  },
-})
-
-if (positionals[0] === 'parse') {
-  const rounds = positiveInteger(values.rounds)
-  const roundMs = positiveInteger(values['round-ms'])
-  if (rounds !== undefined && roundMs !== undefined) {
-    process.stdout.write(runParse({ rounds, roundMs, asJson: values.json }))
-  } else {
-    process.stderr.write(`--rounds and --round-ms take whole numbers from 1 to 10000\n${usage}`)
-    process.exitCode = 2
-  }
-} else {
-  process.stderr.write(usage)
+const [name = '', ...args] = process.argv.slice(2)
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+try {
+  if (command === undefined) throw new UsageError(`there is no benchmark ${JSON.stringify(name)}`)
+  process.exitCode = await command.run(args)
+} catch (error) {
+  if (!isUsage(error)) throw error
+  process.stderr.write(`${error.message}\n\n${usage()}`)
   process.exitCode = 2
 }
 
-function positiveInteger(text: string): number | undefined {
-  return /^[1-9]\d{0,3}$|^10000$/.test(text) ? Number(text) : undefined
+function usage(): string {
+  const lines = Object.entries(commands).map(
+    ([each, { options, summary }]) => `  npm run bench -- ${each} ${options}\n      ${summary}\n`,
+  )
+  return `usage:\n${lines.join('')}`
+}
+
+function isUsage(error: unknown): error is Error {
+  return error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS_')
 }

@@ -1,16 +1,11 @@
 import { getHeapStatistics } from 'node:v8'
+import { spread, type Spread } from '../spread.ts'
 
 /** One thing to measure. */
 export interface Case {
   readonly name: string
   /** Does the work `iterations` times, and returns something that depends on all of it, so that none is optimised away. */
   readonly run: (iterations: number) => number
-}
-
-export interface Spread {
-  readonly median: number
-  readonly min: number
-  readonly max: number
 }
 
 export interface Figure {
@@ -73,9 +68,4 @@ function bytesDuring(work: () => number): number {
   const before = getHeapStatistics().total_allocated_bytes
   work()
   return getHeapStatistics().total_allocated_bytes - before
-}
-
-function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b)
-  return { median: sorted[sorted.length >> 1]!, min: sorted[0]!, max: sorted.at(-1)! }
 }

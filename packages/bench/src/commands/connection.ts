@@ -1,0 +1,27 @@
+import { parseArgs } from 'node:util'
+import { count, type Command } from '../command.ts'
+import { runConnection } from '../connection/run-connection.ts'
+
+export const connection: Command = {
+  summary: 'server CPU and latency that a PROXY header costs a connection: the gateway, core’s front, a bare server',
+  options: '[--rounds N] [--connections N] [--at-once N] [--json]',
+  async run(args) {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        rounds: { type: 'string', default: '11' },
+        connections: { type: 'string', default: '1000' },
+        'at-once': { type: 'string', default: '8' },
+        json: { type: 'boolean', short: 'j', default: false },
+      },
+    })
+    const options = {
+      rounds: count('rounds', values.rounds),
+      connections: count('connections', values.connections),
+      atOnce: count('at-once', values['at-once']),
+      asJson: values.json,
+    }
+    process.stdout.write(await runConnection(options))
+    return 0
+  },
+}
