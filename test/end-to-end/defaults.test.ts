@@ -1,30 +1,44 @@
-// What a newcomer sees: the gateway without a configuration file, and the lines it prints to be tried. The ports are the
-// defaults themselves, so these must be free on the machine that runs this test.
+// What a newcomer sees: the gateway without a configuration file, and the lines it prints to be tried. Its ports are
+// fixed, so it runs in a network of its own where the system lets it, beside any gateway that runs here already.
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { Dialogue } from '../kit/dialogue.ts'
 import { temporaryFolder } from '../kit/folder.ts'
 import { eventually, within } from '../kit/patience.ts'
-import { peer, requirePeer } from '../kit/peers.ts'
-import { run, start } from '../kit/run.ts'
+import { requirePeer, type Peer } from '../kit/peers.ts'
+import { run, start, type Outcome } from '../kit/run.ts'
 
 const main = fileURLToPath(new URL('../../packages/gateway/dist/main.js', import.meta.url))
 const defaultPorts = [2525, 2526, 2587, 2465, 2143, 2144, 2993, 2080]
 const folder = temporaryFolder('defaults')
+const rootless = process.getuid?.() === 0 ? [] : ['--user']
 
+/** A new network has its loopback down: ioctl SIOCSIFFLAGS (0x8914) with IFF_UP and IFF_RUNNING. */
+const withLoopback = `import fcntl, os, socket, struct, sys
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41))
+os.execvp(sys.argv[1], sys.argv[1:])`
+const ownNetwork = ['unshare', '--net', ...rootless.flatMap((user) => [user, '--map-root-user'])]
+const inOwnNetwork = [...ownNetwork, 'python3', '-c', withLoopback]
+
+let pid = 0
+let hasOwnNetwork = false
 let printed = ''
 let log = ''
 let stop: () => Promise<number | null>
 
 beforeAll(async () => {
-  for (const port of defaultPorts) await requireFree(port)
-  const child = start(process.execPath, [main, 'serve'], { cwd: folder })
+  requirePeer('python3')
+  hasOwnNetwork = await runs([...inOwnNetwork, 'true'])
+  if (!hasOwnNetwork) for (const port of defaultPorts) await requireFree(port)
+  const words: readonly string[] = [...(hasOwnNetwork ? inOwnNetwork : []), process.execPath, main, 'serve']
+  const [program = '', ...args] = words
+  const child = start(program, args, { cwd: folder })
   child.stdout?.on('data', (chunk: Buffer) => (log += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+  pid = child.pid ?? 0
   stop = async () => {
     child.kill('SIGTERM')
     if (child.exitCode === null) await within(20_000, 'the gateway to stop', once(child, 'close'))
@@ -40,6 +54,13 @@ afterAll(async () => {
   if (code !== 0) throw new Error(`it ended with ${code}:\n${log}`)
 })
 
+async function runs([program = '', ...args]: readonly string[]): Promise<boolean> {
+  return run(program, args).then(
+    ({ code }) => code === 0,
+    () => false,
+  )
+}
+
 async function requireFree(port: number): Promise<void> {
   const server = createServer()
   server.listen(port, '127.0.0.1')
@@ -47,12 +68,20 @@ async function requireFree(port: number): Promise<void> {
     once(server, 'listening'),
     once(server, 'error').then(() => {
       throw new Error(
-        `port ${port} is taken: the default ports must be free for this test (is a gateway running here?)`,
+        `port ${port} is taken, and this system gives no network of its own: stop the gateway that runs here`,
       )
     }),
   ])
   server.close()
   await once(server, 'close')
+}
+
+/** Runs a shell command on the gateway's network. */
+async function shell(peers: readonly Peer[], command: string): Promise<Outcome> {
+  for (const name of peers) requirePeer(name)
+  if (!hasOwnNetwork) return run('sh', ['-c', command])
+  const user = rootless.flatMap((option) => [option, '--preserve-credentials'])
+  return run('nsenter', ['--target', String(pid), '--net', ...user, 'sh', '-c', command])
 }
 
 /** The commands that were printed, whole, as they would be pasted. */
@@ -64,26 +93,23 @@ function printedCommand(program: string, containing = ''): string {
 }
 
 test('J8, S15: what is printed for nc is greeted', async () => {
-  requirePeer('nc')
   const command = printedCommand('printf')
   expect(command).toContain(String.raw`'PROXY TCP4 203.0.113.7 127.0.0.1 45678 25\r\n'`)
   // The terminal of a person stays open; here nc is told when to go.
-  const { stdout } = await run('sh', ['-c', command.replace('nc ', 'nc -q 1 ')])
+  const { stdout } = await shell(['nc'], command.replace('nc ', 'nc -q 1 '))
   expect(stdout).toMatch(/^220 localhost /)
 })
 
 test('C2, S19: what is printed for swaks and curl delivers a message and reads it; Received names client and balancer', async () => {
-  requirePeer('swaks')
-  requirePeer('curl')
-  const sent = await run('sh', ['-c', printedCommand('swaks')])
+  const sent = await shell(['swaks'], printedCommand('swaks'))
   expect(sent.stdout).toMatch(/<- {2}250 .*\n.*QUIT/)
   expect(sent).toMatchObject({ code: 0 })
 
-  const status = await run('sh', ['-c', printedCommand('curl', 'STATUS')])
+  const status = await shell(['curl'], printedCommand('curl', 'STATUS'))
   expect(status.stdout).toMatch(/\* STATUS "?INBOX"? \(MESSAGES 1\)/)
   expect(status).toMatchObject({ code: 0 })
 
-  const read = await run('sh', ['-c', printedCommand('curl', '--haproxy-protocol')])
+  const read = await shell(['curl'], printedCommand('curl', '--haproxy-protocol'))
   expect(read).toMatchObject({ code: 0 })
   const received = /^Received: (?:.*\r\n[ \t])*.*\r\n/m.exec(read.stdout)?.[0] ?? ''
   expect(received).toContain('[203.0.113.7]')
@@ -91,15 +117,11 @@ test('C2, S19: what is printed for swaks and curl delivers a message and reads i
 })
 
 test('C2: the README reads it with curl over STARTTLS on 2143', async () => {
-  const password = readFileSync(join(folder, '.postern/demo-password'), 'utf8').trim()
-  const user = ['--user', `demo@localhost:${password}`]
-  const read = await peer('curl', [
-    '-s',
-    '--insecure',
-    '--ssl-reqd',
-    ...user,
-    'imap://127.0.0.1:2143/INBOX;MAILINDEX=1',
-  ])
+  const user = `"demo@localhost:$(cat ${join(folder, '.postern/demo-password')})"`
+  const read = await shell(
+    ['curl'],
+    `curl -s --insecure --ssl-reqd --user ${user} 'imap://127.0.0.1:2143/INBOX;MAILINDEX=1'`,
+  )
   expect(read.stdout).toContain('203.0.113.7')
 })
 
@@ -108,24 +130,24 @@ test.each([
   ['2587 submission, no header', 2587, /^220 /],
   ['2143 imap, no header', 2143, /^\* OK /],
 ])('%s', async (_, port, greeting) => {
-  const client = await Dialogue.connect(port)
-  expect(await client.line()).toMatch(greeting)
-  client.destroy()
+  const { stdout } = await shell(['nc'], `nc -q 1 127.0.0.1 ${port} </dev/null`)
+  expect(stdout).toMatch(greeting)
 })
 
 test.each([
-  ['2465 submission, implicit TLS', 2465, /^220 /],
-  ['2993 imap, implicit TLS', 2993, /^\* OK /],
-])('%s', async (_, port, greeting) => {
-  const client = await Dialogue.connect(port)
-  await client.startTls('localhost')
-  expect(await client.line()).toMatch(greeting)
-  client.destroy()
+  ['2465 submission, implicit TLS', 2465, /^220 /, 'QUIT'],
+  ['2993 imap, implicit TLS', 2993, /^\* OK /, 'a LOGOUT'],
+])('%s', async (_, port, greeting, goodbye) => {
+  const { stdout } = await shell(
+    ['openssl'],
+    `echo '${goodbye}' | openssl s_client -connect 127.0.0.1:${port} -quiet -crlf`,
+  )
+  expect(stdout).toMatch(greeting)
 })
 
 test('nothing listens beyond loopback, and what it made is for its owner only', () => {
   // proc(5): local address and port in hexadecimal, and state 0A for a socket that listens.
-  const sockets = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => readFileSync(file, 'latin1').split('\n'))
+  const sockets = ['tcp', 'tcp6'].flatMap((file) => readFileSync(`/proc/${pid}/net/${file}`, 'latin1').split('\n'))
   const listening = sockets
     .map((line) => line.trim().split(/\s+/))
     .filter(([, , , state]) => state === '0A')
@@ -137,7 +159,6 @@ test('nothing listens beyond loopback, and what it made is for its owner only', 
   const data = join(folder, '.postern')
   expect(statSync(data).mode & 0o777).toBe(0o700)
   for (const file of ['key.pem', 'demo-password', 'accounts.toml']) {
-    expect(existsSync(join(data, file))).toBe(true)
     expect(statSync(join(data, file)).mode & 0o077).toBe(0)
   }
   const password = readFileSync(join(data, 'demo-password'), 'utf8').trim()
