@@ -7,6 +7,7 @@ import type {
   StoreOutcome,
   StoreRefusal,
   Uid,
+  UidValidity,
 } from '@postern/core'
 import { creatingPrefix, deletedPrefix } from './cleanup.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
@@ -175,12 +176,12 @@ export class MaildirAccount implements Account, MailboxOwner {
     // Handles are closed one by one by whoever opened them, and nothing else is held.
   }
 
-  async copy(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>> {
-    return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids))
+  async copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
+    return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids, of))
   }
 
-  async move(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>> {
-    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids))
+  async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
+    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of))
   }
 
   release(folder: Folder): void {
@@ -263,7 +264,7 @@ export class MaildirAccount implements Account, MailboxOwner {
     return this.#withFolder(inbox.name, async (source) => {
       await source.refresh(false)
       const uids = source.messages.map((message) => message.uid)
-      const moved = await this.move(source, target.name, uids)
+      const moved = await this.move(source, target.name, uids, source.uidValidity)
       return moved.ok ? done : moved
     })
   }

@@ -4,7 +4,7 @@
  * all are placed, synced and given their UIDs under one lock. MOVE removes the originals only after that: killed in
  * between, a message is in both mailboxes, never in neither.
  */
-import type { CopiedUids, StoreOutcome, Uid } from '@postern/core'
+import type { CopiedUids, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { StoreContext } from './context.ts'
 import { openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
@@ -13,18 +13,23 @@ import { pathOf } from './filename.ts'
 import type { Folder, PreparedFile } from './folder.ts'
 import type { StoredMessage } from './message.ts'
 
-/** Messages that are gone are left out; of the others all are copied, or none. */
+/**
+ * Messages that are gone are left out; of the others all are copied, or none.
+ *
+ * @param of - the UIDVALIDITY of the source under which `uids` were told.
+ */
 export async function copyMessages(
   context: StoreContext,
   source: Folder,
   target: Folder,
   uids: readonly Uid[],
+  of: UidValidity,
 ): Promise<StoreOutcome<CopiedUids>> {
   const prepared: { readonly uid: Uid; readonly file: PreparedFile }[] = []
   try {
     await target.refresh(false)
-    for (const message of await source.locate(uids)) {
-      const file = await prepare(context, source, target, message)
+    for (const message of await source.locate(uids, of)) {
+      const file = await prepare(context, source, target, message, of)
       if (file !== undefined) prepared.push({ uid: message.uid, file })
     }
     if (prepared.length === 0) return accepted({ uidValidity: target.uidValidity, from: [], to: [] })
@@ -47,26 +52,27 @@ export async function moveMessages(
   source: Folder,
   target: Folder,
   uids: readonly Uid[],
+  of: UidValidity,
 ): Promise<StoreOutcome<CopiedUids>> {
-  const copied = await copyMessages(context, source, target, uids)
+  const copied = await copyMessages(context, source, target, uids, of)
   if (!copied.ok || copied.value.from.length === 0) return copied
   const { uidValidity, from, to } = copied.value
   const copyOf = new Map(from.map((uid, at) => [uid, to[at] ?? uid]))
   let failure: unknown
   const removed = new Set<Uid>()
   try {
-    for (const uid of await source.remove(from, () => true)) removed.add(uid)
+    for (const uid of await source.remove(from, of, () => true)) removed.add(uid)
   } catch (error) {
     failure = error
     // What is still in the source was not moved.
-    const left = new Set((await source.locate(from).catch(() => [])).map((message) => message.uid))
+    const left = new Set((await source.locate(from, of).catch(() => [])).map((message) => message.uid))
     for (const uid of from) if (!left.has(uid)) removed.add(uid)
   }
   const unmoved = from.filter((uid) => !removed.has(uid))
   if (failure !== undefined || unmoved.length > 0) {
     // Also a message that another program removed meanwhile: it is in neither place, as it wished.
     const undo = unmoved.map((uid) => copyOf.get(uid)).filter((uid) => uid !== undefined)
-    await target.remove(undo, () => true).catch(() => [])
+    await target.remove(undo, uidValidity, () => true).catch(() => [])
   }
   if (removed.size === 0 && failure !== undefined) return refusalOf(failure)
   const moved = from.filter((uid) => removed.has(uid))
@@ -79,6 +85,7 @@ async function prepare(
   source: Folder,
   target: Folder,
   message: StoredMessage,
+  of: UidValidity,
 ): Promise<PreparedFile | undefined> {
   const { disk, names, limits } = context
   const tmp = names.next()
@@ -97,7 +104,7 @@ async function prepare(
       }
     }
     await target.makeSubFolders()
-    found = await source.relocate(message.uid)
+    found = await source.relocate(message.uid, of)
   }
   await unlinkIfThere(disk, path)
   return undefined

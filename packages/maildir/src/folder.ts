@@ -100,9 +100,9 @@ export class Folder {
   }
 
   /** A message's bytes; `undefined` when it is gone. Whoever renames it meanwhile is followed. */
-  async content(uid: Uid): Promise<MessageContent | undefined> {
+  async content(uid: Uid, of: UidValidity): Promise<MessageContent | undefined> {
     for (let tries = 0; tries <= this.#context.limits.renameRetries; tries++) {
-      const message = this.#index.find(uid)
+      const message = this.#find(uid, of)
       if (message === undefined) return undefined
       const folder = `${this.place.path}/${message.isNew ? 'new' : 'cur'}`
       const handle = await openMessageFile(this.#context.disk, folder, pathOf(folder, message.file))
@@ -113,12 +113,16 @@ export class Folder {
   }
 
   /** The messages as they are afterwards; those that are gone are left out. */
-  async changeFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<readonly StoredMessage[]>> {
+  async changeFlags(
+    uids: readonly Uid[],
+    of: UidValidity,
+    change: FlagChange,
+  ): Promise<StoreOutcome<readonly StoredMessage[]>> {
     const changed = new Map<Uid, StoredMessage>()
     const outcome = await this.#turns.run(async () => {
       const letters = await this.#lettersOf(change.flags, change.op !== 'remove')
       if (!letters.ok) return letters
-      await this.#eachMessage(uids, async (message) => {
+      await this.#eachMessage(uids, of, async (message) => {
         const next = letteredBy(change.op, message.letters, letters.value)
         const now = next === message.letters ? await this.#verify(message) : await this.#rename(message, next)
         if (now !== undefined) changed.set(now.uid, now)
@@ -132,18 +136,23 @@ export class Folder {
   }
 
   /** Removes messages for which `isMeant` holds as they are on the disk now. Returns what was removed, ascending. */
-  async remove(uids: readonly Uid[], isMeant: (message: StoredMessage) => boolean): Promise<readonly Uid[]> {
+  async remove(
+    uids: readonly Uid[],
+    of: UidValidity,
+    isMeant: (message: StoredMessage) => boolean,
+  ): Promise<readonly Uid[]> {
     const removed: Uid[] = []
     let told = 0
     await this.#turns.run(async () => {
       await this.#index.sync({ claim: false })
       const meant = uids.filter((uid) => {
-        const message = this.#index.find(uid)
+        const message = this.#find(uid, of)
         return message !== undefined && isMeant(message)
       })
       const touched = new Set<string>()
       await this.#eachMessage(
         meant,
+        of,
         async (message) => {
           if (!isMeant(message)) return true
           if (!(await unlinkIfThere(this.#context.disk, this.#pathOf(message)))) return false
@@ -222,16 +231,16 @@ export class Folder {
   }
 
   /** Where a message's file is now, if it is. */
-  async locate(uids: readonly Uid[]): Promise<readonly StoredMessage[]> {
+  async locate(uids: readonly Uid[], of: UidValidity): Promise<readonly StoredMessage[]> {
     await this.#turns.run(() => this.#index.sync({ claim: false }))
-    return uids.map((uid) => this.#index.find(uid)).filter((message) => message !== undefined)
+    return uids.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined)
   }
 
   /** Locates one message whose name just turned out to be old. */
-  relocate(uid: Uid): Promise<StoredMessage | undefined> {
+  relocate(uid: Uid, of: UidValidity): Promise<StoredMessage | undefined> {
     return this.#turns.run(async () => {
       await this.#index.sync({ claim: false, thorough: true })
-      return this.#index.find(uid)
+      return this.#find(uid, of)
     })
   }
 
@@ -256,6 +265,15 @@ export class Folder {
   #changed(): void {
     this.watch.hint()
     this.#announce(this)
+  }
+
+  /**
+   * A UID names a message only together with its UIDVALIDITY (RFC 3501 section 2.3.1.1). Any look at the disk may find
+   * that the mailbox was deleted and made again, or its list rebuilt, and then the same number is another message.
+   */
+  #find(uid: Uid, of: UidValidity): StoredMessage | undefined {
+    if (this.#index.uidValidity === of) return this.#index.find(uid)
+    throw new StoreError('MAILDIR_UID_VALIDITY_CHANGED', 'the mailbox was made anew', this.place)
   }
 
   #pathOf(message: StoredMessage): string | Buffer {
@@ -300,6 +318,7 @@ export class Folder {
    */
   async #eachMessage(
     uids: readonly Uid[],
+    of: UidValidity,
     visit: (message: StoredMessage) => Promise<boolean>,
     beforeUnlock: () => Promise<void> = () => Promise.resolve(),
   ): Promise<void> {
@@ -315,7 +334,7 @@ export class Folder {
             this.#index.changingCur(async () => {
               try {
                 for (const uid of some) {
-                  const message = this.#index.find(uid)
+                  const message = this.#find(uid, of)
                   if (message !== undefined && !(await visit(message))) again.push(uid)
                 }
               } finally {

@@ -15,8 +15,8 @@ import { indexOfUid } from './message.ts'
 
 /** What a handle asks of the account it belongs to. */
 export interface MailboxOwner {
-  copy(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>>
-  move(source: Folder, target: string, uids: readonly Uid[]): Promise<StoreOutcome<CopiedUids>>
+  copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
+  move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
   release(folder: Folder): void
 }
 
@@ -96,14 +96,14 @@ export class OpenMailbox implements Mailbox {
 
   async content(uid: Uid): Promise<MessageContent | undefined> {
     this.#assertOpen()
-    return this.#folder.content(uid)
+    return this.#folder.content(uid, this.uidValidity)
   }
 
   async setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<readonly MessageRecord[]>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     try {
-      const outcome = await this.#folder.changeFlags(this.#known(uids), change)
+      const outcome = await this.#folder.changeFlags(this.#known(uids), this.uidValidity, change)
       if (!outcome.ok) return outcome
       const records = [...this.#records]
       for (const message of outcome.value) {
@@ -119,13 +119,13 @@ export class OpenMailbox implements Mailbox {
 
   async copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
     this.#assertOpen()
-    return this.#owner.copy(this.#folder, target, this.#known(uids))
+    return this.#owner.copy(this.#folder, target, this.#known(uids), this.uidValidity)
   }
 
   async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
-    const outcome = await this.#owner.move(this.#folder, target, this.#known(uids))
+    const outcome = await this.#owner.move(this.#folder, target, this.#known(uids), this.uidValidity)
     if (outcome.ok) this.#drop(outcome.value.from)
     return outcome
   }
@@ -135,7 +135,9 @@ export class OpenMailbox implements Mailbox {
     if (this.mode === 'read-only') return readOnly
     const candidates = uids === undefined ? this.#records.map((message) => message.uid) : this.#known(uids)
     try {
-      const removed = await this.#folder.remove(candidates, (message) => message.letters.includes('T'))
+      const removed = await this.#folder.remove(candidates, this.uidValidity, (message) =>
+        message.letters.includes('T'),
+      )
       this.#drop(removed)
       return accepted(removed)
     } catch (error) {

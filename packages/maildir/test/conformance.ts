@@ -401,6 +401,35 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b))
       })
 
+      const strayCommands: readonly (readonly [name: string, run: (old: Mailbox, uid: Uid) => Promise<unknown>])[] = [
+        ['content', async (old, uid) => ({ ok: (await old.content(uid)) !== undefined })],
+        ['setFlags', (old, uid) => old.setFlags([uid], { op: 'add', flags: ['\\Deleted'] })],
+        ['copy', (old, uid) => old.copy([uid], 'Target')],
+        ['move', (old, uid) => old.move([uid], 'Target')],
+        ['expunge', (old) => old.expunge()],
+      ]
+      test.each(strayCommands)('a UID of a mailbox that was made again names no message: %s', async (_name, run) => {
+        value(await account.create('Temp'))
+        value(await account.create('Target'))
+        const { uid } = await append(store, ann, 'Temp', 'old')
+        const old = await select('Temp')
+        value(await account.delete('Temp'))
+        value(await account.create('Temp'))
+        const fresh = await append(store, ann, 'Temp', 'fresh', { flags: ['\\Deleted'] })
+        expect(fresh.uid).toBe(uid)
+        const before = await select('Temp')
+        const [record] = before.records()
+
+        const found = await run(old, uid).catch(() => undefined)
+
+        expect(found).not.toMatchObject({ ok: true })
+        await before.refresh()
+        expect(before.records()).toEqual([record])
+        expect(value(await account.status('Target')).messages).toBe(0)
+        await before.close()
+        await old.close()
+      })
+
       test('rename takes children and messages along, and keeps UIDs and UIDVALIDITY', async () => {
         value(await account.create('Work/2026'))
         const before = await append(store, ann, 'Work/2026', 'one')
