@@ -1,3 +1,4 @@
+import type { Awaitable } from '@postern/core'
 import { limits } from '../limits.ts'
 import type { TallyAsk, ToSupervisor, ToWorker } from '../supervisor/messages.ts'
 import { LocalTally, type Tally, type TallyAttempt, type TallyLimits, type TallyVerdict } from './tally.ts'
@@ -8,7 +9,7 @@ type Answered = Extract<ToWorker, { type: 'tally' }>
 interface Ask {
   readonly client: string
   readonly attempt: TallyAttempt
-  readonly settle: (verdict: TallyVerdict) => void
+  readonly settle: (verdict: Awaitable<TallyVerdict>) => void
   /** The answer took too long, and this process decided. */
   isOverdue: boolean
 }
@@ -18,7 +19,8 @@ interface Ask {
  * worker pays little for each.
  *
  * A supervisor that does not answer must not stop mail: after `tallyAnswerMs` this process decides by its own counts
- * (a client may then reach its limit once in each worker), and goes on so without waiting until an answer comes.
+ * (a client may then reach its limit once in each worker), and goes on so, without asking, until an answer to what it
+ * asked before comes. More questions would only gather, here and in the channel.
  */
 export class SharedTally implements Tally {
   readonly #send: (asked: Asked) => void
@@ -44,13 +46,13 @@ export class SharedTally implements Tally {
   }
 
   opened(client: string, attempt: TallyAttempt = 'first'): Promise<TallyVerdict> {
+    if (this.#isAway) return this.#decideHere(client, attempt)
     const { promise, resolve } = Promise.withResolvers<TallyVerdict>()
     const ask: Ask = { client, attempt, settle: resolve, isOverdue: false }
     const number = this.#nextAsk++
     this.#asks.set(number, ask)
     this.#asksToSend.push([number, client, attempt])
     this.#flushSoon()
-    if (this.#isAway) void this.#decideHere(ask)
     return promise
   }
 
@@ -101,7 +103,7 @@ export class SharedTally implements Tally {
     this.#closedToSend = []
     if (asks.length === 0 && closed.length === 0) return
     this.#send({ type: 'tally', asks, closed })
-    if (asks.length > 0 && !this.#isAway) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
+    if (asks.length > 0) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
   }
 
   #expire(asks: readonly TallyAsk[]): void {
@@ -109,14 +111,14 @@ export class SharedTally implements Tally {
       const ask = this.#asks.get(number)
       if (ask === undefined || ask.isOverdue) continue
       if (!this.#isAway) this.#onAway((this.#isAway = true))
-      void this.#decideHere(ask)
+      ask.isOverdue = true
+      ask.settle(this.#decideHere(ask.client, ask.attempt))
     }
   }
 
-  async #decideHere(ask: Ask): Promise<void> {
-    ask.isOverdue = true
-    const verdict = await this.#local.opened(ask.client, ask.attempt)
-    if (verdict === 'pass') this.#countedHere.set(ask.client, (this.#countedHere.get(ask.client) ?? 0) + 1)
-    ask.settle(verdict)
+  async #decideHere(client: string, attempt: TallyAttempt): Promise<TallyVerdict> {
+    const verdict = await this.#local.opened(client, attempt)
+    if (verdict === 'pass') this.#countedHere.set(client, (this.#countedHere.get(client) ?? 0) + 1)
+    return verdict
   }
 }

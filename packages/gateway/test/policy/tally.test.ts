@@ -192,6 +192,33 @@ describe('a supervisor that does not answer', () => {
     expect(state.away).toEqual([true])
   })
 
+  test('it is not asked while it is silent: nothing gathers, however many clients come', async () => {
+    const { worker, state } = machine({ concurrent: 1 })
+    state.isSilent = true
+    const tally = worker(1)
+    const first = tally.opened('a')
+    await vi.advanceTimersByTimeAsync(limits.tallyAnswerMs + 5)
+    await first
+    for (let n = 0; n < 100; n++) {
+      expect(await tally.opened('b')).toBe('pass')
+      tally.closed('b')
+      await travel()
+    }
+    expect(state.messages).toBe(1)
+  })
+
+  test('a question that was on its way when it fell silent is decided too', async () => {
+    const { worker, state } = machine({ concurrent: 1 })
+    state.isSilent = true
+    const tally = worker(1)
+    const verdicts: string[] = []
+    const open = (client: string): void => void tally.opened(client).then((verdict) => verdicts.push(verdict))
+    setTimeout(() => open('b'), limits.tallyAnswerMs)
+    open('a')
+    await vi.advanceTimersByTimeAsync(2 * limits.tallyAnswerMs + 5)
+    expect(verdicts).toEqual(['pass', 'pass'])
+  })
+
   test('when it is back it counts again, and what was decided meanwhile is not counted twice', async () => {
     const { worker, state, speakAgain } = machine({ concurrent: 1 })
     state.isSilent = true
