@@ -27,7 +27,7 @@ let pid = 0
 let hasOwnNetwork = false
 let printed = ''
 let log = ''
-let stop: () => Promise<number | null>
+let stop: (() => Promise<number | null>) | undefined
 
 beforeAll(async () => {
   requirePeer('python3')
@@ -50,7 +50,8 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  const code = await stop?.()
+  if (stop === undefined) return
+  const code = await stop()
   if (code !== 0) throw new Error(`it ended with ${code}:\n${log}`)
 })
 
@@ -64,14 +65,10 @@ async function runs([program = '', ...args]: readonly string[]): Promise<boolean
 async function requireFree(port: number): Promise<void> {
   const server = createServer()
   server.listen(port, '127.0.0.1')
-  await Promise.race([
-    once(server, 'listening'),
-    once(server, 'error').then(() => {
-      throw new Error(
-        `port ${port} is taken, and this system gives no network of its own: stop the gateway that runs here`,
-      )
-    }),
-  ])
+  await once(server, 'listening').catch((cause: unknown) => {
+    const mend = 'this system gives no network of its own: stop the gateway that runs here'
+    throw new Error(`port ${port} is taken, and ${mend}`, { cause })
+  })
   server.close()
   await once(server, 'close')
 }
