@@ -241,7 +241,7 @@ describe('an identity announced to an upstream', () => {
     )
   })
 
-  test('PO-02: is LOCAL or UNKNOWN for a peer that speaks for itself', () => {
+  test('S-04, PO-02: is LOCAL or UNKNOWN for a peer that speaks for itself', () => {
     const header = headerOf(v2({ versionAndCommand: 0x20 }))
     const identity = identify({ peer, local, verdict, header })
     expect(headerAnnouncing(identity, 2)).toEqual({ version: 2, command: 'local' })

@@ -165,7 +165,7 @@ describe('TLVs explained', () => {
     expect(explainHeader(bytes).tlvs).toMatchObject([{ name: 'CRC32C', value: bytes.readUInt32BE(31) }])
   })
 
-  test('SSL with all that may be nested', () => {
+  test('R-SSL-04: SSL with all that may be nested', () => {
     const nested = [
       tlv(0x21, 'TLSv1.3'),
       tlv(0x22, 'Änn'),

@@ -89,7 +89,7 @@ describe('PX-19, D-13: text in TLVs', () => {
   })
 })
 
-describe('R-SSL-01 to R-SSL-05: the SSL TLV', () => {
+describe('R-SSL-01, R-SSL-02, R-SSL-03, R-SSL-05: the SSL TLV', () => {
   const commonName = tlv(0x22, 'ann')
 
   test.each<[name: string, bytes: Buffer, claim: unknown]>([

@@ -10,7 +10,7 @@ const longestUnknown =
 
 const good: readonly (readonly [name: string, line: string, source: string, destination: string])[] = [
   [
-    'R-V1-01: the specification’s form',
+    'R-G-02, R-V1-01: the specification’s form',
     'PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n',
     '192.168.0.1:56324',
     '192.168.0.11:443',

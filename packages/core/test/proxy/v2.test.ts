@@ -20,7 +20,7 @@ const none = Buffer.alloc(0)
 
 describe('a binary header', () => {
   test.each<[name: string, header: Buffer, verdict: string]>([
-    ['R-G-01, R-V2-12: TCP over IPv4', v2({}), `done v2 proxy INET STREAM 28 ${ends4}`],
+    ['R-G-01, R-V2-04, R-V2-12: TCP over IPv4', v2({}), `done v2 proxy INET STREAM 28 ${ends4}`],
     ['R-V2-08: UDP over IPv4', v2({ familyAndTransport: 0x12 }), `done v2 proxy INET DGRAM 28 ${ends4}`],
     [
       'R-V2-12: TCP over IPv6',
@@ -210,7 +210,7 @@ describe('R-G-09, R-V2-01: the signature', () => {
     expect(judge(bytes)).toBe('bad PROXY_NO_SIGNATURE at 0')
   })
 
-  test('PX-06: every prefix asks for more, in steps of signature and prefix, then the whole', () => {
+  test('R-V2-13, PX-06: every prefix asks for more, in steps of signature and prefix, then the whole', () => {
     const header = withChecksum(
       v2({ tlvs: [tlv(0x02, 'mx.example.org'), ssl(1, 1, tlv(0x21, 'TLSv1.3')), tlv(0x03, '\0\0\0\0')] }),
       28 + 17 + 18 + 3,

@@ -1,7 +1,21 @@
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect as connectPlainly, createServer } from 'node:net'
 import { createServer as createTlsServer, connect as connectTls } from 'node:tls'
 import { expect, test } from 'vitest'
-import { connect, endpoint, proxied, compileCidrSet, createTrustRule, type HeaderToSend } from '@postern/core'
+import {
+  compileCidrSet,
+  connect,
+  createTrustRule,
+  encodeProxyHeader,
+  endpoint,
+  formatEndpoint,
+  identityOf,
+  localOf,
+  peerOf,
+  proxied,
+  type HeaderToSend,
+  type TrustRule,
+} from '@postern/core'
 import { close, listen, readAll } from '../kit/loopback.ts'
 import { tlsFiles } from '../kit/tls.ts'
 
@@ -28,14 +42,51 @@ test('S-01: the header goes out first, in a segment of its own or with what foll
 })
 
 test('R-G-13: TLS begins behind the header', async () => {
-  const compiled = compileCidrSet(['127.0.0.1'])
-  if (!compiled.ok) throw new Error('networks')
   const server = createTlsServer(tlsFiles, (socket) => socket.end(`${socket.remoteAddress}`))
-  const port = await listen(proxied(server, { trust: createTrustRule({ mode: 'require', networks: compiled.set }) }))
+  const port = await listen(proxied(server, { trust: trustLoopback() }))
   const connecting = connect({ port, host: '127.0.0.1' }, header)
   if (!connecting.ok) throw new Error(connecting.detail)
   const secured = connectTls({ socket: connecting.socket, ca: tlsFiles.cert, servername: 'localhost' })
   expect(await readAll(secured)).toBe('192.0.2.1')
+  await close(server)
+})
+
+test('S-02: each header gets a connection of its own', async () => {
+  const accepted: string[] = []
+  const server = proxied(
+    createServer((socket) => {
+      accepted.push(`${socket.remoteAddress}`)
+      socket.end()
+    }),
+    { trust: trustLoopback() },
+  )
+  const port = await listen(server)
+  for (const client of ['192.0.2.1', '192.0.2.2', '192.0.2.1']) {
+    const connecting = connect({ port, host: '127.0.0.1' }, { ...header, source: endpoint(client, 1) })
+    if (!connecting.ok) throw new Error(connecting.detail)
+    connecting.socket.end()
+    await readAll(connecting.socket)
+  }
+  expect(accepted).toEqual(['192.0.2.1', '192.0.2.2', '192.0.2.1'])
+  await close(server)
+})
+
+test('S-05: a health check in text names the two ends of its own connection', async () => {
+  const server = proxied(
+    createServer((socket) => {
+      const { origin, client, destination } = identityOf(socket)!
+      socket.end(`${origin} ${formatEndpoint(client)} ${formatEndpoint(destination)}`)
+    }),
+    { trust: trustLoopback() },
+  )
+  const port = await listen(server)
+  const socket = connectPlainly(port, '127.0.0.1')
+  await once(socket, 'connect')
+  const source = localOf(socket)!
+  const encoded = encodeProxyHeader({ version: 1, command: 'proxy', source, destination: peerOf(socket)! })
+  if (!encoded.ok) throw new Error(encoded.detail)
+  socket.end(encoded.bytes)
+  expect(await readAll(socket)).toBe(`proxied ${formatEndpoint(source)} 127.0.0.1:${port}`)
   await close(server)
 })
 
@@ -46,3 +97,9 @@ test('S-10: nothing is opened for a header that may not be sent', () => {
     code: 'PROXY_SEND_TYPE',
   })
 })
+
+function trustLoopback(): TrustRule {
+  const compiled = compileCidrSet(['127.0.0.1'])
+  if (!compiled.ok) throw new Error('networks')
+  return createTrustRule({ mode: 'require', networks: compiled.set })
+}

@@ -109,7 +109,7 @@ describe('C6: any server', () => {
     expect(await exchange(port, Buffer.concat([header, text('hello')]))).toBe('true hello')
   })
 
-  test('http: requests in the same segment as the header, and later ones', async () => {
+  test('R-G-11: http: requests in the same segment as the header, and later ones', async () => {
     const port = await started(proxied(createHttpServer(answer), required))
     const request = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n'
     const socket = connect(port, '127.0.0.1')

@@ -52,7 +52,7 @@ describe('a header that comes', () => {
   test.each([
     ['text', line],
     ['binary', binary],
-  ])('PX-06, R-G-05, C8: %s, cut in two at every byte', async (_name, header) => {
+  ])('R-G-05, R-G-08, PX-06, C8: %s, cut in two at every byte', async (_name, header) => {
     for (let cut = 0; cut <= header.length; cut++) {
       const { socket, peer } = connection()
       const receiving = receiveHeader(socket, required)
@@ -108,7 +108,7 @@ describe('a header that comes', () => {
   })
 })
 
-describe('PX-09, S20: a second header right behind the first', () => {
+describe('D-07, PX-09, S20: a second header right behind the first', () => {
   test.each([
     ['v1 v1', line, line],
     ['v1 v2', line, binary],
