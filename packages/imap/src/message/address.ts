@@ -27,6 +27,8 @@ class AddressReader {
   #isAfterBlank = true
   #comment: string | undefined
   #isInGroup = false
+  /** Where each was found last: it is looked for again only behind that, so the text is gone through once. */
+  readonly #found: Record<':' | '>' | ',', number> = { ':': -1, '>': -1, ',': -1 }
 
   constructor(text: string) {
     this.#text = text
@@ -91,9 +93,8 @@ class AddressReader {
     let route: string | undefined
     this.#skipBlanks()
     if (this.#text[this.#at] === '@') {
-      const colon = this.#text.indexOf(':', this.#at)
-      const close = this.#text.indexOf('>', this.#at)
-      if (colon !== -1 && (close === -1 || colon < close)) {
+      const colon = this.#next(':')
+      if (colon < this.#next('>')) {
         route = this.#text.slice(this.#at, colon).replaceAll(/\s+/g, '')
         this.#at = colon + 1
       }
@@ -111,11 +112,10 @@ class AddressReader {
       this.#at += 1
       host = this.#readDomain()
     }
-    const close = this.#text.indexOf('>', this.#at)
-    const comma = this.#text.indexOf(',', this.#at)
+    const close = this.#next('>')
+    const comma = this.#next(',')
     // An angle that never closes ends where the next address begins.
-    if (close !== -1 && (comma === -1 || close < comma)) this.#at = close + 1
-    else this.#at = comma === -1 ? this.#text.length : comma
+    this.#at = close < comma ? close + 1 : comma
     if (name === undefined && local === '' && host === '') return
     this.#addresses.push({
       ...(name === undefined ? {} : { name }),
@@ -158,6 +158,15 @@ class AddressReader {
     this.#isAfterBlank = false
   }
 
+  /** Where `char` stands next; the length of the text when it does not. */
+  #next(char: ':' | '>' | ','): number {
+    if (this.#found[char] < this.#at) {
+      const at = this.#text.indexOf(char, this.#at)
+      this.#found[char] = at === -1 ? this.#text.length : at
+    }
+    return this.#found[char]
+  }
+
   #skipBlanks(): void {
     while (this.#text[this.#at] === ' ' || this.#text[this.#at] === '\t') this.#at += 1
   }
@@ -173,6 +182,8 @@ class AddressReader {
 
   #readDomain(): string {
     let domain = ''
+    // Of the last piece: to ask the whole domain each time would copy it each time.
+    let endsWithDot = false
     while (this.#at < this.#text.length) {
       const char = this.#text.charAt(this.#at)
       if (',;>('.includes(char)) break
@@ -180,16 +191,19 @@ class AddressReader {
       if (char === ' ' || char === '\t') {
         // Blanks are allowed around dots only; anything else after them is no part of the domain.
         this.#skipBlanks()
-        if (this.#text[this.#at] !== '.' && domain !== '' && !domain.endsWith('.')) break
+        if (this.#text[this.#at] !== '.' && domain !== '' && !endsWithDot) break
         continue
       }
       if (char === '[') {
         const close = this.#text.indexOf(']', this.#at)
         const stop = close === -1 ? this.#text.length : close + 1
         domain += this.#text.slice(this.#at, stop)
+        endsWithDot = false
         this.#at = stop
       } else {
-        domain += this.#readAtom(domainEnd)
+        const atom = this.#readAtom(domainEnd)
+        domain += atom
+        endsWithDot = atom.endsWith('.')
       }
     }
     return domain

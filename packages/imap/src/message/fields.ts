@@ -14,11 +14,13 @@ export interface HeaderField {
  */
 export function* headerFields(block: string): Generator<HeaderField> {
   let at = 0
+  let colon = -1
   while (at < block.length) {
     const start = at
     at = lineEnd(block, at)
     while (at < block.length && isBlank(block.charCodeAt(at))) at = lineEnd(block, at)
-    const colon = block.indexOf(':', start)
+    // The colon that was too far for the lines before may be this one's.
+    if (colon < start) colon = block.indexOf(':', start)
     if (colon === -1) return
     if (colon >= at) continue
     const name = block.slice(start, colon).trimEnd().toLowerCase()

@@ -201,6 +201,9 @@ const bombs: readonly (readonly [name: string, text: () => string])[] = [
     '50,000 references',
     () => `References: ${'<a@b> '.repeat(50_000)}\r\nIn-Reply-To: ${'<a@b> '.repeat(50_000)}\r\n\r\n`,
   ],
+  ['300,000 angles that never close', () => `From: ${'<@,'.repeat(300_000)}\r\n\r\nx`],
+  ['a domain of 200,000 dots', () => `From: ${'a@ . '.repeat(200_000)}\r\n\r\nx`],
+  ['500,000 lines before the first colon', () => `${'a\n'.repeat(500_000)}Subject: x\r\n\r\nx`],
 ]
 
 test.for(bombs)('MS-01..19: %s is told and searched in bounded time', async ([, text]) => {
