@@ -95,6 +95,37 @@ describe('docs/operations.md', () => {
   })
 })
 
+describe('docs/rfc.md', () => {
+  const rows = [...readDocument('docs/rfc.md').matchAll(/^\| (?!section|-)(.*) \|$/gm)]
+    .map(([, row = '']) => row.split(' | ').map((cell) => cell.trim()))
+    .map(([section = '', what = '', code = '', tests = '']) => ({
+      section,
+      what,
+      code: namesIn(code),
+      tests: namesIn(tests),
+    }))
+
+  test('each row names its code and its tests, and they are there', () => {
+    expect(rows.length).toBeGreaterThan(60)
+    const missing = rows.flatMap(({ section, what, code, tests }) => {
+      const paths = [...code.map((name) => inPackage(name, 'src')), ...tests.map((name) => inPackage(name, 'test'))]
+      const lost = paths.filter((path) => !existsSync(join(root, path)))
+      return code.length > 0 && tests.length > 0 && lost.length === 0 ? [] : [`${section} ${what}: ${lost.join(', ')}`]
+    })
+    expect(missing).toEqual([])
+  })
+
+  test('the code of an extension names the standard that it follows', () => {
+    const silent = rows
+      .filter(({ section }) => section.startsWith('RFC'))
+      .flatMap(({ section, code }) => {
+        const texts = code.map((name) => readDocument(inPackage(name, 'src')))
+        return (section.match(/RFC \d+/g) ?? []).filter((rfc) => !texts.some((text) => text.includes(rfc)))
+      })
+    expect(silent).toEqual([])
+  })
+})
+
 describe('examples/systemd/postern.service', () => {
   const unit = readDocument('examples/systemd/postern.service')
   const set = (key: string): number => Number(new RegExp(`^${key}=(\\d+)$`, 'm').exec(unit)?.[1])
@@ -151,4 +182,13 @@ function wordsOfUnion(source: string, start: string): readonly string[] {
   return [...(/^(?:\s*\|?\s*'[a-z-]+'\s*(?:\/\/.*)?)+/.exec(union)?.[0].matchAll(/'([a-z-]+)'/g) ?? [])].map(
     ([, word = '']) => word,
   )
+}
+
+function namesIn(cell: string): readonly string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)
+}
+
+/** `smtp/wire/data.ts` within its package; end-to-end tests belong to none. */
+function inPackage(name: string, folder: 'src' | 'test'): string {
+  return name.startsWith('end-to-end/') ? `test/${name}` : name.replace('/', `/${folder}/`).replace(/^/, 'packages/')
 }
