@@ -60,6 +60,7 @@ function throughExample(ports: Ports, sends: 'send-proxy' | 'send-proxy-v2'): st
     '10.0.0.11:143 ': `127.0.0.1:${ports.imap} `,
     '10.0.0.11:993 ': `127.0.0.1:${ports.imaps} `,
     'send-proxy-v2': sends,
+    'inter 5s': 'inter 200ms',
     ...smallSystem,
   })
 }
