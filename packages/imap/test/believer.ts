@@ -14,7 +14,11 @@ export class Believer {
   }
 
   async ask(command: string): Promise<void> {
+    const meant = this.uids[Number(/^UID SEARCH (\d+)$/.exec(command)?.[1]) - 1]
     const answer = await this.session.ask(`t ${command}`)
+    const found = /^\* SEARCH (\d+)\r$/m.exec(answer)?.[1]
+    if (meant !== undefined && meant !== 0 && found !== undefined && Number(found) !== meant)
+      this.#fault(command, answer)
     for (const line of answer.split('\r\n')) this.#believe(line, command)
     if (!/t (?:OK|NO \[EXPUNGEISSUED\]) [^\r\n]*\r\n$/.test(answer)) this.#fault(command, answer)
   }

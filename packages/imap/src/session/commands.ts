@@ -25,7 +25,7 @@ export interface CommandSpec {
   readonly run: (state: SessionState, args: Tokens) => Awaitable<Outcome>
   /** When the selected mailbox is looked at, and told of what others did: before the command runs, or after. */
   readonly looks?: 'before' | 'after'
-  /** RFC 3501 section 7.4.1: no EXPUNGE while it is answered. */
+  /** No EXPUNGE while it is answered (RFC 3501 section 7.4.1). */
   readonly holdsExpunges?: true
   /** It sends a password: refused in the clear before any of its literals is taken. */
   readonly sendsPassword?: true
@@ -78,7 +78,8 @@ const table: Readonly<Record<string, CommandSpec>> = {
   MOVE: { in: selected, run: move, looks: 'after' }, // RFC 6851
   // 6.4.8: another command than the one without UID, so EXPUNGE may be told with it
   'UID EXPUNGE': { in: selected, run: uidExpunge, looks: 'after' }, // RFC 4315
-  'UID SEARCH': { in: selected, run: uidSearch, looks: 'before' },
+  // Its keys may hold sequence numbers, which mean what they meant when the client sent them.
+  'UID SEARCH': { in: selected, run: uidSearch, looks: 'before', holdsExpunges: true },
   'UID FETCH': { in: selected, run: uidFetch, looks: 'before' },
   'UID STORE': { in: selected, run: uidStore },
   'UID COPY': { in: selected, run: uidCopy, looks: 'after' },

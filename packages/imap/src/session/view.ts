@@ -7,7 +7,7 @@
  *
  * - new messages (EXISTS) and changed flags (FETCH) may be told with any command;
  * - EXPUNGE may not be told while FETCH, STORE or SEARCH is answered, as the client would not know which of its numbers
- *   meant what (RFC 3501 section 7.4.1); and never when no command is in progress, IDLE being one.
+ *   meant what (RFC 3501 section 7.4.1), nor before the numbers among the keys of UID SEARCH are looked up; and never when no command is in progress, IDLE being one.
  *
  * A message that is gone but not yet told keeps its number and its last known flags.
  */
