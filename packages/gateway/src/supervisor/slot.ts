@@ -26,6 +26,7 @@ export class Slot {
   readonly #draining = new Set<SupervisedWorker>()
   #failures = 0
   #restart: NodeJS.Timeout | undefined
+  #tellRoom: (() => void) | undefined
   #isStopping = false
 
   /** @param spawn - forks a worker on this slot's sockets, with what the supervisor holds to be current. */
@@ -51,9 +52,11 @@ export class Slot {
    * Puts a successor in the place of the worker that accepts, which drains only when the successor accepts; so the
    * sockets are never without a server.
    *
-   * @returns false when the successor died first: everything is then as it was.
+   * @returns false when the successor died first, or the slot stopped: everything is then as it was.
    */
-  replace(drainWithinMs: number): Promise<boolean> {
+  async replace(drainWithinMs: number): Promise<boolean> {
+    while (this.#draining.size >= limits.maxRetiringWorkersPerSlot) await this.#roomToRetire()
+    if (this.#isStopping) return false
     clearTimeout(this.#restart)
     this.#restart = undefined
     const { promise, resolve } = Promise.withResolvers<boolean>()
@@ -105,8 +108,15 @@ export class Slot {
   #retire(old: SupervisedWorker, withinMs: number): void {
     this.#draining.add(old)
     old.drain('retire', withinMs)
+  }
+
+  /** Reloads come faster than sessions end: the oldest retired worker is asked to finish, and the next reload waits. */
+  #roomToRetire(): Promise<void> {
     const [oldest] = this.#draining
-    if (this.#draining.size > limits.maxRetiringWorkersPerSlot) oldest?.drain('stop', limits.farewellMs)
+    oldest?.drain('stop', limits.farewellMs)
+    return new Promise((resolve) => {
+      this.#tellRoom = resolve
+    })
   }
 
   #startLater(): number {
@@ -132,6 +142,7 @@ export class Slot {
   #ended(worker: SupervisedWorker, how: WorkerEnd): void {
     this.#events.onGone(worker)
     if (this.#draining.delete(worker)) {
+      this.#tellRoom?.()
       this.#events.onDrained(worker, how)
     } else if (worker === this.#successor?.worker) {
       this.#events.onCrash(worker, how, this.#failures + 1, 0)

@@ -167,16 +167,37 @@ describe('a hand-over', () => {
     expect(slot.isReady).toBe(true)
   })
 
-  test('retired workers do not gather without bound: the oldest is asked to finish', async () => {
-    const { slot, worker, last } = openSlot()
+  const retireAsManyAsMay = async (slot: Slot, last: () => FakeWorker): Promise<void> => {
     last().becomesReady()
-    for (let n = 0; n <= limits.maxRetiringWorkersPerSlot; n++) {
+    for (let n = 0; n < limits.maxRetiringWorkersPerSlot; n++) {
       const done = slot.replace(1000)
       last().becomesReady()
       await done
     }
-    expect(worker(0).told).toEqual(['retire', 'stop'])
-    expect(worker(1).told).toEqual(['retire'])
+  }
+
+  test('retired workers do not gather without bound: the next waits until the oldest, asked to finish, is gone', async () => {
+    const { slot, workers, worker, last } = openSlot()
+    await retireAsManyAsMay(slot, last)
+    const before = workers.length
+    const done = slot.replace(1000)
+    expect([worker(0).told, worker(1).told]).toEqual([['retire', 'stop'], ['retire']])
+    expect(workers.length).toBe(before)
+    worker(0).dies()
+    await Promise.resolve()
+    last().becomesReady()
+    expect(await done).toBe(true)
+    expect(slot.workers).toHaveLength(1 + limits.maxRetiringWorkersPerSlot)
+  })
+
+  test('a stop that comes while one waits is the end of it', async () => {
+    const { slot, workers, last } = openSlot()
+    await retireAsManyAsMay(slot, last)
+    const done = slot.replace(1000)
+    slot.stop(1000)
+    for (const one of workers) one.dies()
+    expect(await done).toBe(false)
+    expect(slot.workers).toEqual([])
   })
 })
 
