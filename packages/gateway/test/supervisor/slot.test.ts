@@ -77,6 +77,15 @@ function openSlot() {
   return { slot, workers, events, worker, last: () => worker(-1) }
 }
 
+async function retireAsManyAsMay(slot: Slot, last: () => FakeWorker): Promise<void> {
+  last().becomesReady()
+  for (let n = 0; n < limits.maxRetiringWorkersPerSlot; n++) {
+    const done = slot.replace(1000)
+    last().becomesReady()
+    await done
+  }
+}
+
 describe('a worker that dies', () => {
   test('PR-02: starts again at once, then after 1, 2, 4 ... 60 seconds', () => {
     const { workers, events, last } = openSlot()
@@ -166,15 +175,6 @@ describe('a hand-over', () => {
     worker(2).becomesReady()
     expect(slot.isReady).toBe(true)
   })
-
-  const retireAsManyAsMay = async (slot: Slot, last: () => FakeWorker): Promise<void> => {
-    last().becomesReady()
-    for (let n = 0; n < limits.maxRetiringWorkersPerSlot; n++) {
-      const done = slot.replace(1000)
-      last().becomesReady()
-      await done
-    }
-  }
 
   test('retired workers do not gather without bound: the next waits until the oldest, asked to finish, is gone', async () => {
     const { slot, workers, worker, last } = openSlot()
