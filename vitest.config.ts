@@ -2,10 +2,16 @@ import { defineConfig } from 'vitest/config'
 
 const conditions = ['@postern/source']
 
-/** A package's own tests: no real peers, no child processes; all of them together stay under a minute. */
+/** Processes of ours that are started to be killed. They take seconds each, and want the machine for themselves. */
+const processes = '**/processes.test.ts'
+
+/**
+ * A package's own tests: no real peers, and child processes only for what no mock can show (a command line, a file
+ * descriptor, a foreign mount). All of them together stay under a minute.
+ */
 const unit = (name: string) => ({
   extends: true as const,
-  test: { name, root: `packages/${name}`, include: ['test/**/*.test.ts'] },
+  test: { name, root: `packages/${name}`, include: ['test/**/*.test.ts'], exclude: [processes] },
 })
 
 export default defineConfig({
@@ -15,6 +21,10 @@ export default defineConfig({
     projects: [
       ...['core', 'smtp', 'imap', 'maildir', 'gateway', 'bench'].map(unit),
       { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'processes', root: 'packages', include: [`*/test/${processes}`], fileParallelism: false },
+      },
       {
         // Real peers (HAProxy, nginx, swaks …) and the gateway as child processes: one file at a time on a small machine.
         extends: true,

@@ -105,7 +105,7 @@ describe('the UID list', () => {
 describe('a mailbox whose UID list was damaged', () => {
   test('ST-07: cut at every byte: no UID is ever shown with another message', async () => {
     const first = await openTestStore()
-    const subjects = ['one', 'two', 'three', 'four']
+    const subjects = ['one', 'two']
     const told = new Map<string, string>()
     for (const subject of subjects) {
       const { uid, uidValidity } = await append(first.store, ann, 'INBOX', subject)
