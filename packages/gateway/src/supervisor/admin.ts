@@ -22,7 +22,8 @@ export async function openAdmin(bind: BindAddress, health: () => Promise<Health>
   )
   server.maxConnections = limits.maxAdminConnections
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
+  // Stays for good: when the system later runs out of descriptors, an error that nobody hears would end the supervisor.
+  server.on('error', reject)
   server.listen({ host: bind.host, port: bind.port }, resolve)
   await promise
   const { address, port } = server.address() as AddressInfo

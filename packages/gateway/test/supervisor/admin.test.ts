@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtemp, rm } from 'node:fs/promises'
+import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -37,6 +39,19 @@ describe('OP-08: the health endpoint', () => {
   ] as const
   test.each(rows)('%s', async (_what, vitals, reason) => {
     expect(await get(vitals)).toMatchObject({ status: 503, body: { status: 'unavailable', reasons: [reason] } })
+  })
+
+  test('RS-01: it outlives every connection that the system cannot give it', async () => {
+    let server: Server | undefined
+    const onListen = (message: unknown): void => {
+      server = (message as { readonly server: Server }).server
+    }
+    subscribe('tracing:net.server.listen:asyncStart', onListen)
+    const admin = await openAdmin({ host: '127.0.0.1', port: 0 }, () => Promise.reject(new Error('not asked')))
+    unsubscribe('tracing:net.server.listen:asyncStart', onListen)
+    const isHeard = [1, 2].map(() => server?.emit('error', new Error('accept ENFILE')))
+    admin.close()
+    expect(isHeard).toEqual([true, true])
   })
 
   test('OP-06: nothing else is answered, and nothing can be changed', async () => {
