@@ -18,6 +18,7 @@ export const imapErrors = {
   IMAP_CONTENT_TRUNCATED: 'A message in the store is shorter than the store said.',
 } as const
 
+/** A code of the catalogue; codes are stable. */
 export type ImapErrorCode = keyof typeof imapErrors
 
 /** Code and sentence, as observers are told. */

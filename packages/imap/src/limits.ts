@@ -22,6 +22,11 @@ export interface ImapLimits {
   readonly maxListElements: number
   /** Ranges of one sequence set. The cost of a set is bounded by the mailbox; this bounds reading it. */
   readonly maxSequenceRanges: number
+  /**
+   * Octets of the strings of one SEARCH together. Looking for a string costs its length times the text's in the worst
+   * case, and people look for words. Over it: NO [LIMIT].
+   */
+  readonly maxSearchBytes: number
   /** Octets of a mailbox name as the client sends it. */
   readonly maxMailboxNameBytes: number
   /** RFC 2971 section 3.3: an ID list holds at most 30 pairs. */
@@ -72,6 +77,7 @@ export const limits: ImapLimits = {
   maxDepth: 32,
   maxListElements: 1_000,
   maxSequenceRanges: 10_000,
+  maxSearchBytes: 2_048,
   maxMailboxNameBytes: 1_024,
   maxIdPairs: 30,
   maxIdKeyBytes: 30,

@@ -17,7 +17,7 @@ export type SearchKey =
   | { readonly key: 'header'; readonly field: string; readonly words: string }
   | { readonly key: 'body' | 'text'; readonly words: string }
 
-export type SearchFault = 'syntax' | 'charset' | 'depth'
+export type SearchFault = 'syntax' | 'charset' | 'depth' | 'words'
 
 const flagKeys: Readonly<Record<string, Flag>> = {
   ANSWERED: '\\Answered',
@@ -68,6 +68,7 @@ class Parser {
   readonly #tokens: Tokens
   readonly #charset: Charset
   #count = 0
+  #wordBytes = 0
 
   constructor(tokens: Tokens, charset: Charset) {
     this.#tokens = tokens
@@ -162,6 +163,11 @@ class Parser {
   #words(make: (words: string) => SearchKey): SearchKey | undefined {
     const octets = this.#tokens.space() ? this.#tokens.astring() : undefined
     if (octets === undefined) return undefined
+    this.#wordBytes += octets.length
+    if (this.#wordBytes > this.#tokens.limits.maxSearchBytes) {
+      this.fault = 'words'
+      return undefined
+    }
     const words = Buffer.from(octets, 'latin1').toString('utf8')
     if (words.includes('\ufffd') && this.#charset === 'us-ascii') {
       this.fault = 'charset'

@@ -121,6 +121,14 @@ test.for(['('.repeat(20_000), 'NOT '.repeat(15_000), 'OR '.repeat(15_000), `${'(
   },
 )
 
+test.for([
+  [`SUBJECT "${'a'.repeat(2_048)}"`, '* SEARCH'],
+  [`SUBJECT "${'a'.repeat(2_049)}"`, 'a NO [LIMIT] Too much to search for'],
+  [`OR TEXT "${'a'.repeat(1_500)}" NOT BODY "${'b'.repeat(549)}"`, 'a NO [LIMIT] Too much to search for'],
+])('IM-08: the strings of one SEARCH are bounded together: %#', async ([keys, answer]) => {
+  expect((await found(keys ?? '')).trim()).toBe(answer)
+})
+
 test('IM-08: what looks like a pattern means itself', async () => {
   expect(await found('TEXT "(a+)+$"')).toBe('* SEARCH')
 })

@@ -24,6 +24,7 @@ async function searchMessages(state: SessionState, args: Tokens, naming: Naming)
   const parsed = parseSearch(args)
   if (parsed === 'charset') return no('Charset is not supported', 'BADCHARSET (US-ASCII UTF-8)')
   if (parsed === 'depth') return bad('Too many search keys, or nested too deep')
+  if (parsed === 'words') return no('Too much to search for', 'LIMIT')
   if (parsed === 'syntax') return badArguments
   const { view, mailbox } = state.mailbox
   const program = SearchProgram.compile(parsed, view, mailbox.recent())
