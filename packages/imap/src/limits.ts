@@ -53,6 +53,11 @@ export interface ImapLimits {
   readonly maxHeaderBytes: number
   /** Header octets kept for all body parts of one message together. Parts beyond it count as having no header. */
   readonly maxPartHeaderBytes: number
+  /**
+   * Addresses of one ENVELOPE, and of all envelopes of one BODYSTRUCTURE together. Four octets of a header become fifty
+   * of a response when From is told as Sender and Reply-To too. What follows is left out.
+   */
+  readonly maxAddresses: number
   /** Nested multiparts and attached messages. A deeper one is an opaque part. Dovecot stops at 100. */
   readonly maxPartDepth: number
   /** Body parts of one message. What follows belongs to the last one. */
@@ -91,6 +96,7 @@ export const limits: ImapLimits = {
   readChunkBytes: 65_536,
   maxHeaderBytes: 1_048_576,
   maxPartHeaderBytes: 1_048_576,
+  maxAddresses: 10_000,
   maxPartDepth: 64,
   maxParts: 2_000,
   maxScannedBytes: 268_435_456,

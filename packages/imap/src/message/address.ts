@@ -13,9 +13,11 @@ export interface EnvelopeAddress {
 /**
  * Reads an address-list (RFC 5322 section 3.4, with its obsolete forms), never refusing: what makes no sense becomes a
  * mailbox without a host name, so that the reader sees that something stood there. One pass, no look-back.
+ *
+ * @param max - addresses that are read; the rest of the value is not looked at.
  */
-export function parseAddressList(value: string): EnvelopeAddress[] {
-  return new AddressReader(value).read()
+export function parseAddressList(value: string, max: number): EnvelopeAddress[] {
+  return new AddressReader(value).read(max)
 }
 
 class AddressReader {
@@ -34,9 +36,9 @@ class AddressReader {
     this.#text = text
   }
 
-  read(): EnvelopeAddress[] {
-    while (this.#at < this.#text.length) this.#step()
-    this.#endAddress()
+  read(max: number): EnvelopeAddress[] {
+    while (this.#at < this.#text.length && this.#addresses.length < max) this.#step()
+    if (this.#addresses.length < max) this.#endAddress()
     if (this.#isInGroup) this.#addresses.push({})
     return this.#addresses
   }

@@ -18,16 +18,22 @@ export interface Envelope {
 const addressFields: ReadonlySet<string> = new Set(['from', 'sender', 'reply-to', 'to', 'cc', 'bcc'])
 const textFields: ReadonlySet<string> = new Set(['date', 'subject', 'in-reply-to', 'message-id'])
 
-/** A field that stands twice: the first counts, except for addresses, where all count. */
-export function parseEnvelope(block: string): Envelope {
+/** How many more addresses may be read. */
+export interface AddressBudget {
+  left: number
+}
+
+/** A field that stands twice: the first counts, except for addresses, where all count while the budget lasts. */
+export function parseEnvelope(block: string, budget: AddressBudget): Envelope {
   const texts = new Map<string, string>()
   const lists = new Map<string, EnvelopeAddress[]>()
   for (const field of headerFields(block)) {
     if (textFields.has(field.name)) {
       if (!texts.has(field.name)) texts.set(field.name, fieldValue(block, field))
-    } else if (addressFields.has(field.name)) {
+    } else if (addressFields.has(field.name) && budget.left > 0) {
       const list = lists.get(field.name)
-      const addresses = parseAddressList(fieldValue(block, field))
+      const addresses = parseAddressList(fieldValue(block, field), budget.left)
+      budget.left -= addresses.length
       if (list === undefined) lists.set(field.name, addresses)
       else for (const address of addresses) list.push(address)
     }

@@ -7,7 +7,7 @@
  * has more parts, than the limits allow becomes one opaque part. Open parts are a list, so depth costs no stack.
  */
 import type { ImapLimits } from '../limits.ts'
-import { parseEnvelope, type Envelope } from './envelope.ts'
+import { parseEnvelope, type AddressBudget, type Envelope } from './envelope.ts'
 import { fieldValue, headerFields } from './fields.ts'
 import { parameter, parseParameterized, type Parameterized } from './parameters.ts'
 
@@ -40,7 +40,7 @@ export interface PartFields {
   readonly location?: string
 }
 
-type Bounds = Pick<ImapLimits, 'maxPartDepth' | 'maxParts' | 'maxPartHeaderBytes' | 'maxListElements'>
+type Bounds = Pick<ImapLimits, 'maxAddresses' | 'maxPartDepth' | 'maxParts' | 'maxPartHeaderBytes' | 'maxListElements'>
 
 /** RFC 2046 section 5.1.1 allows 70; some senders exceed it. A longer one is no boundary. */
 const maxBoundaryLength = 200
@@ -80,6 +80,7 @@ export class StructureScanner {
   #isInHeader = true
   #header = ''
   #headerBytesLeft: number
+  readonly #addresses: AddressBudget
   #parts = 1
   #offset = 0
   #lineEnds = 0
@@ -93,6 +94,7 @@ export class StructureScanner {
   constructor(bounds: Bounds) {
     this.#bounds = bounds
     this.#headerBytesLeft = bounds.maxPartHeaderBytes
+    this.#addresses = { left: bounds.maxAddresses }
   }
 
   /** Takes the next octets of the message. Nothing of `chunk` is kept. */
@@ -184,7 +186,7 @@ export class StructureScanner {
     part.bodyStart = bodyStart
     part.linesBefore = this.#lineEnds
     part.fields = parsePartFields(block, part.defaultType, this.#bounds.maxListElements)
-    if (part.isMessage && part !== this.#root) part.envelope = parseEnvelope(block)
+    if (part.isMessage && part !== this.#root) part.envelope = parseEnvelope(block, this.#addresses)
     const { type, subtype, parameters } = part.fields
     const isNestable = this.#open.length < this.#bounds.maxPartDepth && this.#parts < this.#bounds.maxParts
     if (/^multipart$/i.test(type)) {

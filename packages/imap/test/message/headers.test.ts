@@ -45,12 +45,24 @@ test.for([
   ['caf\xe9 <c@x>', ['caf\xe9 <c@x>']],
   ['=?utf-8?q?caf=C3=A9?= <c@x>', ['=?utf-8?q?caf=C3=A9?= <c@x>']],
 ] as const)('addresses of %s', ([value, expected]) => {
-  expect(parseAddressList(value).map(written)).toEqual(expected)
+  expect(parseAddressList(value, 100).map(written)).toEqual(expected)
+})
+
+test('Envelope: the budget is for all its addresses, and is kept to', () => {
+  const budget = { left: 3 }
+  const envelope = parseEnvelope('From: a@x\r\nTo: b@x, c@x, d@x\r\nCc: e@x\r\n\r\n', budget)
+  expect([envelope.from, envelope.to, envelope.cc].map((list) => list.map(({ mailbox }) => mailbox))).toEqual([
+    ['a'],
+    ['b', 'c'],
+    [],
+  ])
+  expect(budget.left).toBe(0)
 })
 
 test('Envelope: Sender and Reply-To default to From, addresses that stand twice are joined', () => {
   const envelope = parseEnvelope(
     'From: a@x\r\nTo: b@x\r\nto: c@x\r\nSubject: one\r\n two\r\nSubject: three\r\nSender:\r\n\r\n',
+    { left: 100 },
   )
   expect(envelope.sender).toEqual(envelope.from)
   expect(envelope.to.map(({ mailbox }) => mailbox)).toEqual(['b', 'c'])

@@ -201,6 +201,7 @@ const bombs: readonly (readonly [name: string, text: () => string])[] = [
     '50,000 references',
     () => `References: ${'<a@b> '.repeat(50_000)}\r\nIn-Reply-To: ${'<a@b> '.repeat(50_000)}\r\n\r\n`,
   ],
+  ['250,000 senders', () => `From: ${'a@b,'.repeat(250_000)}\r\n\r\nx`],
   ['300,000 angles that never close', () => `From: ${'<@,'.repeat(300_000)}\r\n\r\nx`],
   ['a domain of 200,000 dots', () => `From: ${'a@ . '.repeat(200_000)}\r\n\r\nx`],
   ['500,000 lines before the first colon', () => `${'a\n'.repeat(500_000)}Subject: x\r\n\r\nx`],
@@ -210,13 +211,13 @@ test.for(bombs)('MS-01..19: %s is told and searched in bounded time', async ([, 
   const message = text()
   const start = performance.now()
   const reader = readerOf(message)
-  const envelope = encodeEnvelope(parseEnvelope((await reader.header()).text))
+  const envelope = encodeEnvelope(parseEnvelope((await reader.header()).text, { left: limits.maxAddresses }))
   const structure = encodeBody(await reader.structure(), true)
   await findInBody(reader, new Set(['nowhere to be found']))
   // Generous on a busy machine; what this guards against takes minutes or the stack.
   expect(performance.now() - start).toBeLessThan(3_000)
   for (const response of [envelope, structure]) expect(response).toMatch(/^\([^]*\)$/)
-  expect(structure.length).toBeLessThan(2_000_000)
+  for (const response of [envelope, structure]) expect(response.length).toBeLessThan(2_000_000)
 })
 
 test('what is nested too deep is one opaque part', () => {

@@ -79,7 +79,11 @@ async function fetchFromContent(
     const record = seen ?? message.record
     const pieces: Piece[] = []
     for (const item of items) {
-      pieces.push(isOfRecord(item.item) ? ofRecord(item, record, recent) : await ofContent(item, reader))
+      pieces.push(
+        isOfRecord(item.item)
+          ? ofRecord(item, record, recent)
+          : await ofContent(item, reader, state.limits.maxAddresses),
+      )
     }
     if (seen !== undefined && !items.some(({ item }) => item === 'FLAGS')) {
       pieces.push(ofRecord({ item: 'FLAGS' }, record, recent))
@@ -136,9 +140,12 @@ async function setSeen(
   return updated
 }
 
-async function ofContent(item: FetchItem, reader: MessageReader): Promise<Piece> {
+async function ofContent(item: FetchItem, reader: MessageReader, maxAddresses: number): Promise<Piece> {
   if (item.item === 'section') return ofSection(item, reader)
-  if (item.item === 'ENVELOPE') return `ENVELOPE ${encodeEnvelope(parseEnvelope((await reader.header()).text))}`
+  if (item.item === 'ENVELOPE') {
+    const { text } = await reader.header()
+    return `ENVELOPE ${encodeEnvelope(parseEnvelope(text, { left: maxAddresses }))}`
+  }
   return `${item.item} ${encodeBody(await reader.structure(), item.item === 'BODYSTRUCTURE')}`
 }
 
