@@ -4,6 +4,7 @@
  */
 import { ByteQueue } from './byte-queue.ts'
 
+/** What `LineReader.next` found. */
 export type LineEvent =
   /** A whole line without its CRLF. `bytes` is a view, valid until the next `push` or the answer `more`. */
   | { readonly kind: 'line'; readonly bytes: Buffer }
@@ -45,6 +46,7 @@ export class LineReader {
     this.#queue.push(chunk)
   }
 
+  /** The next line, or what is wrong with it; `more` when no whole line is there. Never throws, whatever the bytes. */
   next(): LineEvent {
     if (this.#isDropping && !this.#dropToLf()) {
       this.#queue.keep()

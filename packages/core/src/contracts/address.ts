@@ -8,6 +8,7 @@ export interface IpAddress {
   readonly family: 4 | 6
   /** Dotted decimal, or RFC 5952 text. Formatted once, then kept. */
   toString(): string
+  /** The same family and the same bits. */
   equals(other: IpAddress): boolean
   /** This address with all bits after the first `prefixBits` cleared: a key for counters (/32, /24, /64). */
   network(prefixBits: number): IpAddress

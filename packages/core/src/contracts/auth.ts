@@ -10,9 +10,11 @@ export interface Principal {
 
 /** A password or token: prints as `[secret]` wherever it lands by mistake. Made by `secret()`. */
 export interface Secret {
+  /** The text itself, for the one place that compares or sends it. */
   reveal(): string
 }
 
+/** What a client signs in with (RFC 4616 for PLAIN). */
 export interface Credentials {
   readonly mechanism: 'PLAIN' | 'LOGIN'
   /** Authentication identity: whose password it is. */
@@ -28,6 +30,7 @@ export type AuthOutcome =
   | { readonly outcome: 'denied' }
   | { readonly outcome: 'unavailable'; readonly cause: unknown }
 
+/** Checks passwords: an accounts file, a directory, an HTTP service. */
 export interface Authenticator {
   /** Takes the same time for an unknown user as for a wrong password. Rejects never. */
   verify(credentials: Credentials, connection: ConnectionInfo): Promise<AuthOutcome>

@@ -1,11 +1,13 @@
 import type { Duplex } from 'node:stream'
 import type { ClientIdentity } from './identity.ts'
 
+/** What is spoken on a listener; `submission` is SMTP for clients that sign in (RFC 6409). */
 export type ListenerProtocol = 'smtp' | 'submission' | 'imap'
 
 /** `starttls`: in the clear until the client asks. `implicit`: TLS from the first byte after the PROXY header. */
 export type TlsMode = 'off' | 'starttls' | 'implicit'
 
+/** The listener that accepted a connection. */
 export interface ListenerInfo {
   /** Its name in the configuration, as in `[listener.mx]`. */
   readonly name: string

@@ -14,6 +14,7 @@ import type { CidrSet } from '../ip/cidr.ts'
  */
 export type TrustMode = 'off' | 'require' | 'mixed' | 'optional'
 
+/** Judges peers for one listener (PROXY protocol specification, sections 2 and 5). */
 export interface TrustRule {
   /** Judges by the address of the peer alone, before a byte is read. */
   verdictFor(peer: Endpoint): TrustVerdict
@@ -32,7 +33,12 @@ const rulesOf: Readonly<Record<TrustMode, RulePair>> = {
   optional: { trusted: 'optional', other: 'absent' },
 }
 
-/** @param trust.networks - the trusted networks; an empty set trusts nobody. */
+/**
+ * Makes the rule of one listener.
+ *
+ * @param trust.mode - what peers in and outside the trusted networks must, may and must not send.
+ * @param trust.networks - the trusted networks; an empty set trusts nobody.
+ */
 export function createTrustRule(trust: { readonly mode: TrustMode; readonly networks: CidrSet }): TrustRule {
   const rules = rulesOf[trust.mode]
   const { networks } = trust

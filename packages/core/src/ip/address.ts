@@ -48,12 +48,20 @@ export class AddressWords implements IpAddress {
   }
 }
 
-/** @param value - the address as one number, 0 to 2^32 - 1 (a signed 32-bit number is taken by its bits). */
+/**
+ * An IPv4 address from a number.
+ *
+ * @param value - the address as one number, 0 to 2^32 - 1 (a signed 32-bit number is taken by its bits).
+ */
 export function ipv4FromNumber(value: number): IpAddress {
   return new AddressWords(4, value, 0, 0, 0)
 }
 
-/** Reads four bytes in network order; keeps nothing of the buffer. */
+/**
+ * Reads four bytes in network order; keeps nothing of the buffer.
+ *
+ * @param at - offset of the first byte; the caller makes sure that all four are there.
+ */
 export function ipv4FromBytes(bytes: Uint8Array, at: number = 0): IpAddress {
   return new AddressWords(4, wordAt(bytes, at), 0, 0, 0)
 }
@@ -64,7 +72,11 @@ export function ipv6FromWords(w0: number, w1: number, w2: number, w3: number): I
   return isMapped ? new AddressWords(4, w3, 0, 0, 0) : new AddressWords(6, w0, w1, w2, w3)
 }
 
-/** Reads sixteen bytes in network order; keeps nothing of the buffer. IPv4-mapped addresses become IPv4. */
+/**
+ * Reads sixteen bytes in network order; keeps nothing of the buffer. IPv4-mapped addresses become IPv4.
+ *
+ * @param at - offset of the first byte; the caller makes sure that all sixteen are there.
+ */
 export function ipv6FromBytes(bytes: Uint8Array, at: number = 0): IpAddress {
   return ipv6FromWords(wordAt(bytes, at), wordAt(bytes, at + 4), wordAt(bytes, at + 8), wordAt(bytes, at + 12))
 }

@@ -5,6 +5,7 @@ import { parseIpAddress } from './text.ts'
 
 /** A set of networks, compiled for lookup. Never changed. */
 export interface CidrSet {
+  /** One of the networks holds the address. */
   has(address: IpAddress): boolean
   /** The most specific network that holds the address, as it was written; the first of equals. */
   find(address: IpAddress): string | undefined
@@ -12,13 +13,17 @@ export interface CidrSet {
   readonly size: number
 }
 
+/** One text that is no network. */
 export interface CidrProblem {
+  /** Its place in the list, from 0. */
   readonly index: number
+  /** The text as it was given. */
   readonly text: string
-  /** What would have been right, as a phrase: `expected …`. */
+  /** What would have been right, as a phrase to stand behind “expected”. */
   readonly expected: string
 }
 
+/** What `compileCidrSet` made of a list: the set, or every problem with it. */
 export type CidrCompilation =
   | { readonly ok: true; readonly set: CidrSet }
   | { readonly ok: false; readonly problems: readonly CidrProblem[] }

@@ -21,7 +21,7 @@ function makeTables(): Int32Array {
   return made
 }
 
-/** The checksum of `bytes`, 0 to 2^32 - 1. */
+/** The CRC32c of `bytes` (RFC 4960 appendix B), 0 to 2^32 - 1. */
 export function crc32c(bytes: Uint8Array): number {
   return finishCrc32c(updateCrc32c(startOfCrc32c, bytes, 0, bytes.length))
 }

@@ -8,12 +8,21 @@ import { encodeProxyHeader, type Encoded, type EncodeOptions, type HeaderToSend 
 import type { ProxyHeader } from './header.ts'
 import { parseProxyHeader } from './parse.ts'
 
+/** What `parseProxyDatagram` found. */
 export type ProxyDatagram =
   /** Views over the datagram. */
   | { readonly ok: true; readonly header: ProxyHeader; readonly payload: Buffer }
+  /** `at` is the offset of the byte at fault; a datagram that ends inside its header is `PROXY_TRUNCATED` at its end. */
   | { readonly ok: false; readonly code: ProxyErrorCode; readonly at: number }
 
-/** Splits a datagram into its binary header and its payload. The text header knows no datagrams and is refused. */
+/**
+ * Splits a datagram into its binary header and its payload. The text header knows no datagrams and is refused with
+ * `PROXY_FAMILY`.
+ *
+ * @param datagram - one whole datagram; only read. What comes back is a view over it.
+ * @param maxBytes - bound for the header.
+ * @see PROXY protocol specification, section 2.
+ */
 export function parseProxyDatagram(datagram: Buffer, maxBytes: number = limits.maxHeaderBytes): ProxyDatagram {
   const parse = parseProxyHeader(datagram, maxBytes)
   if (parse.status === 'bad') return { ok: false, code: parse.code, at: parse.at }
@@ -23,7 +32,12 @@ export function parseProxyDatagram(datagram: Buffer, maxBytes: number = limits.m
   return { ok: true, header: parse.header, payload: datagram.subarray(parse.header.length) }
 }
 
-/** A binary header and the payload as one datagram (S-12). */
+/**
+ * A binary header and the payload as one datagram (S-12), in a buffer of its own.
+ *
+ * @returns what `encodeProxyHeader` returns; `maxBytes` bounds the header, not the datagram.
+ * @see PROXY protocol specification, section 2.
+ */
 export function encodeProxyDatagram(
   header: Extract<HeaderToSend, { version: 2 }>,
   payload: Uint8Array,

@@ -19,6 +19,9 @@ export interface UnixName {
   readonly path: Uint8Array
 }
 
+/**
+ * A header as it is to be sent: text (section 2.1) or binary (section 2.2), for a client or for the sender itself.
+ */
 export type HeaderToSend =
   /** `PROXY UNKNOWN`. Some receivers refuse it (S-04). */
   | { readonly version: 1; readonly command: 'unknown' }
@@ -29,17 +32,19 @@ export type HeaderToSend =
   | InetHeader
   | UnixHeader
 
-/** Where the families differ, IPv4 is written as IPv4-mapped IPv6. */
+/** A binary header for TCP or UDP over IP. Where the families differ, IPv4 is written as IPv4-mapped IPv6. */
 export interface InetHeader extends BinaryHeader {
   readonly source: Endpoint
   readonly destination: Endpoint
 }
 
+/** A binary header for UNIX sockets. */
 export interface UnixHeader extends BinaryHeader {
   readonly source: UnixName
   readonly destination: UnixName
 }
 
+/** What all binary headers that name a client have (section 2.2). */
 export interface BinaryHeader {
   readonly version: 2
   readonly command: 'proxy'
@@ -51,17 +56,19 @@ export interface BinaryHeader {
   readonly hasChecksum?: boolean
 }
 
+/** Where a header is written, and within what. */
 export interface EncodeOptions {
   /** Writes here instead of into a new buffer. */
   readonly into?: Buffer
   /** Where in `into`; 0 when absent. */
   readonly at?: number
-  /** Bound for the whole header, in bytes. */
+  /** Bound for the whole header, in bytes; `limits.maxSentHeaderBytes` when absent. */
   readonly maxBytes?: number
   /** Lets types 0xF0 to 0xF7 out, which section 2.2.8 keeps from production. */
   readonly isExperiment?: boolean
 }
 
+/** An encoded header, or why it may not be sent. `detail` is for the operator's log. */
 export type Encoded =
   | {
       readonly ok: true
@@ -74,7 +81,13 @@ export type Encoded =
 
 type Refusal = Extract<Encoded, { ok: false }>
 
-/** Encodes a header. What the specification forbids to send is refused as a value; nothing is written then. */
+/**
+ * Encodes a header. What the specification forbids to send is refused as a value; nothing is written then. TLVs that do
+ * not fit within the bound are left out whole, and named; a header that does not fit without them is refused.
+ *
+ * @throws {TypeError} for an address that this library did not make.
+ * @see PROXY protocol specification, sections 2.1 and 2.2.
+ */
 export function encodeProxyHeader(header: HeaderToSend, options: EncodeOptions = {}): Encoded {
   if (header.version === 2 && header.command === 'proxy') {
     for (const tlv of header.tlvs ?? []) {

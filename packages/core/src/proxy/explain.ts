@@ -20,6 +20,7 @@ import {
   type Tlvs,
 } from './tlv.ts'
 
+/** A header field by field, as plain JSON. Fields that do not apply are null. */
 export interface HeaderRecord {
   /** `incomplete`: more bytes could make it valid. `not-proxy`: the bytes do not begin as any header does. */
   readonly status: 'ok' | 'invalid' | 'incomplete' | 'not-proxy'
@@ -40,8 +41,11 @@ export interface HeaderRecord {
   readonly reason: string | null
 }
 
+/** One TLV (section 2.2), explained. */
 export interface TlvRecord {
+  /** 0 to 255. */
   readonly type: number
+  /** Lower case, without blanks. */
   readonly valueHex: string
   /** As the specification or the vendor names it; null for a type that neither does. */
   readonly name: string | null
@@ -49,14 +53,17 @@ export interface TlvRecord {
   readonly value: TlvValue | null
 }
 
+/** The value of a TLV as far as it is understood. */
 export type TlvValue = string | number | SslRecord | Readonly<Record<string, string | number>>
 
+/** The SSL TLV (section 2.2.6). */
 export interface SslRecord {
   readonly client: {
     readonly ssl: boolean
     readonly certificateOnConnection: boolean
     readonly certificateInSession: boolean
   }
+  /** Zero when a certificate was shown and verified; otherwise of no stated meaning. */
   readonly verify: number
   readonly tlvs: readonly TlvRecord[]
 }

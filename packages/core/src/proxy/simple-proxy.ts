@@ -13,7 +13,9 @@ import type { Endpoint } from '../contracts/address.ts'
 import { ipv6FromBytes } from '../ip/address.ts'
 import { writeInet6Address } from './encode.ts'
 
+/** One datagram behind Cloudflare Spectrum. */
 export interface SimpleProxyDatagram {
+  /** Who sent it to Cloudflare. */
   readonly client: Endpoint
   /** The address at Cloudflare that the client sent to. */
   readonly proxy: Endpoint
@@ -24,7 +26,11 @@ export interface SimpleProxyDatagram {
 const headerBytes = 38
 const magic = 0x56ec
 
-/** @returns `undefined` when the datagram does not begin with such a header. */
+/**
+ * Splits a datagram into its 38-byte header and its payload.
+ *
+ * @returns a view over the datagram, or `undefined` when it does not begin with such a header.
+ */
 export function parseSimpleProxyDatagram(datagram: Buffer): SimpleProxyDatagram | undefined {
   if (datagram.length < headerBytes || datagram.readUInt16BE(0) !== magic) return undefined
   return {
@@ -34,7 +40,10 @@ export function parseSimpleProxyDatagram(datagram: Buffer): SimpleProxyDatagram 
   }
 }
 
-/** A reply goes back with the same header, addresses and ports in the same places. */
+/**
+ * A datagram with its header, in a buffer of its own. A reply goes back with the header of its request: addresses and
+ * ports in the same places.
+ */
 export function encodeSimpleProxyDatagram(client: Endpoint, proxy: Endpoint, payload: Uint8Array): Buffer {
   const header = Buffer.alloc(headerBytes)
   header.writeUInt16BE(magic, 0)

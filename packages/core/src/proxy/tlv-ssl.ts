@@ -6,6 +6,7 @@
 import type { ProxyTlsClaim } from '../contracts/identity.ts'
 import { findFrameFault, noFault, readAscii, readUtf8, TlvSpan, tlvType, type Tlv, type Tlvs } from './tlv.ts'
 
+/** The bits of `client` in the SSL TLV (section 2.2.6). */
 export const sslClientBit = {
   /** The client connected over SSL or TLS. */
   ssl: 0x01,
@@ -17,6 +18,7 @@ export const sslClientBit = {
 
 const certificateBits = sslClientBit.certificateOnConnection | sslClientBit.certificateInSession
 
+/** The types that are nested in the SSL TLV (section 2.2.6): text in US-ASCII, the common name in UTF-8, the certificate in DER. */
 export const sslSubType = {
   version: 0x21,
   commonName: 0x22,
@@ -28,6 +30,7 @@ export const sslSubType = {
   clientCertificate: 0x28,
 } as const
 
+/** The value of an SSL TLV, as a view over it (section 2.2.6). */
 export interface SslTlv {
   /** The bits of `client`, as sent. */
   readonly client: number
@@ -39,7 +42,12 @@ export interface SslTlv {
   readonly tlvs: Tlvs
 }
 
-/** @returns `undefined` when the value is too short or its nested TLVs do not fill it. Keeps a view of `value`. */
+/**
+ * Reads the value of an SSL TLV. Keeps a view of `value`.
+ *
+ * @returns `undefined` when the value is too short or its nested TLVs do not fill it.
+ * @see PROXY protocol specification, section 2.2.6.
+ */
 export function readSsl(value: Buffer): SslTlv | undefined {
   const isWellFormed = value.length >= 5 && findFrameFault(value, 5, value.length, value.length) === noFault
   return isWellFormed ? viewSsl(value) : undefined
@@ -57,7 +65,7 @@ export function viewSsl(value: Buffer): SslTlv {
   }
 }
 
-/** What a sender says of its client's TLS connection. */
+/** What a sender says of its client's TLS connection (section 2.2.6). What is absent is not sent. */
 export interface SslFacts {
   /** As in `TLSv1.3` (S-11: always sent). */
   readonly version: string
@@ -74,7 +82,7 @@ export interface SslFacts {
   readonly clientCertificate?: Uint8Array
 }
 
-/** An SSL TLV to send, with its nested TLVs. */
+/** An SSL TLV to send, with its nested TLVs (section 2.2.6): one of the `tlvs` of a header. Copies what it is given. */
 export function sslTlv(facts: SslFacts): Tlv {
   const { certificate } = facts
   const client = sslClientBit.ssl | (certificate === 'none' ? 0 : certificateBit[certificate])

@@ -10,6 +10,7 @@
 import type { ProxyVendorClaim } from '../contracts/identity.ts'
 import { readAscii } from './tlv.ts'
 
+/** A TLV of a cloud balancer, decoded. */
 export type VendorTlv =
   | { readonly vendor: 'aws'; readonly vpcEndpointId: string }
   | { readonly vendor: 'azure'; readonly linkId: number }
@@ -18,9 +19,14 @@ export type VendorTlv =
   | { readonly vendor: 'alibaba'; readonly endpointId: string }
   | { readonly vendor: 'alibaba'; readonly endpointServiceId: string }
 
+/** The types that cloud balancers took from the range for custom use (section 2.2.8). */
 export const vendorTlvType = { gcp: 0xe0, alibaba: 0xe1, aws: 0xea, azure: 0xee } as const
 
-/** @returns `undefined` for any other type or layout: the range is free, and others use the same numbers. */
+/**
+ * Reads a TLV of AWS, Azure, Google Cloud or Alibaba Cloud; copies what it returns.
+ *
+ * @returns `undefined` for any other type or layout: the range is free, and others use the same numbers.
+ */
 export function readVendorTlv(type: number, value: Buffer): VendorTlv | undefined {
   switch (type) {
     case vendorTlvType.aws: {

@@ -1,6 +1,7 @@
 import { connect as connectSocket, type NetConnectOpts, type Socket } from 'node:net'
 import { encodeProxyHeader, type Encoded, type EncodeOptions, type HeaderToSend } from '../proxy/encode.ts'
 
+/** A socket that is connecting, with its header on the way; or why that header may not be sent. */
 export type Connecting = { readonly ok: true; readonly socket: Socket } | Extract<Encoded, { readonly ok: false }>
 
 /**
@@ -9,6 +10,7 @@ export type Connecting = { readonly ok: true; readonly socket: Socket } | Extrac
  *
  * The connection belongs to the client that the header names and must not be used for another (S-02).
  *
+ * @param target - as for `net.connect`.
  * @returns the socket, connecting; or why the header may not be sent, and then no connection is opened.
  */
 export function connect(

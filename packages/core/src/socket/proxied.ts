@@ -18,13 +18,15 @@ import { readProxyHeader, type ReadProxyHeaderOptions } from './read-proxy-heade
 
 /** Told of each connection once. No method may throw. */
 export interface ProxiedObserver {
+  /** Just before the server's own listeners get the socket. */
   accepted?(event: { readonly socket: Socket; readonly identity: ClientIdentity }): void
   /** The socket is destroyed already. `detail` is for the operator's log, and safe to print. */
   refused?(event: { readonly code: ProxyRefusalCode; readonly peer?: Endpoint; readonly detail: string }): void
 }
 
+/** Whom the front trusts, how long it waits, and who hears of it. */
 export interface ProxiedOptions extends ReadProxyHeaderOptions {
-  /** Connections whose header is awaited at one time; those beyond it are closed. */
+  /** Connections whose header is awaited at one time; those beyond it are closed. `limits.maxPendingHeaders` when absent. */
   readonly maxPendingHeaders?: number
   readonly observer?: ProxiedObserver
 }

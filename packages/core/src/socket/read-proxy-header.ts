@@ -8,11 +8,13 @@ import { formatEndpoint } from '../ip/text.ts'
 import { localOf, peerOf } from './endpoints.ts'
 import { receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './receive-header.ts'
 
+/** Whom to trust, and how long to wait; the defaults are in `limits`. */
 export interface ReadProxyHeaderOptions extends Omit<ReceiveHeaderOptions, 'rule'> {
   /** Judges the peer before a byte is read. */
   readonly trust: TrustRule
 }
 
+/** Whom a connection speaks for, or why it may not be served. */
 export type ProxyReading =
   | { readonly ok: true; readonly identity: ClientIdentity }
   | {

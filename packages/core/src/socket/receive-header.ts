@@ -10,20 +10,24 @@ import { ProxyHeaderReader } from '../proxy/parse.ts'
 import { looksLikeProxyHeader } from '../proxy/signature.ts'
 import type { ProxyHeader } from '../proxy/header.ts'
 
+/** What came first on a connection. */
 export type HeaderOutcome =
   /** A view over received bytes that nothing overwrites; it keeps their whole chunk in memory, so identify and let go. */
   | { readonly outcome: 'header'; readonly header: ProxyHeader }
   /** With an optional header only: the peer sent something else, or nothing for a while. What it sent is still there. */
   | { readonly outcome: 'none' }
+  /** A header that is invalid: the code, the offset of the byte at fault, and the first bytes, escaped for a log. */
   | { readonly outcome: 'bad'; readonly code: ProxyErrorCode; readonly at: number; readonly firstBytes: string }
   /** The first bytes cannot be a header. */
   | { readonly outcome: 'missing'; readonly firstBytes: string }
+  /** The deadline passed when so many bytes had come. */
   | { readonly outcome: 'timeout'; readonly bytesSeen: number }
   /** The peer closed or reset the connection. `error` is what the socket said, for a reset. */
   | { readonly outcome: 'closed'; readonly bytesSeen: number; readonly error?: Error }
   /** Another header follows at once: a balancer that lets its client's own header through. */
   | { readonly outcome: 'second-header'; readonly header: ProxyHeader }
 
+/** How long and how much a peer may send before its header is whole. The defaults are in `limits`. */
 export interface ReceiveHeaderOptions {
   /** What the trust rule said of the peer. */
   readonly rule: 'required' | 'optional'
@@ -38,6 +42,8 @@ export interface ReceiveHeaderOptions {
 }
 
 /**
+ * Reads exactly one header from a connection, and gives back what follows it.
+ *
  * Never rejects. When it resolves, the socket is paused, has none of our listeners, and is not destroyed: what to do
  * with it is the caller's decision, who must listen for its `error` from then on. A peer that closed its half right
  * behind the header shows in `readableEnded`; its `end` may have been told already.
