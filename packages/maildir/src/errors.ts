@@ -14,6 +14,7 @@ export const storeErrorCodes = {
   MAILDIR_UID_VALIDITY_SPENT: 'Every UIDVALIDITY of this account was used; its mail must be moved to a new account.',
 } as const
 
+/** A code of the catalogue; codes are stable. */
 export type StoreErrorCode = keyof typeof storeErrorCodes
 
 /** The disk failed, or the store was used wrongly. What a client can cause is a `StoreRefusal` instead. */

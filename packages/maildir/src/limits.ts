@@ -76,6 +76,7 @@ export interface MaildirLimits {
   readonly minDeadLines: number
 }
 
+/** The bounds of a store that was opened with no others. */
 export const limits: MaildirLimits = {
   maxElementBytes: 255,
   maxKeywords: 26,

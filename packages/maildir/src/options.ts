@@ -37,6 +37,7 @@ export interface MaildirProblem {
   readonly detail: string
 }
 
+/** What a store needs to know; all but the root has a default. */
 export interface MaildirStoreOptions {
   /** Directory that holds a folder for each account. It must exist. */
   readonly root: string
@@ -47,6 +48,7 @@ export interface MaildirStoreOptions {
   readonly limits?: Partial<MaildirLimits>
   /** This process changed a mailbox: carry it to the other workers, where it goes into `notify`. May be lost or doubled. */
   readonly onChange?: (account: string, mailbox: string) => void
+  /** Told of what was found and mended. Must not throw. */
   readonly onProblem?: (problem: MaildirProblem) => void
   /** For tests: the file system. */
   readonly disk?: Disk

@@ -35,6 +35,7 @@ export const smtpErrors = {
   SMTP_MESSAGE_HOPS: 'The message has too many Received fields: it goes round in a loop.',
 } as const
 
+/** A code of the catalogue; codes are stable. */
 export type SmtpErrorCode = keyof typeof smtpErrors
 
 /** What a parser of this package answers. */

@@ -40,6 +40,7 @@ export interface SmtpLimits {
   readonly dataBlockBytes: number
 }
 
+/** The bounds of a session that was given no others. */
 export const limits: SmtpLimits = {
   maxCommandLineBytes: 4_096,
   maxAuthLineBytes: 12_288,

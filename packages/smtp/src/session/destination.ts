@@ -13,6 +13,7 @@ export interface Destination {
   begin(transaction: TransactionStart): Awaitable<Delivery>
 }
 
+/** What a destination learns of a transaction before its first recipient. */
 export interface TransactionStart {
   /** Stands in `Received` and in the reply to the end of data: the connection's id and a running number. */
   readonly id: string
