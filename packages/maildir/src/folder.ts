@@ -59,19 +59,19 @@ export class Folder {
   }
 
   get messages(): readonly StoredMessage[] {
-    return this.#index.messages
+    return this.#index.known.messages
   }
 
   get uidValidity(): UidValidity {
-    return this.#index.uidValidity
+    return this.#index.uidList.header.uidValidity
   }
 
   get uidNext(): Uid {
-    return this.#index.uidNext
+    return this.#index.uidList.header.uidNext
   }
 
   get keywords(): readonly string[] {
-    return this.#index.keywords.names
+    return this.#index.known.keywords.names
   }
 
   /** Looks at the disk. With `claim`, takes what is in `new` and returns its UIDs. */
@@ -157,14 +157,14 @@ export class Folder {
           if (!isMeant(message)) return true
           if (!(await unlinkIfThere(this.#context.disk, this.#pathOf(message)))) return false
           touched.add(message.isNew ? 'new' : 'cur')
-          this.#index.note(message, undefined)
+          this.#index.known.note(message, undefined)
           removed.push(message.uid)
           return true
         },
         // The names are gone for good before the UIDs are: a message never comes back after it was told as expunged.
         async () => {
           for (const folder of touched) await this.#context.folders.sync(`${this.place.path}/${folder}`)
-          await this.#index.tombstone(removed.slice(told))
+          await this.#index.uidList.tombstone(removed.slice(told))
           told = removed.length
         },
       )
@@ -181,7 +181,7 @@ export class Folder {
   /** For COPY: as many of the flags as this mailbox has letters for; a mailbox full of keywords still takes messages. */
   async lettersForCopy(flags: readonly Flag[]): Promise<string> {
     const letters = await this.prepareLetters(flags)
-    return letters.ok ? letters.value : this.#index.keywords.lettersOf(flags).letters
+    return letters.ok ? letters.value : this.#index.known.keywords.lettersOf(flags).letters
   }
 
   /**
@@ -272,7 +272,7 @@ export class Folder {
    * that the mailbox was deleted and made again, or its list rebuilt, and then the same number is another message.
    */
   #find(uid: Uid, of: UidValidity): StoredMessage | undefined {
-    if (this.#index.uidValidity === of) return this.#index.find(uid)
+    if (this.#index.uidList.header.uidValidity === of) return this.#index.known.find(uid)
     throw new StoreError('MAILDIR_UID_VALIDITY_CHANGED', 'the mailbox was made anew', this.place)
   }
 
@@ -305,11 +305,11 @@ export class Folder {
   }
 
   async #lettersOf(flags: readonly Flag[], adopt: boolean): Promise<StoreOutcome<string>> {
-    const known = this.#index.keywords.lettersOf(flags)
+    const known = this.#index.known.keywords.lettersOf(flags)
     if (known.missing.length === 0 || !adopt) return accepted(known.letters)
     const isAdopted = await this.#locked(() => this.#index.adoptKeywords(known.missing))
     if (!isAdopted) return refused('limit', `no letter is left for the keyword ${known.missing.join(', ')}`)
-    return accepted(this.#index.keywords.lettersOf(flags).letters)
+    return accepted(this.#index.known.keywords.lettersOf(flags).letters)
   }
 
   /**
@@ -331,7 +331,7 @@ export class Folder {
         for (let from = 0; from < left.length; from += messagesPerLock) {
           const some = left.slice(from, from + messagesPerLock)
           await this.#locked(() =>
-            this.#index.changingCur(async () => {
+            this.#index.subFolders.changingCur(async () => {
               try {
                 for (const uid of some) {
                   const message = this.#find(uid, of)
@@ -346,7 +346,7 @@ export class Folder {
         left = again
       }
     } finally {
-      this.#index.publishNotes()
+      this.#index.known.publish()
     }
   }
 
@@ -358,7 +358,7 @@ export class Folder {
       if (isErrno(error, 'ENOENT')) return undefined
       throw error
     }
-    return this.#index.note(message, { name, isNew: false })
+    return this.#index.known.note(message, { name, isNew: false })
   }
 
   /** Nothing to change, if the flags still are what we think they are. */
@@ -377,7 +377,7 @@ export class Folder {
     const { disk, limits } = this.#context
     let writer = await UidListWriter.open(disk, this.place.path, limits)
     if (!(writer instanceof UidListWriter)) {
-      await this.#index.makeUidList(writer.status === 'damaged' ? writer.detail : undefined)
+      await this.#index.uidList.makeAnew(writer.status === 'damaged' ? writer.detail : undefined)
       writer = await UidListWriter.open(disk, this.place.path, limits)
     }
     if (!(writer instanceof UidListWriter)) throw new StoreError('MAILDIR_IO', 'no UID list', this.place)

@@ -1,0 +1,50 @@
+import type { Uid } from '@postern/core'
+import { isErrno } from './errors.ts'
+import { flaggedName } from './filename.ts'
+import type { MailboxParts } from './mailbox-parts.ts'
+import { pathOfFile } from './measure.ts'
+import type { StoredMessage } from './message.ts'
+
+/** Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2). */
+export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
+  const { context, known, subFolders, locked } = mailbox
+  if (!known.mayHaveNew) return []
+  known.mayHaveNew = false
+  const arrived = [...known.byBase.values()].filter((message) => message.isNew)
+  const claimed: Uid[] = []
+  const { messagesPerLock } = context.limits
+  for (let from = 0; from < arrived.length; from += messagesPerLock) {
+    await locked(() =>
+      subFolders.changingCur(async () => {
+        for (const message of arrived.slice(from, from + messagesPerLock)) {
+          if (await moveToCur(message, mailbox)) claimed.push(message.uid)
+          else known.mayHaveNew = true
+        }
+      }),
+    )
+  }
+  return claimed
+}
+
+async function moveToCur(
+  message: StoredMessage,
+  { place, context, known, subFolders }: MailboxParts,
+): Promise<boolean> {
+  const name = flaggedName(message.base, message.letters)
+  const target = pathOfFile(place, { name, isNew: false })
+  // A rename would destroy another file of that name: the twins are told apart at the next sync.
+  if ((await subFolders.stat(target)) !== undefined) {
+    subFolders.forgetTimes()
+    return false
+  }
+  try {
+    await context.disk.rename(pathOfFile(place, { name: message.file, isNew: true }), target)
+  } catch (error) {
+    // Another process was first, or the disk is full: then it stays in `new` for now.
+    if (isErrno(error, 'ENOENT')) subFolders.forgetTimes()
+    else if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS', 'ENAMETOOLONG')) throw error
+    return false
+  }
+  known.note(message, { name, isNew: false })
+  return true
+}

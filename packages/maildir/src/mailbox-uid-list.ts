@@ -1,0 +1,189 @@
+import type { Uid } from '@postern/core'
+import type { MailboxPlace, StoreContext } from './context.ts'
+import { StoreError } from './errors.ts'
+import { baseOf } from './filename.ts'
+import type { KnownMessages } from './known-messages.ts'
+import type { MailboxParts } from './mailbox-parts.ts'
+import type { FoundFile, MeasuredFile } from './measure.ts'
+import { StoredMessage } from './message.ts'
+import type { SubFolders } from './sub-folders.ts'
+import { nextUidValidity } from './uid-validity.ts'
+import { maxUid, readUidList, UidListWriter, writeUidList } from './uidlist.ts'
+import type { UidLine, UidListEntry, UidListHeader } from './uidlist.ts'
+
+/**
+ * The UID list of one mailbox as this process follows it: what others append is taken into the known messages, and what
+ * this process finds or removes is appended. Its format is in `uidlist.ts`.
+ */
+export class MailboxUidList {
+  readonly #place: MailboxPlace
+  readonly #context: StoreContext
+  readonly #known: KnownMessages
+  readonly #subFolders: SubFolders
+  readonly #locked: MailboxParts['locked']
+  #header: UidListHeader | undefined
+  #deadLines = 0
+
+  constructor({ place, context, known, subFolders, locked }: MailboxParts) {
+    this.#place = place
+    this.#context = context
+    this.#known = known
+    this.#subFolders = subFolders
+    this.#locked = locked
+  }
+
+  get header(): UidListHeader {
+    if (this.#header === undefined) throw new Error('the mailbox was not looked at yet')
+    return this.#header
+  }
+
+  /** What others appended since the last look; all of it at the first, and when it was written anew. */
+  async read(): Promise<void> {
+    const { disk, limits } = this.#context
+    let read = await readUidList(disk, this.#place.path, this.#header, limits)
+    if (read.status !== 'read') {
+      await this.#subFolders.assertThere()
+      // A writer may have been replacing it: only what the lock's holder finds counts.
+      await this.#locked(async () => {
+        read = await readUidList(disk, this.#place.path, undefined, limits)
+        if (read.status === 'read') return
+        await this.#startAnew(read.status === 'damaged' ? read.detail : undefined)
+        read = await readUidList(disk, this.#place.path, undefined, limits)
+      })
+    }
+    if (read.status !== 'read') throw unreadable(this.#place)
+    this.#take(read.header, read.entries, read.isWhole)
+  }
+
+  /** Within the lock: the list as it is, or a new one when it is missing or damaged. */
+  async readLocked(): Promise<void> {
+    const { disk, limits } = this.#context
+    const read = await readUidList(disk, this.#place.path, this.#header, limits)
+    if (read.status === 'read') this.#take(read.header, read.entries, read.isWhole)
+    else await this.makeAnew(read.status === 'damaged' ? read.detail : undefined)
+  }
+
+  /** A new list, since there is none or a damaged one; the lock is held. */
+  async makeAnew(damage: string | undefined): Promise<void> {
+    await this.#startAnew(damage)
+    const read = await readUidList(this.#context.disk, this.#place.path, undefined, this.#context.limits)
+    if (read.status !== 'read') throw unreadable(this.#place)
+    this.#take(read.header, read.entries, true)
+  }
+
+  /** Gives UIDs to files, in their order, unless they have one; the lock is held, and the list was read under it. */
+  async append(measured: readonly MeasuredFile[]): Promise<void> {
+    const known = this.#known
+    const writer = await this.#openWriter()
+    try {
+      const lines: UidLine[] = []
+      const named: FoundFile[] = []
+      let uid: number = writer.header.uidNext
+      if (uid + measured.length > maxUid) {
+        await this.makeAnew('the UIDs of this mailbox are used up')
+        this.#subFolders.forgetTimes()
+        return
+      }
+      for (const file of measured) {
+        const base = baseOf(file.name)
+        if (known.byBase.has(base)) continue
+        const line = known.unseen.get(base)
+        if (line !== undefined) {
+          known.meet(line, file)
+          continue
+        }
+        lines.push({ uid: uid++ as Uid, dateMs: file.dateMs, rawBytes: file.rawBytes, bytes: file.bytes, base })
+        named.push(file)
+      }
+      if (lines.length > 0) await writer.append(lines)
+      for (const [at, line] of lines.entries()) {
+        const file = named[at]
+        if (file !== undefined) known.put(new StoredMessage(line, file.name, file.isNew, known.keywords))
+      }
+      // Nothing was appended by others since the list was read under this same lock.
+      this.#header = writer.header
+    } finally {
+      await writer.close()
+    }
+  }
+
+  /** Marks UIDs as expunged; the lock is held. */
+  async tombstone(uids: readonly Uid[]): Promise<void> {
+    if (uids.length === 0) return
+    const writer = await this.#openWriter()
+    try {
+      await writer.append(uids)
+    } finally {
+      await writer.close()
+    }
+  }
+
+  /** Writes the list anew when too many of its lines are dead. */
+  async compact(): Promise<void> {
+    const { disk, limits } = this.#context
+    const known = this.#known
+    if (this.#deadLines <= Math.max(limits.minDeadLines, known.byBase.size / 4)) return
+    await this.#locked(async () => {
+      await this.readLocked()
+      const { uidValidity, uidNext } = this.header
+      const lines: UidLine[] = [...known.unseen.values()]
+      for (const { uid, dateMs, rawBytes, bytes, base } of known.byBase.values()) {
+        lines.push({ uid, dateMs, rawBytes, bytes, base })
+      }
+      lines.sort((a, b) => a.uid - b.uid)
+      this.#header = await writeUidList(disk, this.#place.path, { uidValidity, uidNext }, lines, limits)
+      this.#deadLines = 0
+    })
+  }
+
+  #take(header: UidListHeader, entries: readonly UidListEntry[], isWhole: boolean): void {
+    this.#header = header
+    if (isWhole) {
+      const lines = new Map<Uid, UidLine>()
+      for (const entry of entries) {
+        if (typeof entry === 'number') lines.delete(entry)
+        else lines.set(entry.uid, entry)
+      }
+      this.#deadLines = entries.length - lines.size
+      if (!this.#known.takeLines(lines.values())) this.#subFolders.forgetTimes()
+      return
+    }
+    for (const entry of entries) {
+      if (typeof entry === 'number') {
+        this.#deadLines += 2
+        this.#known.takeExpunged(entry)
+      } else {
+        this.#known.takeLine(entry)
+      }
+    }
+  }
+
+  /** A new UIDVALIDITY, under which every message that is there will get a new UID. */
+  async #startAnew(damage: string | undefined): Promise<void> {
+    const { disk, limits, locks, now, report } = this.#context
+    const { account, mailbox, maildir, path } = this.#place
+    const used = this.#header?.uidValidity
+    const uidValidity = await nextUidValidity(disk, locks, maildir, now(), limits, used)
+    await writeUidList(disk, path, { uidValidity, uidNext: 1 as Uid }, [], limits)
+    if (damage === undefined) return
+    report({ kind: 'uid-list-rebuilt', account, mailbox, detail: `${damage}; UIDVALIDITY is now ${uidValidity}` })
+  }
+
+  async #openWriter(): Promise<UidListWriter> {
+    const { disk, limits } = this.#context
+    const writer = await UidListWriter.open(disk, this.#place.path, limits)
+    if (writer instanceof UidListWriter) {
+      // It may have taken over lines of a writer that died, which no reader has seen yet.
+      if (writer.header.length !== this.#header?.length) await this.readLocked()
+      return writer
+    }
+    await this.#startAnew(writer.status === 'damaged' ? writer.detail : undefined)
+    const again = await UidListWriter.open(disk, this.#place.path, limits)
+    if (again instanceof UidListWriter) return again
+    throw unreadable(this.#place)
+  }
+}
+
+function unreadable(place: MailboxPlace): StoreError {
+  return new StoreError('MAILDIR_IO', 'the UID list cannot be read back', place)
+}

@@ -1,0 +1,128 @@
+/*
+ * The folders `new` and `cur` of one mailbox: what is in them, and whether they changed since they were last read. The
+ * races that these times are about are told in `sync.ts`.
+ */
+import type { BigIntStats } from 'node:fs'
+import type { MailboxPlace, StoreContext } from './context.ts'
+import { isErrno, StoreError } from './errors.ts'
+import { yieldTurn } from './turns.ts'
+
+export type SubFolder = 'new' | 'cur'
+
+/** What one look at `new` or `cur` found out about the folder itself. */
+interface FolderTime {
+  readonly mtimeNs: bigint
+  /** Same-tick changes may hide behind this time: read again when the clock of this process passed `untilMs`. */
+  readonly mustReadAgain: boolean
+  /** `cur` after our own change: read again from this moment on, ms since 1970. */
+  readonly readAgainAtMs: number
+}
+
+export class SubFolders {
+  readonly #place: MailboxPlace
+  readonly #context: StoreContext
+  readonly #times: Record<SubFolder, FolderTime | undefined> = { new: undefined, cur: undefined }
+
+  constructor(place: MailboxPlace, context: StoreContext) {
+    this.#place = place
+    this.#context = context
+  }
+
+  /** Their times now. Makes a folder that is missing: other programs make `cur` and `new` only when they first need them. */
+  async times(): Promise<Record<SubFolder, bigint>> {
+    const [fresh, current] = await Promise.all([this.#statFolder('new'), this.#statFolder('cur')])
+    return { new: fresh.mtimeNs, cur: current.mtimeNs }
+  }
+
+  /** Whether what was read of a folder may be old, now that its time is `mtimeNs`. */
+  mustRead(folder: SubFolder, mtimeNs: bigint): boolean {
+    const known = this.#times[folder]
+    return known === undefined || known.mtimeNs !== mtimeNs || known.mustReadAgain || Date.now() >= known.readAgainAtMs
+  }
+
+  /** Reads a folder whose time was `mtimeNs` just before. */
+  async read(folder: SubFolder, mtimeNs: bigint, visit: (name: string) => void): Promise<void> {
+    // As of now, before reading: a change while we read is what might hide.
+    const mustReadAgain = !this.isTimeSettled(mtimeNs)
+    await this.eachName(folder, visit)
+    this.#times[folder] = { mtimeNs, mustReadAgain, readAgainAtMs: Number.POSITIVE_INFINITY }
+  }
+
+  /** Both are read at the next sync. */
+  forgetTimes(): void {
+    this.#times.new = undefined
+    this.#times.cur = undefined
+  }
+
+  /** Names that may be messages, a character for each byte, so that names of any bytes come back as they are. */
+  async eachName(folder: SubFolder, visit: (name: string) => void): Promise<void> {
+    const { disk, limits } = this.#context
+    const path = `${this.#place.path}/${folder}`
+    const names = await disk.opendir(path, { encoding: 'latin1', bufferSize: limits.folderBufferEntries })
+    let count = 0
+    for await (const entry of names) {
+      if (entry.name.startsWith('.')) continue
+      visit(entry.name)
+      count += 1
+      if (count % limits.namesPerTurn === 0) await yieldTurn()
+    }
+  }
+
+  /**
+   * Around our own changes to `cur` under the lock: takes the folder's new time as known, when it was the known one
+   * before.
+   */
+  async changingCur<T>(work: () => Promise<T>): Promise<T> {
+    const before = await this.#context.disk.lstat(`${this.#place.path}/cur`, { bigint: true })
+    const known = this.#times.cur
+    try {
+      return await work()
+    } finally {
+      if (known !== undefined && !known.mustReadAgain && known.mtimeNs === before.mtimeNs) {
+        const after = await this.#context.disk.lstat(`${this.#place.path}/cur`, { bigint: true })
+        const readAgainAtMs = Math.min(known.readAgainAtMs, Date.now() + this.#context.limits.ownChangeRescanMs)
+        this.#times.cur = { mtimeNs: after.mtimeNs, mustReadAgain: false, readAgainAtMs }
+      }
+    }
+  }
+
+  /** Whether changes from now on give a file or folder another time than `mtimeNs`. */
+  isTimeSettled(mtimeNs: bigint): boolean {
+    const { dirtyWindowMs, coarseDirtyWindowMs } = this.#context.limits
+    const isCoarse = mtimeNs % 1_000_000_000n === 0n
+    return Date.now() - Number(mtimeNs / 1_000_000n) > (isCoarse ? coarseDirtyWindowMs : dirtyWindowMs)
+  }
+
+  /** @throws {StoreError} when the mailbox's own folder is gone, or is no folder. */
+  async assertThere(): Promise<void> {
+    const { path } = this.#place
+    try {
+      if ((await this.#context.disk.lstat(path)).isDirectory()) return
+    } catch (error) {
+      if (!isErrno(error, 'ENOENT')) throw error
+      throw new StoreError('MAILDIR_MAILBOX_GONE', path, { ...this.#place, cause: error })
+    }
+    throw new StoreError('MAILDIR_SYMLINK', `${path} is no folder`, this.#place)
+  }
+
+  async stat(path: string | Buffer): Promise<BigIntStats | undefined> {
+    try {
+      return await this.#context.disk.lstat(path, { bigint: true })
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  async #statFolder(name: SubFolder): Promise<BigIntStats> {
+    const path = `${this.#place.path}/${name}`
+    let stats = await this.stat(path)
+    if (stats === undefined) {
+      await this.assertThere()
+      await this.#context.disk.mkdir(path, { mode: 0o700, recursive: true })
+      stats = await this.#context.disk.lstat(path, { bigint: true })
+    }
+    if (stats.isDirectory()) return stats
+    throw new StoreError('MAILDIR_SYMLINK', `${path} is no folder`, this.#place)
+  }
+}
