@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises'
-import type { AuthOutcome, Authenticator, Credentials } from '@postern/core'
+import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials } from '@postern/core'
 import type { ConfigProblem, LiveConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
+import { clientKey } from '../policy/client-key.ts'
 import { readAccounts, type Accounts } from './accounts-file.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { costOf, decoyHash, type PasswordHash } from './password-hash.ts'
@@ -44,9 +45,9 @@ export class FileAuthenticator implements Authenticator {
     this.#checks = new PasswordChecks({ atOnce: options.checksAtOnce, waiting: options.checksWaiting })
   }
 
-  async verify(credentials: Credentials): Promise<AuthOutcome> {
+  async verify(credentials: Credentials, { identity }: Pick<ConnectionInfo, 'identity'>): Promise<AuthOutcome> {
     try {
-      return await this.#verify(credentials)
+      return await this.#verify(credentials, clientKey(identity.client.address))
     } catch (cause) {
       return { outcome: 'unavailable', cause }
     }
@@ -66,7 +67,7 @@ export class FileAuthenticator implements Authenticator {
     return account
   }
 
-  async #verify({ username, actAs, password }: Credentials): Promise<AuthOutcome> {
+  async #verify({ username, actAs, password }: Credentials, client: string): Promise<AuthOutcome> {
     // RFC 4616 section 2: acting as another identity needs a right to it, and nobody has one here.
     if (actAs !== undefined && actAs !== '' && actAs !== username) return denied
     // Judged by what was sent alone, so that how soon the answer comes tells nothing of any account.
@@ -75,7 +76,7 @@ export class FileAuthenticator implements Authenticator {
 
     const { accounts, decoy } = await this.#accounts()
     const hash = accounts.get(username)
-    const verdict = await this.#checks.check(prepared, hash ?? decoy)
+    const verdict = await this.#checks.check(prepared, hash ?? decoy, client)
     if (verdict === 'full') {
       const detail = `${this.#options.checksWaiting} password checks wait already`
       return { outcome: 'unavailable', cause: new GatewayError('GATEWAY_PASSWORD_QUEUE_FULL', detail) }

@@ -8,6 +8,7 @@ import { hashPassword, type PasswordHash } from '../../src/auth/password-hash.ts
 import { PasswordChecks } from '../../src/auth/password-checks.ts'
 import type { ConfigProblem } from '../../src/config/schema.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
+import { from } from '../kit/signing-in.ts'
 
 let annsHash: PasswordHash
 let bobsHash: PasswordHash
@@ -27,7 +28,20 @@ function authenticator(file: string, options: Partial<FileAuthenticatorOptions> 
 
 function signIn(by: FileAuthenticator, username: string, password: string, actAs?: string): Promise<AuthOutcome> {
   const identities = { username, ...(actAs === undefined ? {} : { actAs }) }
-  return by.verify({ mechanism: 'PLAIN', password: secret(password), ...identities })
+  return by.verify({ mechanism: 'PLAIN', password: secret(password), ...identities }, from())
+}
+
+/** Asks for one check of each client, in this order; answers in which order they were done. */
+async function orderOf(clients: readonly string[], waiting: number): Promise<readonly string[]> {
+  const checks = new PasswordChecks({ atOnce: 1, waiting })
+  const done: string[] = []
+  await Promise.all(
+    clients.map(async (client) => {
+      const verdict = await checks.check('wrong', annsHash, client)
+      done.push(verdict === 'full' ? `${client} full` : client)
+    }),
+  )
+  return done
 }
 
 describe('signing in', () => {
@@ -100,10 +114,22 @@ describe('AU-09: more logins than can be hashed', () => {
   test('a place is given on when a check ends, also when it fails', async () => {
     const checks = new PasswordChecks({ atOnce: 1, waiting: 1 })
     const broken = { ...annsHash, salt: Buffer.alloc(0) }
-    const failed = checks.check('x', broken).catch(() => 'failed')
-    const next = checks.check('ann’s password', annsHash)
+    const failed = checks.check('x', broken, 'a').catch(() => 'failed')
+    const next = checks.check('ann’s password', annsHash, 'a')
     expect(await Promise.all([failed, next])).toEqual(['failed', 'right'])
-    expect(await checks.check('wrong', annsHash)).toBe('wrong')
+    expect(await checks.check('wrong', annsHash, 'a')).toBe('wrong')
+  })
+})
+
+describe('AU-07: one client asks for many checks', () => {
+  test('the others are not kept waiting for all of them', async () => {
+    const order = await orderOf(['eve', 'eve', 'eve', 'eve', 'eve', 'ann', 'bob', 'ann'], 8)
+    expect(order).toEqual(['eve', 'eve', 'ann', 'bob', 'eve', 'ann', 'eve', 'eve'])
+  })
+
+  test('and when the queue is full of its checks, one of them gives way', async () => {
+    const order = await orderOf(['eve', 'eve', 'eve', 'eve', 'eve', 'ann', 'bob'], 3)
+    expect(order).toEqual(['eve full', 'eve full', 'eve full', 'eve', 'eve', 'ann', 'bob'])
   })
 })
 

@@ -8,6 +8,7 @@ import { tryItText } from '../../src/cli/try-it-text.ts'
 import { defaultConfigText } from '../../src/config/default-config.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
+import { from } from '../kit/signing-in.ts'
 
 async function firstStart(): Promise<string> {
   const directory = join(await temporaryDirectory(), '.postern')
@@ -44,7 +45,7 @@ test('the account signs in with the password of its file', async () => {
   const password = await readFile(join(directory, demoPasswordFile), 'utf8')
   expect(password).toMatch(/^[\w-]{20}$/)
   const by = new FileAuthenticator({ file: join(directory, 'accounts.toml'), checksAtOnce: 1, checksWaiting: 1 })
-  const outcome = await by.verify({ mechanism: 'PLAIN', username: demoAccount, password: secret(password) })
+  const outcome = await by.verify({ mechanism: 'PLAIN', username: demoAccount, password: secret(password) }, from())
   expect(outcome).toMatchObject({ outcome: 'granted' })
 })
 

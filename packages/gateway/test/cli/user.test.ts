@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { FileAuthenticator } from '../../src/auth/file-authenticator.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
 import { postern, posternOnTerminal } from './run.ts'
+import { from } from '../kit/signing-in.ts'
 
 /** The listener names a certificate that is not there yet: accounts can be made all the same. */
 const config = `
@@ -25,7 +26,7 @@ async function directoryWithConfig(text = config): Promise<string> {
 
 async function canSignIn(directory: string, username: string, password: string): Promise<boolean> {
   const by = new FileAuthenticator({ file: join(directory, 'who.toml'), checksAtOnce: 1, checksWaiting: 1 })
-  const { outcome } = await by.verify({ mechanism: 'PLAIN', username, password: secret(password) })
+  const { outcome } = await by.verify({ mechanism: 'PLAIN', username, password: secret(password) }, from())
   return outcome === 'granted'
 }
 
