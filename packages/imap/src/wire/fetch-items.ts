@@ -61,7 +61,10 @@ export function parseFetchItems(tokens: Tokens): readonly FetchItem[] | undefine
     return item === undefined ? undefined : [item]
   }
   const items = tokens.list(() => parseFetchItem(tokens))
-  return items?.length === 0 ? undefined : items
+  if (items === undefined || items.length === 0) return undefined
+  // Asked for twice, told once. Sections stay: one may peek where the other does not.
+  const plain = new Set<FetchItem['item']>()
+  return items.filter(({ item }) => item === 'section' || (!plain.has(item) && plain.add(item)))
 }
 
 function parseFetchItem(tokens: Tokens): FetchItem | undefined {

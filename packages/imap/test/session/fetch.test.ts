@@ -225,6 +225,26 @@ test('IM-20: a large message goes out in chunks, waiting for the reader between 
   expect(session.drains).toBeGreaterThanOrEqual(16)
 })
 
+test('IM-20: parts of a large header are not gathered until all of them are found', async () => {
+  const header = `Subject: ${'x'.repeat(5_000)}\r\n\r\n`
+  const session = await selectedInbox({ ...one(header), limits: { maxHeaderBytes: 6_000 } })
+  session.isFull = true
+  const labels = Array.from({ length: 40 }, (_, count) => `BODY[HEADER.FIELDS.NOT (X-${count})]`)
+  const answer = await session.ask(`a FETCH 1 (${labels.join(' ').replaceAll('BODY', 'BODY.PEEK')} UID)`)
+  const parts = labels.map((label) => `${label} {${header.length}}\r\n${header}`)
+  expect(answer).toBe(`* 1 FETCH (${parts.join(' ')} UID 1)\r\na OK Fetch completed\r\n`)
+  expect(session.drains).toBeGreaterThanOrEqual(20)
+})
+
+test('an item that is asked for twice is told once', async () => {
+  const session = await selectedInbox(one())
+  const answer = await session.ask(`a FETCH 1 (${'ENVELOPE UID '.repeat(400)}BODY.PEEK[]<0.1> BODY.PEEK[]<1.1>)`)
+  expect(answer).toMatch(
+    /^\* 1 FETCH \(ENVELOPE \([^]*\) UID 1 BODY\[\]<0> \{1\}\r\n. BODY\[\]<1> \{1\}\r\n.\)\r\na OK /,
+  )
+  expect(answer.match(/ENVELOPE|UID/g)).toHaveLength(2)
+})
+
 test('IM-09: a set that names everything many times names each message once', async () => {
   const session = await selectedInbox(one())
   const answer = await session.ask(`a FETCH ${Array(2000).fill('1:*').join(',')} UID`)

@@ -77,19 +77,18 @@ async function fetchFromContent(
   try {
     const seen = await setSeen(selected, message.record, items)
     const record = seen ?? message.record
-    const pieces: Piece[] = []
+    const response = new FetchResponse(state, message.number, reader)
     for (const item of items) {
-      pieces.push(
+      await response.add(
         isOfRecord(item.item)
           ? ofRecord(item, record, recent)
           : await ofContent(item, reader, state.limits.maxAddresses),
       )
     }
     if (seen !== undefined && !items.some(({ item }) => item === 'FLAGS')) {
-      pieces.push(ofRecord({ item: 'FLAGS' }, record, recent))
+      await response.add(ofRecord({ item: 'FLAGS' }, record, recent))
     }
-    // Everything that can fail before the first octet has been done; what follows cannot be taken back.
-    await writePieces(state, message.number, pieces, reader)
+    await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)
     return true
   } finally {
@@ -97,31 +96,64 @@ async function fetchFromContent(
   }
 }
 
-async function writePieces(
-  state: SessionState,
-  number: number,
-  pieces: readonly Piece[],
-  reader: MessageReader,
-): Promise<void> {
-  state.isInsideResponse = true
-  let text = `* ${number} FETCH (`
-  let separator = ''
-  for (const piece of pieces) {
-    text += separator
-    separator = ' '
-    if (typeof piece === 'string') {
-      text += piece
-      continue
+/**
+ * One response of FETCH. What was written cannot be taken back, so its pieces wait until all that can fail has been done;
+ * but no more of them than one large header: a client may ask for parts of that a thousand times.
+ */
+class FetchResponse {
+  readonly #state: SessionState
+  readonly #reader: MessageReader
+  #pieces: Piece[] = []
+  #waitingBytes = 0
+  #text: string
+  #separator = ''
+
+  constructor(state: SessionState, number: number, reader: MessageReader) {
+    this.#state = state
+    this.#reader = reader
+    this.#text = `* ${number} FETCH (`
+  }
+
+  async add(piece: Piece): Promise<void> {
+    this.#pieces.push(piece)
+    if (typeof piece === 'string') this.#waitingBytes += piece.length
+    if (this.#waitingBytes > this.#state.limits.maxHeaderBytes) await this.#write()
+  }
+
+  async end(): Promise<void> {
+    await this.#write()
+    this.#state.write(`${this.#text})\r\n`)
+    this.#state.isInsideResponse = false
+  }
+
+  async #write(): Promise<void> {
+    const state = this.#state
+    state.isInsideResponse = true
+    for (const piece of this.#pieces) {
+      this.#text += this.#separator
+      this.#separator = ' '
+      if (typeof piece === 'string') {
+        this.#text += piece
+        continue
+      }
+      this.#flush(piece.announcement)
+      for await (const chunk of this.#reader.range(piece.start, piece.end)) {
+        state.output.write(chunk)
+        await state.room()
+      }
     }
-    state.write(`${text}${piece.announcement}`)
-    text = ''
-    for await (const chunk of reader.range(piece.start, piece.end)) {
-      state.output.write(chunk)
+    this.#pieces = []
+    if (this.#waitingBytes > state.limits.maxHeaderBytes) {
+      this.#flush('')
       await state.room()
     }
+    this.#waitingBytes = 0
   }
-  state.write(`${text})\r\n`)
-  state.isInsideResponse = false
+
+  #flush(end: string): void {
+    this.#state.write(`${this.#text}${end}`)
+    this.#text = ''
+  }
 }
 
 /** BODY[] and its like set `\Seen`, unless they only peek or the mailbox is read-only. */
