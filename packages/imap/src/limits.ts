@@ -47,6 +47,11 @@ export interface ImapLimits {
   readonly autologoutMs: number
   /** While idling: how often "* OK Still here" keeps the state in address translators and balancers alive. */
   readonly idleKeepAliveMs: number
+  /**
+   * Messages, mailboxes or commands handled between two turns of the event loop. The dearest of them, a LIST of patterns
+   * made to be slow, takes some 20 ms for each mailbox.
+   */
+  readonly piecesPerTurn: number
   /** Octets read from a message at once while it is sent or scanned. */
   readonly readChunkBytes: number
   /** Octets of one header block that ENVELOPE, HEADER.FIELDS and SEARCH look at; what follows is sent, not read. */
@@ -93,6 +98,7 @@ export const limits: ImapLimits = {
   loginPatienceMs: 180_000,
   autologoutMs: 1_800_000,
   idleKeepAliveMs: 120_000,
+  piecesPerTurn: 16,
   readChunkBytes: 65_536,
   maxHeaderBytes: 1_048_576,
   maxPartHeaderBytes: 1_048_576,

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   ConnectionLostError,
   type Account,
@@ -39,6 +40,8 @@ export class SessionState {
   isOver = false
   /** A response with literals is being written: anything else that is written now would become part of it. */
   isInsideResponse = false
+  /** Pieces of work done so far. */
+  #pieces = 0
 
   constructor(context: SessionContext, options: ImapSessionOptions) {
     this.connection = context.connection
@@ -88,8 +91,13 @@ export class SessionState {
     if (text !== '') this.output.write(toWire(text))
   }
 
-  /** Before more is done: waits for a client that reads slowly, and stops for one that is gone. */
+  /**
+   * Before more is done: waits for a client that reads slowly, stops for one that is gone, and lets others have the
+   * event loop now and then, since work on what is in memory waits for nothing by itself.
+   */
   async room(): Promise<void> {
+    this.#pieces += 1
+    if (this.#pieces % this.limits.piecesPerTurn === 0) await nextTurn()
     if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
     if (this.output.isFull) await this.output.drained()
   }

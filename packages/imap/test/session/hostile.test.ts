@@ -30,6 +30,29 @@ test.for([
   expect(answer).toMatch(/^a (?:BAD |NO \[TOOBIG\] )[^+]*\r\n$/)
 })
 
+test.for(['SEARCH NOT SEEN', 'FETCH 1:* FLAGS', 'STORE 1:* +FLAGS (\\Seen)', 'LIST "" nothing', 'LSUB "" nothing'])(
+  'IM-12: others have the event loop during %s',
+  async (command) => {
+    const store = new MemoryStore()
+    const mailboxes = store.mailboxes('ann@example.org')
+    for (let count = 0; count < 320; count += 1) {
+      store.put('ann@example.org', 'INBOX', 'Subject: hi\r\n\r\nthere')
+      mailboxes.set(`Box ${count}`, store.newMailbox())
+    }
+    const session = await selectedInbox({ store })
+    for (const name of mailboxes.keys()) await session.ask(`s SUBSCRIBE "${name}"`)
+    let turns = 0
+    let next = setImmediate(function turn() {
+      turns += 1
+      next = setImmediate(turn)
+    })
+    await session.machine.receive(Buffer.from(`a ${command}\r\n`))
+    clearImmediate(next)
+    expect(session.take()).toMatch(/^a OK /m)
+    expect(turns).toBeGreaterThanOrEqual(15)
+  },
+)
+
 test.for(['{100000000+}', '{4294967295+}', '{99999999999999999999+}', '{-5+}', '~{5+}'])(
   'IM-02: a literal that does not wait and cannot be skipped ends the connection: %s',
   async (announcement) => {

@@ -41,6 +41,7 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
   const listings = withParents(known, (listing) => !isMissing(listing))
   const isSelected = selection(command)
   for (const listing of listings) {
+    await state.room()
     if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
     const hasSelectedChild =
       command.selects.has('RECURSIVEMATCH') &&
@@ -48,7 +49,6 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
     if (!isSelected(listing) && !hasSelectedChild) continue
     state.write(encodeListing(listing, command, hasSelectedChild))
     await writeStatus(state, listing, command)
-    await state.room()
   }
   return ok('List completed')
 }
@@ -61,6 +61,7 @@ export async function lsub(state: SessionState, args: Tokens): Promise<Outcome> 
   const names = new Set(subscribed.map(({ name }) => name))
   const isHierarchical = command.patterns.some((pattern) => pattern.includes('%'))
   for (const listing of withParents(subscribed, () => true)) {
+    await state.room()
     const isParent = !names.has(listing.name)
     if (isParent && !isHierarchical) continue
     if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue

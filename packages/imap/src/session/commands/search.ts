@@ -34,6 +34,7 @@ async function searchMessages(state: SessionState, args: Tokens, naming: Naming)
   // The numbers cannot change meanwhile: news is told when the command is over.
   for (const record of view.records) {
     number += 1
+    await state.room()
     if (view.isGone(record.uid)) continue
     const message = { number, record }
     const isMatch = program.judge({ message }) ?? (await matchesContent(state, program, message))
@@ -45,7 +46,6 @@ async function searchMessages(state: SessionState, args: Tokens, naming: Naming)
 
 /** Looks no further into a message than its verdict needs: its header, then its texts. */
 async function matchesContent(state: SessionState, program: SearchProgram, message: NumberedMessage): Promise<boolean> {
-  await state.room()
   const selected = state.mailbox
   const { uid } = message.record
   const content = await selected.mailbox.content(uid)
