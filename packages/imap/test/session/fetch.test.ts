@@ -226,12 +226,12 @@ test('IM-20: a large message goes out in chunks, waiting for the reader between 
 })
 
 test('IM-20: parts of a large header are not gathered until all of them are found', async () => {
-  const header = `Subject: ${'x'.repeat(5_000)}\r\n\r\n`
-  const session = await selectedInbox({ ...one(header), limits: { maxHeaderBytes: 6_000 } })
+  const block = `Subject: ${'x'.repeat(5_000)}\r\n\r\n`
+  const session = await selectedInbox({ ...one(block), limits: { maxHeaderBytes: 6_000 } })
   session.isFull = true
   const labels = Array.from({ length: 40 }, (_, count) => `BODY[HEADER.FIELDS.NOT (X-${count})]`)
   const answer = await session.ask(`a FETCH 1 (${labels.join(' ').replaceAll('BODY', 'BODY.PEEK')} UID)`)
-  const parts = labels.map((label) => `${label} {${header.length}}\r\n${header}`)
+  const parts = labels.map((label) => `${label} {${block.length}}\r\n${block}`)
   expect(answer).toBe(`* 1 FETCH (${parts.join(' ')} UID 1)\r\na OK Fetch completed\r\n`)
   expect(session.drains).toBeGreaterThanOrEqual(20)
 })
