@@ -18,6 +18,7 @@ if (mode === 'off' || mode === 'require') {
   proxied(server, { trust: createTrustRule({ mode, networks: networks.set }) })
 }
 server.listen(0, '127.0.0.1', () => {
-  process.send?.({ port: (server.address() as AddressInfo).port })
+  const { port } = server.address() as AddressInfo
+  process.send?.({ direct: port, proxied: port })
 })
 process.once('disconnect', () => process.exit())

@@ -75,7 +75,8 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
       servers.push(await server)
       return servers.at(-1)!
     }
-    const gateway = await started(startGateway())
+    const gateway = await started(startGateway('info'))
+    const quiet = await started(startGateway('warn'))
     const greeting = await greetingOf(load, gateway)
     const rows = [
       ...rowsOf(bare, await started(startBare(greeting))),
@@ -84,6 +85,7 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
         front: await started(startFront(greeting, 'require')),
       }),
       ...rowsOf('Postern gateway, SMTP listener', { ...gateway, front: gateway }),
+      ...rowsOf('the same, log level warn', { ...quiet, front: quiet }),
     ]
     const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]))
     for (let round = -warmUpRounds; round < options.rounds; round++) {
