@@ -10,8 +10,9 @@ import { openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf } from './errors.ts'
 import { pathOf } from './filename.ts'
-import type { Folder, PreparedFile } from './folder.ts'
+import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
+import type { PreparedFile } from './placing.ts'
 
 /**
  * Messages that are gone are left out; of the others all are copied, or none.

@@ -96,3 +96,23 @@ export function pathOf(folder: string, name: string): string | Buffer {
   if (/^[\x00-\x7f]*$/.test(name)) return `${folder}/${name}`
   return Buffer.concat([Buffer.from(`${folder}/`, 'utf8'), Buffer.from(name, 'latin1')])
 }
+
+/** The letters of a message after a change of its flags. */
+export function changedLetters(op: 'add' | 'remove' | 'replace', before: string, letters: string): string {
+  switch (op) {
+    case 'add':
+      return sortLetters(before + letters)
+    case 'remove':
+      return without(before, letters)
+    case 'replace':
+      return letters
+    default:
+      throw new Error('no such change of flags')
+  }
+}
+
+function without(before: string, letters: string): string {
+  let left = ''
+  for (const letter of before) if (!letters.includes(letter)) left += letter
+  return left
+}

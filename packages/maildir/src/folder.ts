@@ -3,35 +3,17 @@ import type { MailboxPlace, StoreContext } from './context.ts'
 import { messageContent, openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, StoreError } from './errors.ts'
-import { flaggedName, pathOf, sortLetters } from './filename.ts'
+import { changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { StoredMessage } from './message.ts'
+import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
-import { readUidList, readUidListHeader, UidListWriter } from './uidlist.ts'
-import type { UidLine, UidListHeader } from './uidlist.ts'
+import { readUidListHeader } from './uidlist.ts'
 import { ChangeWatch } from './watch.ts'
 
 export interface FlagChange {
   readonly op: 'add' | 'remove' | 'replace'
   readonly flags: readonly Flag[]
-}
-
-/** A file that waits in `tmp/` to become a message. */
-export interface PreparedFile {
-  /** Name in `tmp/`. */
-  readonly tmp: string
-  /** Base name under which it becomes visible. */
-  readonly base: string
-  readonly letters: string
-  readonly dateMs: number
-  readonly rawBytes: number
-  readonly bytes: number
-}
-
-export interface PlacedFiles {
-  readonly uidValidity: UidValidity
-  /** In the order of the files. */
-  readonly uids: readonly Uid[]
 }
 
 export const lockName = 'postern-uidlist.lock'
@@ -123,7 +105,7 @@ export class Folder {
       const letters = await this.#lettersOf(change.flags, change.op !== 'remove')
       if (!letters.ok) return letters
       await this.#eachMessage(uids, of, async (message) => {
-        const next = letteredBy(change.op, message.letters, letters.value)
+        const next = changedLetters(change.op, message.letters, letters.value)
         const now = next === message.letters ? await this.#verify(message) : await this.#rename(message, next)
         if (now !== undefined) changed.set(now.uid, now)
         return now !== undefined
@@ -194,29 +176,13 @@ export class Folder {
     const { disk } = this.#context
     // Only spares reading the whole list later; a list that cannot be read must not keep a message out.
     const since = await readUidListHeader(disk, this.place.path).catch(() => undefined)
-    const placed: (string | Buffer)[] = []
-    const place = async () => {
-      try {
-        for (const file of files) {
-          const target = this.#targetOf(file)
-          await disk.rename(`${this.place.path}/tmp/${file.tmp}`, target)
-          placed.push(target)
-        }
-        for (const folder of new Set(files.map(subFolderOf))) {
-          await this.#context.folders.sync(`${this.place.path}/${folder}`)
-        }
-      } catch (error) {
-        for (const path of placed) await unlinkIfThere(disk, path).catch(() => false)
-        throw error
-      }
-    }
-    if (!demandUids) await place()
+    let placed: readonly string[] = demandUids ? [] : await placeFiles(files, this.place, this.#context)
     const outcome = await this.exclusive(async () => {
-      if (demandUids) await place()
+      if (demandUids) placed = await placeFiles(files, this.place, this.#context)
       try {
-        return await this.#giveUids(files, since)
+        return await giveUids(files, since, this.place, this.#context, this.#index.uidList)
       } catch (error) {
-        if (demandUids) for (const path of placed) await unlinkIfThere(disk, path).catch(() => false)
+        if (demandUids) await takeBack(placed, disk)
         throw error
       }
     }).catch((error: unknown) => {
@@ -245,17 +211,8 @@ export class Folder {
   }
 
   /** Other programs make these only when they first need them. */
-  async makeSubFolders(): Promise<void> {
-    try {
-      const stats = await this.#context.disk.lstat(this.place.path)
-      if (!stats.isDirectory()) throw new StoreError('MAILDIR_SYMLINK', `${this.place.path} is no folder`, this.place)
-    } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error
-      throw new StoreError('MAILDIR_MAILBOX_GONE', this.place.path, { ...this.place, cause: error })
-    }
-    for (const name of ['tmp', 'new', 'cur']) {
-      await this.#context.disk.mkdir(`${this.place.path}/${name}`, { mode: 0o700, recursive: true })
-    }
+  makeSubFolders(): Promise<void> {
+    return this.#index.subFolders.make()
   }
 
   close(): void {
@@ -278,12 +235,6 @@ export class Folder {
 
   #pathOf(message: StoredMessage): string | Buffer {
     return pathOf(`${this.place.path}/${message.isNew ? 'new' : 'cur'}`, message.file)
-  }
-
-  #targetOf(file: PreparedFile): string {
-    return file.letters === ''
-      ? `${this.place.path}/new/${file.base}`
-      : `${this.place.path}/cur/${flaggedName(file.base, file.letters)}`
   }
 
   async #acquire() {
@@ -371,59 +322,4 @@ export class Folder {
       throw error
     }
   }
-
-  /** Under the lock: UIDs for files that were just placed, except those that another process met first. */
-  async #giveUids(files: readonly PreparedFile[], since: UidListHeader | undefined): Promise<PlacedFiles> {
-    const { disk, limits } = this.#context
-    let writer = await UidListWriter.open(disk, this.place.path, limits)
-    if (!(writer instanceof UidListWriter)) {
-      await this.#index.uidList.makeAnew(writer.status === 'damaged' ? writer.detail : undefined)
-      writer = await UidListWriter.open(disk, this.place.path, limits)
-    }
-    if (!(writer instanceof UidListWriter)) throw new StoreError('MAILDIR_IO', 'no UID list', this.place)
-    try {
-      const given = new Map<string, Uid>()
-      if (since?.generation !== writer.header.generation || since.length !== writer.header.length) {
-        // Others wrote meanwhile: perhaps they met our files already.
-        const read = await readUidList(disk, this.place.path, since, limits)
-        if (read.status !== 'read') throw new StoreError('MAILDIR_IO', 'the UID list is damaged', this.place)
-        const ours = new Set(files.map((file) => file.base))
-        for (const entry of read.entries) {
-          if (typeof entry !== 'number' && ours.has(entry.base)) given.set(entry.base, entry.uid)
-        }
-      }
-      let uid: number = writer.header.uidNext
-      const lines: UidLine[] = []
-      for (const { base, dateMs, rawBytes, bytes } of files) {
-        if (!given.has(base)) lines.push({ uid: uid++ as Uid, dateMs, rawBytes, bytes, base })
-      }
-      if (lines.length > 0) await writer.append(lines)
-      for (const line of lines) given.set(line.base, line.uid)
-      const uids = files.map((file) => given.get(file.base)).filter((found) => found !== undefined)
-      return { uidValidity: writer.header.uidValidity, uids }
-    } finally {
-      await writer.close()
-    }
-  }
-}
-
-const subFolderOf = (file: PreparedFile): string => (file.letters === '' ? 'new' : 'cur')
-
-function letteredBy(op: FlagChange['op'], before: string, letters: string): string {
-  switch (op) {
-    case 'add':
-      return sortLetters(before + letters)
-    case 'remove':
-      return without(before, letters)
-    case 'replace':
-      return letters
-    default:
-      throw new Error('no such change of flags')
-  }
-}
-
-function without(before: string, letters: string): string {
-  let left = ''
-  for (const letter of before) if (!letters.includes(letter)) left += letter
-  return left
 }

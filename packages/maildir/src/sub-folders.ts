@@ -34,6 +34,14 @@ export class SubFolders {
     return { new: fresh.mtimeNs, cur: current.mtimeNs }
   }
 
+  /** Makes what is missing of them, and `tmp`. */
+  async make(): Promise<void> {
+    await this.assertThere()
+    for (const name of ['tmp', 'new', 'cur']) {
+      await this.#context.disk.mkdir(`${this.#place.path}/${name}`, { mode: 0o700, recursive: true })
+    }
+  }
+
   /** Whether what was read of a folder may be old, now that its time is `mtimeNs`. */
   mustRead(folder: SubFolder, mtimeNs: bigint): boolean {
     const known = this.#times[folder]
