@@ -75,6 +75,7 @@ export interface ImapLimits {
   readonly maxKeywordBytes: number
 }
 
+/** The bounds of a session that was given no others. */
 export const limits: ImapLimits = {
   maxLineBytesBeforeLogin: 8_192,
   maxLineBytes: 65_536,
