@@ -211,6 +211,8 @@ test('IM-22: a message that another session expunged is never another message', 
     S: a NO [EXPUNGEISSUED] Some of the messages are gone
     C: b STORE 2 +FLAGS \\Seen
     S: b NO [EXPUNGEISSUED] *
+    C: c UID STORE 2 +FLAGS \\Seen
+    S: c OK [EXPUNGEISSUED] Some of the messages are gone
     C: c NOOP
     S: * 2 EXPUNGE
     S: c OK *

@@ -5,7 +5,7 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument } from '../arguments.ts'
 import { refusedAsTarget, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
-import { messageSet, type Naming } from './message-set.ts'
+import { messageSet, someGone, type Naming } from './message-set.ts'
 
 /** RFC 3501 section 6.4.7, with COPYUID (RFC 4315 section 3). */
 export function copy(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -39,7 +39,7 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
     how === 'copy' ? await selected.mailbox.copy(uids, target.name) : await selected.mailbox.move(uids, target.name)
   if (!done.ok) return refusedAsTarget(done.refusal)
   const { uidValidity, from, to } = done.value
-  if (from.length === 0) return no('The messages are gone', 'EXPUNGEISSUED')
+  if (from.length === 0) return someGone(naming)
   const code: ResponseCode = `COPYUID ${uidValidity} ${encodeNumbers(from)} ${encodeNumbers(to)}`
   if (how === 'copy') return ok('Copy completed', code)
   state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name)}\r\n`)

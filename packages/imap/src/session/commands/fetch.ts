@@ -5,7 +5,7 @@ import { findSection } from '../../message/section.ts'
 import { encodeDateTime } from '../../wire/date-time.ts'
 import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
 import { encodeFlags } from '../../wire/flags.ts'
-import { encodeString, no, ok } from '../../wire/response.ts'
+import { encodeString, ok } from '../../wire/response.ts'
 import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
@@ -13,7 +13,7 @@ import type { Outcome } from '../outcome.ts'
 import type { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
 import type { NumberedMessage } from '../view.ts'
-import { messageSet, type Naming } from './message-set.ts'
+import { messageSet, someGone, type Naming } from './message-set.ts'
 
 /** RFC 3501 section 6.4.5. */
 export function fetch(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -44,7 +44,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
       )
     await state.room()
   }
-  return isComplete ? ok('Fetch completed') : no('Some of the messages are gone', 'EXPUNGEISSUED')
+  return isComplete ? ok('Fetch completed') : someGone(naming)
 }
 
 /** Items that need no look into the message. */

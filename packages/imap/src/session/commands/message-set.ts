@@ -1,5 +1,5 @@
 import { parseSequenceSet } from '../../wire/sequence-set.ts'
-import { bad, type Completion } from '../../wire/response.ts'
+import { bad, no, ok, type Completion } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import type { SelectedMailbox } from '../selected.ts'
@@ -7,6 +7,15 @@ import type { NumberedMessage } from '../view.ts'
 
 /** Whether a set holds message sequence numbers or UIDs. */
 export type Naming = 'number' | 'uid'
+
+/**
+ * Some of the messages are gone, and the client has not been told. A number that it knows must be good for something; a
+ * UID that names nothing is ignored without an error (RFC 3501 section 6.4.8).
+ */
+export function someGone(naming: Naming): Completion {
+  const text = 'Some of the messages are gone'
+  return naming === 'uid' ? ok(text, 'EXPUNGEISSUED') : no(text, 'EXPUNGEISSUED')
+}
 
 /** `SP sequence-set`: the messages it names, or the refusal. */
 export function messageSet(

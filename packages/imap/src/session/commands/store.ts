@@ -7,7 +7,7 @@ import { refusedByStore, type Outcome } from '../outcome.ts'
 import type { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
 import type { NumberedMessage } from '../view.ts'
-import { messageSet, type Naming } from './message-set.ts'
+import { messageSet, someGone, type Naming } from './message-set.ts'
 
 interface FlagChange {
   readonly op: 'add' | 'remove' | 'replace'
@@ -53,7 +53,7 @@ async function storeFlags(state: SessionState, args: Tokens, naming: Naming): Pr
       await state.room()
     }
   }
-  return now.size === uids.length ? ok('Store completed') : no('Some of the messages are gone', 'EXPUNGEISSUED')
+  return now.size === uids.length ? ok('Store completed') : someGone(naming)
 }
 
 /** `store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))` */
