@@ -5,7 +5,7 @@ import { runParse } from '../micro/run-parse.ts'
 export const parse: Command = {
   summary: 'nanoseconds and allocated bytes for a PROXY header: ours, a floor written by hand, and the npm libraries',
   options: '[--rounds N] [--round-ms MS] [--json]',
-  run(args) {
+  async run(args) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -16,7 +16,7 @@ export const parse: Command = {
     })
     const rounds = count('rounds', values.rounds)
     const roundMs = count('round-ms', values['round-ms'])
-    process.stdout.write(runParse({ rounds, roundMs, asJson: values.json }))
-    return Promise.resolve(0)
+    process.stdout.write(await runParse({ rounds, roundMs, asJson: values.json }))
+    return 0
   },
 }
