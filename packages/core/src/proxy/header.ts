@@ -3,8 +3,11 @@ import type { ProxyErrorCode } from '../errors.ts'
 import { ipv4FromBytes, ipv4FromNumber, ipv6FromBytes, ipv6FromWords } from '../ip/address.ts'
 import { TlvSpan, type Tlvs } from './tlv.ts'
 
+/** `proxy`: the sender speaks for a client. `local`: it speaks for itself (section 2.2). A text header is `proxy`. */
 export type ProxyCommand = 'proxy' | 'local'
+/** The address family (section 2.2); `INET` and `INET6` are TCP4 and TCP6 of the text form. */
 export type ProxyFamily = 'UNSPEC' | 'INET' | 'INET6' | 'UNIX'
+/** The transport (section 2.2); a text header with addresses is `STREAM`. */
 export type ProxyTransport = 'UNSPEC' | 'STREAM' | 'DGRAM'
 
 /**
@@ -30,6 +33,7 @@ export interface ProxyHeader {
   readonly tlvs: Tlvs
 }
 
+/** The header is whole and valid, or may become so with more bytes, or never will. */
 export type ParseStatus = 'done' | 'more' | 'bad'
 
 export const familyInet = 1
@@ -153,11 +157,13 @@ export class HeaderFields implements ProxyHeader {
     }
   }
 
+  /** @internal For the readers of both versions. */
   more(atLeast: number): 'more' {
     this.atLeast = atLeast
     return 'more'
   }
 
+  /** @internal For the readers of both versions. */
   bad(code: ProxyErrorCode, at: number): 'bad' {
     this.code = code
     this.at = at

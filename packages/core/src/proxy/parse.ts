@@ -8,11 +8,13 @@ import { prefixBytes, readPartOfV2, readV2 } from './v2.ts'
 // A constant of the module costs the hot path less than a property.
 const defaultMaxBytes = limits.maxHeaderBytes
 
+/** What `parseProxyHeader` answers. */
 export type ProxyParse =
   /** `header` is a view over the bytes; its `length` bytes are the header, the rest is the application's. */
   | { readonly status: 'done'; readonly header: ProxyHeader }
   /** Every verdict takes at least this many bytes, counted from the first. */
   | { readonly status: 'more'; readonly atLeast: number }
+  /** `at` is the offset of the byte at fault, from 0. */
   | { readonly status: 'bad'; readonly code: ProxyErrorCode; readonly at: number }
 
 /**
@@ -37,6 +39,12 @@ export function parseProxyHeader(bytes: Buffer, maxBytes: number = defaultMaxByt
  * `read`: the fields of the header after `done`, `atLeast` after `more`, `code` and `at` after `bad`.
  */
 export class ProxyHeaderReader extends HeaderFields {
+  /**
+   * Reads a header from the start of `bytes`, as `parseProxyHeader` does, into this object.
+   *
+   * @param bytes - everything received so far; only read. After `done` this object is a view over it.
+   * @param maxBytes - bound for a whole header.
+   */
   read(bytes: Buffer, maxBytes: number = defaultMaxBytes): ParseStatus {
     if (bytes.length >= prefixBytes && hasSignature(bytes)) return readV2(bytes, maxBytes, this)
     switch (bytes[0]) {

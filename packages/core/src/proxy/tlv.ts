@@ -15,7 +15,9 @@ export const tlvType = {
   netns: 0x30,
 } as const
 
+/** One TLV of a header (section 2.2). */
 export interface Tlv {
+  /** 0 to 255. */
   readonly type: number
   /** A view into the header's buffer. */
   readonly value: Buffer
