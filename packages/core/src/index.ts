@@ -41,6 +41,7 @@ export {
   type Tlv,
   type Tlvs,
 } from './proxy/tlv.ts'
+export { MailboxGoneError } from './session/mailbox-gone.ts'
 export {
   ConnectionLostError,
   runSession,

@@ -1,4 +1,5 @@
 /* A mail store in memory, made from the contract alone: what a session may rely on, and nothing else. */
+import { MailboxGoneError } from '@postern/core'
 import type {
   Account,
   CopiedUids,
@@ -235,6 +236,7 @@ class MemoryMailbox implements Mailbox {
   }
 
   async refresh(): Promise<MailboxChanges> {
+    if (this.#siblings.get(this.name) !== this.#stored) throw new MailboxGoneError('deleted')
     const before = new Map(this.#records.map((record) => [record.uid, record]))
     this.#look()
     const arrived = this.#records.filter(({ uid }) => !before.has(uid))

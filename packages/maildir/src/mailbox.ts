@@ -1,12 +1,13 @@
-import type {
-  CopiedUids,
-  Mailbox,
-  MailboxChanges,
-  MessageContent,
-  MessageRecord,
-  StoreOutcome,
-  Uid,
-  UidValidity,
+import {
+  MailboxGoneError,
+  type CopiedUids,
+  type Mailbox,
+  type MailboxChanges,
+  type MessageContent,
+  type MessageRecord,
+  type StoreOutcome,
+  type Uid,
+  type UidValidity,
 } from '@postern/core'
 import { accepted, refused, refusalOf, StoreError } from './errors.ts'
 import type { FlagChange, Folder } from './folder.ts'
@@ -70,9 +71,11 @@ export class OpenMailbox implements Mailbox {
 
   async refresh(): Promise<MailboxChanges> {
     this.#assertOpen()
-    const claimed = await this.#folder.refresh(this.mode === 'read-write')
+    const claimed = await this.#folder.refresh(this.mode === 'read-write').catch((error: unknown) => {
+      throw isGone(error) ? new MailboxGoneError(error.message, { cause: error }) : error
+    })
     if (this.#folder.uidValidity !== this.uidValidity) {
-      throw new StoreError('MAILDIR_UID_VALIDITY_CHANGED', 'the mailbox was made anew', this.#folder.place)
+      throw new MailboxGoneError(`${this.#folder.place.path} was made anew`)
     }
     const before = this.#records
     const after = this.#folder.messages
@@ -96,7 +99,12 @@ export class OpenMailbox implements Mailbox {
 
   async content(uid: Uid): Promise<MessageContent | undefined> {
     this.#assertOpen()
-    return this.#folder.content(uid, this.uidValidity)
+    try {
+      return await this.#folder.content(uid, this.uidValidity)
+    } catch (error) {
+      if (isGone(error)) return undefined
+      throw error
+    }
   }
 
   async setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<readonly MessageRecord[]>> {
@@ -178,6 +186,11 @@ export class OpenMailbox implements Mailbox {
 }
 
 const readOnly = refused('unavailable', 'the mailbox is open read-only')
+
+function isGone(error: unknown): error is StoreError {
+  if (!(error instanceof StoreError)) return false
+  return error.code === 'MAILDIR_MAILBOX_GONE' || error.code === 'MAILDIR_UID_VALIDITY_CHANGED'
+}
 
 /** Two looks, both ascending by UID. */
 function compare(before: readonly StoredMessage[], after: readonly StoredMessage[]): MailboxChanges {

@@ -2,7 +2,17 @@
  * What `MailStore` promises, as tests that any store can be put to. Each test has an account of its own in a store of
  * its own.
  */
-import type { Account, Flag, Mailbox, MailStore, MailboxChanges, StoreOutcome, StoreRefusal, Uid } from '@postern/core'
+import {
+  MailboxGoneError,
+  type Account,
+  type Flag,
+  type Mailbox,
+  type MailStore,
+  type MailboxChanges,
+  type StoreOutcome,
+  type StoreRefusal,
+  type Uid,
+} from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 export interface ConformanceStore {
@@ -420,9 +430,10 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         const before = await select('Temp')
         const [record] = before.records()
 
-        const found = await run(old, uid).catch(() => undefined)
+        const found = await run(old, uid)
 
         expect(found).not.toMatchObject({ ok: true })
+        await expect(old.refresh()).rejects.toBeInstanceOf(MailboxGoneError)
         await before.refresh()
         expect(before.records()).toEqual([record])
         expect(value(await account.status('Target')).messages).toBe(0)

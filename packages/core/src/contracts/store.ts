@@ -135,7 +135,7 @@ export interface Mailbox {
   recent(): ReadonlySet<Uid>
   /** Keywords in use beside the system flags, for FLAGS and PERMANENTFLAGS. */
   keywords(): readonly string[]
-  /** Looks at the disk, and makes `records` what it found. */
+  /** Looks at the disk, and makes `records` what it found. Rejects with `MailboxGoneError` when there is nothing to find. */
   refresh(): Promise<MailboxChanges>
   /** Calls back soon after something may have changed. Returns what ends it. A lost hint only delays. */
   watch(onHint: () => void): () => void

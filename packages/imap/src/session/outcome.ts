@@ -23,6 +23,9 @@ export interface IncomingMessage {
   abort(): Promise<void>
 }
 
+/** The selected mailbox went away under the session. */
+export const mailboxGone: Completion = no('Selected mailbox is gone', 'UNAVAILABLE')
+
 /** The store's refusals in the words of RFC 5530. */
 const refusals: Readonly<Record<StoreRefusal, { readonly code: ResponseCode; readonly text: string }>> = {
   'no-such-mailbox': { code: 'NONEXISTENT', text: 'No such mailbox' },

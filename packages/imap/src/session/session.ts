@@ -12,7 +12,7 @@ import { admit, verbOf } from './admission.ts'
 import { commands, type CommandSpec } from './commands.ts'
 import { endsSession, Opening, tellProxyHeader } from './opening.ts'
 import type { ImapSessionOptions } from './options.ts'
-import type { Conversation, Finished, IncomingMessage, Outcome } from './outcome.ts'
+import { mailboxGone, type Conversation, type Finished, type IncomingMessage, type Outcome } from './outcome.ts'
 import { refusalResponse } from './refusal.ts'
 import { SessionState } from './state.ts'
 
@@ -68,7 +68,7 @@ class ImapSession implements SessionMachine {
   async woken(): Promise<Wish> {
     const { selected, isIdling } = this.#state
     if (!isIdling || selected === undefined) return this.#readOn(false)
-    await selected.look()
+    if (!(await this.#state.look())) return this.#byeMailboxGone()
     const news = selected.tell(true)
     this.#state.write(news)
     return this.#readOn(news !== '')
@@ -152,6 +152,7 @@ class ImapSession implements SessionMachine {
     if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
     if (command.name === undefined) return undefined
     if (spec.looks === 'before') await this.#lookAndTell(spec)
+    if (this.#state.isMailboxGone) return this.#finish(command.tag, command.name, mailboxGone)
     return this.#settle(command, spec, await spec.run(this.#state, command.args))
   }
 
@@ -177,8 +178,7 @@ class ImapSession implements SessionMachine {
   }
 
   async #lookAndTell(spec: Pick<CommandSpec, 'holdsExpunges'>): Promise<void> {
-    await this.#state.selected?.look()
-    this.#tell(spec)
+    if (await this.#state.look()) this.#tell(spec)
   }
 
   /** The news that may be told with this command. */
@@ -271,6 +271,7 @@ class ImapSession implements SessionMachine {
     if (outcome.after?.next === 'upgrade-tls' && this.#reader.isInsideCommand) return this.#injection()
     this.#state.write(encodeCompletion(tag ?? '*', outcome))
     this.#reader.bounds = this.#bounds()
+    if (this.#state.isMailboxGone) return this.#byeMailboxGone()
     this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
     if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }
     if (outcome.after?.next === 'close') {
@@ -307,6 +308,10 @@ class ImapSession implements SessionMachine {
   #leave(): Wish {
     this.#state.write(this.#refusal('stopping'))
     return { next: 'close', reason: 'stopping' }
+  }
+
+  #byeMailboxGone(): Wish {
+    return this.#bye('Selected mailbox was deleted or renamed', 'refused')
   }
 
   #bye(text: string, reason: CloseReason): Wish {

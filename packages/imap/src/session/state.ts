@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   ConnectionLostError,
+  MailboxGoneError,
   type Account,
   type ConnectionInfo,
   type Output,
@@ -40,6 +41,8 @@ export class SessionState {
   isOver = false
   /** A response with literals is being written: anything else that is written now would become part of it. */
   isInsideResponse = false
+  /** The selected mailbox is gone, so the session ends when the command is answered. */
+  isMailboxGone = false
   /** Pieces of work done so far. */
   #pieces = 0
 
@@ -100,6 +103,24 @@ export class SessionState {
     if (this.#pieces % this.limits.piecesPerTurn === 0) await nextTurn()
     if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
     if (this.output.isFull) await this.output.drained()
+  }
+
+  /**
+   * Looks at the selected mailbox, so that `tell` has what others did.
+   *
+   * @returns false when it was deleted, renamed or made anew: then it is not selected any more, and no response of the
+   * protocol could say so but BYE.
+   */
+  async look(): Promise<boolean> {
+    try {
+      await this.selected?.look()
+      return true
+    } catch (error) {
+      if (!(error instanceof MailboxGoneError)) throw error
+      this.isMailboxGone = true
+      await this.unselect()
+      return false
+    }
   }
 
   /** Leaves the selected state. */

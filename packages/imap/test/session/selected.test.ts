@@ -300,3 +300,17 @@ test('IM-13: pipelined commands are answered in order, and nothing after LOGOUT'
   )
   expect(store.mailboxes(account).has('Late')).toBe(false)
 })
+
+test.for([
+  ['NOOP', 't OK Noop completed'],
+  ['UID FETCH 1:* FLAGS', 't NO [UNAVAILABLE] Selected mailbox is gone'],
+  ['IDLE', '+ idling\r\nt NO [UNAVAILABLE] Selected mailbox is gone'],
+])('a mailbox that another session deleted ends the session, and is no bug: %s', async ([command = '', answer]) => {
+  const { store } = three()
+  store.mailboxes('ann@example.org').set('Temp', store.newMailbox())
+  const session = await selectedInbox({ store })
+  await session.ask('a SELECT Temp')
+  await (await selectedInbox({ store })).ask('b DELETE Temp')
+  expect(await session.ask(`t ${command}`)).toBe(`${answer}\r\n* BYE Selected mailbox was deleted or renamed\r\n`)
+  expect(session.closed).toBe('refused')
+})

@@ -1,7 +1,7 @@
 import { bad, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { noArguments } from '../arguments.ts'
-import type { Outcome } from '../outcome.ts'
+import { mailboxGone, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 
 /** RFC 2177: news is told as it comes, until the client says DONE. */
@@ -14,7 +14,10 @@ export async function idle(state: SessionState, args: Tokens): Promise<Outcome> 
   if (selected !== undefined) {
     // Watched first: a change between a look and a watch would wait for the next one.
     selected.watch(state.wake)
-    await selected.look()
+    if (!(await state.look())) {
+      state.isIdling = false
+      return mailboxGone
+    }
     state.write(selected.tell(true))
   }
   return {
