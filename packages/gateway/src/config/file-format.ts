@@ -59,7 +59,7 @@ function bytes(min: string, max: string): FromText<number> {
   return quantity('a size, as in "64KiB" or "25MiB"', bytesPattern, parseBytes, [min, max])
 }
 
-const rateWords = 'a rate, as in "10/1m" for ten in any minute, or "unlimited"'
+const rateWords = 'a rate, as in "10/1m" for ten in a minute, or "unlimited"'
 const rate: z.ZodUnion<[z.ZodLiteral<'unlimited'>, FromText<Rate>]> = z.union(
   [
     z.literal('unlimited'),
@@ -207,7 +207,9 @@ const policy = table({
     .describe('Clients, after the header, that no policy and no log line is spent on: health checks, monitors.'),
   'exempt-networks': networks.prefault([]).describe('Clients without rate and concurrency limits.'),
   rate: table({
-    'connections-per-client': rate.prefault('unlimited').describe('New connections of one client; over it `421`.'),
+    'connections-per-client': rate
+      .prefault('unlimited')
+      .describe('New connections of one client; over it `421`. The time begins with the first of them.'),
   }).prefault({}),
   concurrency: table({
     'connections-per-client': ceiling(1_000_000)

@@ -33,7 +33,7 @@ export function parseBytes(text: string): number | undefined {
   return parseQuantity(text, bytesPattern, bytesPer)
 }
 
-/** `"10/1m"` is ten in any minute. `undefined` when it is no rate. */
+/** `"10/1m"` is ten in a minute. `undefined` when it is no rate. */
 export function parseRate(text: string): Rate | undefined {
   const [, count, per] = ratePattern.exec(text) ?? []
   const perMs = per === undefined ? undefined : parseDuration(per)

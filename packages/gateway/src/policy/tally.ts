@@ -21,8 +21,8 @@ export interface Tally {
 }
 
 /**
- * A tally in this process's memory. Every connection counts against the rate, refused ones too, so that hammering does
- * not pay; only those that passed count as open.
+ * A tally in this process's memory. The time of a rate begins with a client's first connection and does not move with the
+ * others, so around its end a client may come twice as often. Only connections that passed count as open.
  *
  * Memory is bounded whatever the number of clients: open connections are bounded by the workers, and of the rates only
  * the clients seen last are kept. Somebody with more addresses than that can push a count out, which lets its owner try
