@@ -14,15 +14,14 @@ import type { Socket } from 'node:net'
 import {
   channelSecurityFrom,
   createTrustRule,
-  endpoint,
   identify,
+  localOf,
   looksLikeProxyHeader,
-  parseIpAddress,
+  peerOf,
   receiveHeader,
   runSession,
   type CidrSet,
   type Connection,
-  type Endpoint,
   type ListenerInfo,
   type Policy,
   type ProxyHeader,
@@ -67,8 +66,8 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
   return async function accept(socket) {
     // A client may be gone before it is looked at: then the system knows no peer, and there is nobody to serve.
-    const peer = endOf(socket.remoteAddress, socket.remotePort)
-    const local = endOf(socket.localAddress, socket.localPort)
+    const peer = peerOf(socket)
+    const local = localOf(socket)
     // Whoever writes to the socket hears of its end by `close`; an error that nobody hears would end the process.
     socket.on('error', ignore)
     if (peer === undefined || local === undefined) return sayGoodbye(socket, '')
@@ -193,13 +192,6 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
 /** Why a connection's signal is aborted. One for all: making an error with its stack costs as much as a log line. */
 const connectionGone = new Error('the connection is gone')
-
-/** The only reading of a socket's own addresses. */
-function endOf(address: string | undefined, port: number | undefined): Endpoint | undefined {
-  // A link-local peer comes with a zone (`fe80::1%eth0`), which says by which interface and is no part of the address.
-  const parsed = address === undefined ? undefined : parseIpAddress(address.replace(/%.*$/, ''))
-  return parsed === undefined || port === undefined ? undefined : endpoint(parsed, port)
-}
 
 /**
  * Looks at what a direct client sends first where a TLS handshake is due, and puts it back. A header there means a
