@@ -4,11 +4,12 @@ import { runConnection } from '../connection/run-connection.ts'
 
 export const connection: Command = {
   summary: 'server CPU and latency that a PROXY header costs a connection: the gateway, core’s front, a bare server',
-  options: '[--rounds N] [--connections N] [--at-once N] [--json]',
+  options: '[--message] [--rounds N] [--connections N] [--at-once N] [--json]',
   async run(args) {
     const { values } = parseArgs({
       args: [...args],
       options: {
+        message: { type: 'boolean', default: false },
         rounds: { type: 'string', default: '11' },
         connections: { type: 'string', default: '1000' },
         'at-once': { type: 'string', default: '8' },
@@ -19,6 +20,7 @@ export const connection: Command = {
       rounds: count('rounds', values.rounds),
       connections: count('connections', values.connections),
       atOnce: count('at-once', values['at-once']),
+      cargo: values.message ? ('message' as const) : ('nothing' as const),
       asJson: values.json,
     }
     process.stdout.write(await runConnection(options))

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import * as headers from '../micro/headers.ts'
 import { renderTable, setting } from '../report.ts'
 import { inTurn, sumUp, type ConnectionFigure, type Sample } from './cost.ts'
-import type { Load, LoadOutcome } from './load-program.ts'
+import type { Cargo, Load, LoadOutcome } from './load-program.ts'
 import { cpuNsOf } from './server-cpu.ts'
 import { startBare, startFront, startGateway, type Server } from './servers.ts'
 
@@ -14,6 +14,7 @@ export interface ConnectionOptions {
   readonly connections: number
   /** How many of them at a time. */
   readonly atOnce: number
+  readonly cargo: Cargo
 }
 
 /** One server with one kind of header. */
@@ -49,14 +50,17 @@ const settleMs = 300
 /** Measures what a header costs a connection, and gives the text to print. */
 export async function runConnection(options: ConnectionOptions & { readonly asJson: boolean }): Promise<string> {
   const rows = await measureConnections(options)
-  const { rounds, connections, atOnce } = options
+  const { rounds, connections, atOnce, cargo } = options
   const where = setting()
-  if (options.asJson) return `${JSON.stringify({ setting: where, rounds, connections, atOnce, rows }, undefined, 2)}\n`
+  if (options.asJson) {
+    return `${JSON.stringify({ setting: where, rounds, connections, atOnce, cargo, rows }, undefined, 2)}\n`
+  }
   return [
     `What a PROXY header costs a connection, ${where.date}, commit ${where.commit}`,
     `Node ${where.node}, ${where.cores} × ${where.cpu}`,
     `${rounds} rounds, forwards and backwards in turn; ${connections} connections of each row in a round, ${atOnce} at a time`,
-    'A connection: accept, header, greeting, close. Medians of the rounds; differences and ratios within each round.\n',
+    `A connection: accept, header, greeting, ${cargo === 'message' ? 'a message of 2 KB into the Maildir, synced, ' : ''}close.`,
+    'Medians of the rounds; differences and ratios within each round.\n',
     ...[...new Set(rows.map(({ server }) => server))].map((server) =>
       renderServer(
         server,
@@ -77,16 +81,12 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
     }
     const gateway = await started(startGateway('info'))
     const quiet = await started(startGateway('warn'))
-    const greeting = await greetingOf(load, gateway)
-    const rows = [
-      ...rowsOf(bare, await started(startBare(greeting))),
-      ...rowsOf('the same behind core’s proxied()', {
-        ...(await started(startFront(greeting, 'off'))),
-        front: await started(startFront(greeting, 'require')),
-      }),
+    const ours = [
       ...rowsOf('Postern gateway, SMTP listener', { ...gateway, front: gateway }),
       ...rowsOf('the same, log level warn', { ...quiet, front: quiet }),
     ]
+    const rows =
+      options.cargo === 'message' ? ours : [...(await comparedWith(await greetingOf(load, gateway), started)), ...ours]
     const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]))
     for (let round = -warmUpRounds; round < options.rounds; round++) {
       for (const row of inTurn(rows, Math.abs(round))) {
@@ -99,12 +99,23 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
     return rows.map((row) => ({
       server: row.server,
       header: row.header,
-      ...sumUp(samples.get(row)!, without(row.server), without(bare)),
+      ...sumUp(samples.get(row)!, without(row.server), without(rows[0]!.server)),
     }))
   } finally {
     load.disconnect()
     await Promise.all(servers.map((server) => server.stop()))
   }
+}
+
+/** Servers that write the same greeting and nothing else: what a connection costs at the least, and core's part in it. */
+async function comparedWith(greeting: string, started: (server: Promise<Server>) => Promise<Server>): Promise<Row[]> {
+  return [
+    ...rowsOf(bare, await started(startBare(greeting))),
+    ...rowsOf('the same behind core’s proxied()', {
+      ...(await started(startFront(greeting, 'off'))),
+      front: await started(startFront(greeting, 'require')),
+    }),
+  ]
 }
 
 /** The row without a header, and one for each kind where a front reads them. */
@@ -117,13 +128,18 @@ function rowsOf(server: string, one: Pick<Server, 'pid' | 'direct'> & { readonly
   ]
 }
 
-async function measure(load: ChildProcess, row: Row, { connections, atOnce }: ConnectionOptions): Promise<Sample> {
+async function measure(
+  load: ChildProcess,
+  row: Row,
+  { connections, atOnce, cargo }: ConnectionOptions,
+): Promise<Sample> {
   const before = cpuNsOf(row.pid)
   const { latenciesUs } = await visit(load, {
     port: row.port,
     header: row.bytes.toString('hex'),
     connections,
     atOnce,
+    cargo,
   }).catch((error: unknown) => {
     throw new Error(`${row.server}, header ${row.header}: ${String(error)}`)
   })
@@ -132,7 +148,13 @@ async function measure(load: ChildProcess, row: Row, { connections, atOnce }: Co
 }
 
 async function greetingOf(load: ChildProcess, server: Server): Promise<string> {
-  const { greeting } = await visit(load, { port: server.direct, header: '', connections: 1, atOnce: 1 })
+  const { greeting } = await visit(load, {
+    port: server.direct,
+    header: '',
+    connections: 1,
+    atOnce: 1,
+    cargo: 'nothing',
+  })
   return greeting
 }
 
@@ -154,7 +176,7 @@ function visit(load: ChildProcess, work: Load): Promise<Exclude<LoadOutcome, { f
 }
 
 function renderServer(server: string, rows: readonly ConnectionRow[]): string {
-  const title = [server, 'CPU µs', 'min', 'max', 'header µs', 'share', '× bare', 'p50 µs', 'p99 µs']
+  const title = [server, 'CPU µs', 'min', 'max', 'header µs', 'share', '× first', 'p50 µs', 'p99 µs']
   const lines = rows.map((row) => {
     const hasNone = row.header === none
     return [

@@ -4,7 +4,7 @@
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -46,11 +46,21 @@ export async function startGateway(logLevel: 'info' | 'warn'): Promise<Server> {
   }
 }
 
+/** Whose mail it is that the load delivers. The hash is that of no password: nobody signs in. */
+const account = `[[account]]
+name = "bob@example.org"
+password = "$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}"
+`
+
 function configuration(folder: string, logLevel: string): string {
+  const accounts = join(folder, 'accounts.toml')
+  writeFileSync(accounts, account, { mode: 0o600 })
   return [
     `[server]\nhostname = "mx.example.org"\nworkers = 1\ndata-dir = ${JSON.stringify(join(folder, 'data'))}\n`,
     listenerTable('direct', 'off'),
     listenerTable('proxied', 'require'),
+    `[accounts]\nfile = ${JSON.stringify(accounts)}\n`,
+    '[smtp]\nlocal-domains = ["example.org"]\n',
     `[log]\nlevel = "${logLevel}"\n`,
     '[admin]\nbind = "off"\n',
   ].join('\n')
