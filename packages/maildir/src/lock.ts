@@ -3,8 +3,11 @@
  *
  * A lock is a symbolic link whose target is a sentence about its owner:
  *
- *   postern-uidlist.lock -> 4711:88213:pid:[4026531836]:6d0c…:9f3a77e0c1d25b48:mx1.example.org
- *                           pid  start  PID namespace   boot  nonce            host
+ *   postern-uidlist.lock -> 4711:88213:4026531836:6d0c3a91:9f3a77e0c1d2:mx1.exa
+ *                           pid  start PID namespace boot  nonce        host
+ *
+ * It has at most 59 characters: so many a file system keeps in the inode itself (ext4). A longer one takes a block, and
+ * on a disk that is full nobody could remove a message any more.
  *
  * symlink(2) creates it with its content in one step and fails when it is there (like O_EXCL), so there is no moment in
  * which a lock has no owner. It points nowhere and is never followed.
@@ -156,7 +159,7 @@ function markerOf(path: string, held: string): string {
 
 /** `undefined` for a text that this package did not write. */
 function parseOwner(text: string): Owner | undefined {
-  const parts = /^(\d{1,10}):(\d+|-):([^:]*|pid:\[\d+\]):([0-9a-f-]*):([0-9a-f]{16}):(.*)$/.exec(text)
+  const parts = /^(\d{1,10}):(\d+|-):(\d*):([0-9a-f]*):([0-9a-f]{12}):(.*)$/.exec(text)
   if (parts === null) return undefined
   const [, pid = '', start = '', space = '', boot = '', nonce = '', host = ''] = parts
   return { pid: Number(pid), start, space, boot, nonce, host }
@@ -197,19 +200,22 @@ function startTimeOf(pid: string): string | undefined {
 let self: Omit<Owner, 'nonce'> | undefined
 
 function thisProcess(): Omit<Owner, 'nonce'> {
-  self ??= {
+  if (self !== undefined) return self
+  const boot = readOr('', () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').slice(0, 8))
+  self = {
     pid: process.pid,
     start: startTimeOf('self') ?? '-',
-    space: readOr('', () => readlinkSync('/proc/self/ns/pid')),
-    boot: readOr('', () => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()),
-    host: hostname(),
+    space: readOr('', () => readlinkSync('/proc/self/ns/pid').replaceAll(/\D/g, '')),
+    boot,
+    // For people to read, but where there is no boot id.
+    host: hostname().slice(0, boot === '' ? 24 : 7),
   }
   return self
 }
 
 function describeSelf(): string {
   const { pid, start, space, boot, host } = thisProcess()
-  return `${pid}:${start}:${space}:${boot}:${randomBytes(8).toString('hex')}:${host}`
+  return `${pid}:${start}:${space}:${boot}:${randomBytes(6).toString('hex')}:${host}`
 }
 
 function readOr(otherwise: string, read: () => string): string {
