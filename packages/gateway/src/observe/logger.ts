@@ -6,8 +6,11 @@ export type { Logger } from 'pino'
 
 export interface LogSink {
   readonly logger: Logger
-  /** Writes what waits, at once. For the moments before a process ends. */
-  flush(): void
+  /**
+   * Writes what waits and closes the log, as the last thing before a process ends. Resolves also when it cannot be written: a reader that is
+   * gone, or a full disk, must not keep a process from ending.
+   */
+  flush(): Promise<void>
 }
 
 /**
@@ -39,12 +42,16 @@ export function openLog(level: LogLevel, fields: Readonly<Record<string, string 
   destination.on('error', () => {})
   return {
     logger,
-    flush: () => {
-      try {
-        destination.flushSync()
-      } catch {
-        // As above.
-      }
-    },
+    // Not `flushSync`, which tries again for ever, whatever the error: pino calls it at exit unless nothing is left open.
+    flush: () =>
+      new Promise((resolve) => {
+        const end = (): void => {
+          clearTimeout(giveUp)
+          destination.destroy()
+          resolve()
+        }
+        const giveUp = setTimeout(end, 5 * limits.logFlushMs)
+        destination.flush(end)
+      }),
   }
 }

@@ -59,7 +59,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   } finally {
     admin?.close()
     for (const listener of held) listener.release()
-    sink.flush()
+    await sink.flush()
   }
 }
 

@@ -22,8 +22,8 @@ process.on('message', (message: ToWorker) => {
 process.on('disconnect', () => void finish('stop', running?.drainTimeoutMs ?? 0))
 
 // Both are bugs, and nobody knows in what state they leave the rest: this worker ends, the others go on.
-process.on('uncaughtException', endByFault)
-process.on('unhandledRejection', endByFault)
+process.on('uncaughtException', (error) => void endByFault(error))
+process.on('unhandledRejection', (error) => void endByFault(error))
 
 async function begin(start: WorkerStart): Promise<void> {
   const { slot, serial, config } = start
@@ -37,16 +37,16 @@ async function begin(start: WorkerStart): Promise<void> {
 
 async function finish(manner: 'retire' | 'stop', withinMs: number): Promise<void> {
   await running?.worker.drain(manner, withinMs)
-  running?.sink.flush()
+  await running?.sink.flush()
   process.exit(0)
 }
 
-function endByFault(error: unknown): void {
+async function endByFault(error: unknown): Promise<void> {
   if (running === undefined) {
     process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   } else {
     new WorkerLog(running.sink.logger).fault(error)
-    running.sink.flush()
+    await running.sink.flush()
   }
   process.exit(1)
 }
