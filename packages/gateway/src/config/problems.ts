@@ -59,7 +59,12 @@ function fromIssue(issue: z.core.$ZodIssue, schema: z.ZodType, document: unknown
     if (deepest.length > 0) return deepest.flatMap((inner) => fromIssue(inner, schema, document))
   }
   if (issue.code === 'invalid_key') {
-    return [{ path, expected: issue.issues[0]?.message ?? issue.message, found: `"${excerpt(String(path.at(-1)))}"` }]
+    const name = {
+      path,
+      expected: issue.issues[0]?.message ?? issue.message,
+      found: `"${excerpt(String(path.at(-1)))}"`,
+    }
+    return [name, ...problemsBehindName(path, schema, document)]
   }
   const value = valueAt(document, path)
   const options = issue.code === 'invalid_value' ? issue.values.filter((option) => typeof option === 'string') : []
@@ -71,6 +76,16 @@ function fromIssue(issue: z.core.$ZodIssue, schema: z.ZodType, document: unknown
       ...(typeof value === 'string' ? hintFor(value, options) : {}),
     },
   ]
+}
+
+/** A table whose name is wrong is not looked into by its record; its own problems are to be told all the same. */
+function problemsBehindName(path: KeyPath, schema: z.ZodType, document: unknown): Problem[] {
+  const table = schemaAt(schema, path)
+  const looked = table === undefined ? undefined : z.safeParse(table, valueAt(document, path))
+  if (looked?.error === undefined) return []
+  return looked.error.issues.flatMap((inner) =>
+    fromIssue({ ...inner, path: [...path, ...inner.path] }, schema, document),
+  )
 }
 
 /** How a value is shown to the operator. What looks like a secret is not. */
@@ -127,16 +142,21 @@ function editDistance(a: string, b: string): number {
 
 /** The keys of the table at `path`, as the schema has them. */
 function knownKeys(schema: z.ZodType, path: KeyPath): string[] {
+  const at = schemaAt(schema, path)
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : []
+}
+
+/** The schema of the value at `path`. */
+function schemaAt(schema: z.ZodType, path: KeyPath): z.core.$ZodType | undefined {
   let at: z.core.$ZodType | undefined = schema
   for (const part of path) {
     at = unwrap(at)
     if (at instanceof z.ZodObject) at = at.shape[String(part)] as z.core.$ZodType | undefined
     else if (at instanceof z.ZodRecord) at = at.valueType
     else if (at instanceof z.ZodArray) at = at.element
-    else return []
+    else return undefined
   }
-  at = unwrap(at)
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : []
+  return unwrap(at)
 }
 
 function unwrap(schema: z.core.$ZodType | undefined): z.core.$ZodType | undefined {

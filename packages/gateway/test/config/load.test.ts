@@ -288,7 +288,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'a listener named in capitals',
-    text: `${least}[listener.MX]\nprotocol = "smtp"`,
+    text: `${least}[listener.MX]\nprotocol = "smtp"\nbind = "127.0.0.1:2526"`,
     line: 6,
     path: 'listener.MX',
     expected: /lower-case/,
@@ -679,6 +679,16 @@ file = "none.toml"
       '14 tls.certificates[0].cert',
       '14 tls.certificates[0].key',
       '16 accounts.file',
+    ])
+  })
+
+  test('a listener with a name that is none is looked into all the same', async () => {
+    const problems = await problemsIn('[listener.Mx]\nprotocol = "pop3"\nbind = "everywhere"\ntsl = "off"\n')
+    expect(problems.map(({ line, path }) => `${line} ${path}`)).toEqual([
+      '1 listener.Mx',
+      '2 listener.Mx.protocol',
+      '3 listener.Mx.bind',
+      '4 listener.Mx.tsl',
     ])
   })
 
