@@ -65,6 +65,8 @@ export class WorkerProcess implements SupervisedWorker {
     this.slot = start.slot
     this.serial = start.serial
     this.#child = fork(workerFile, [], {
+      // A signal from another process of the same user would open a debugger, and with it the mail and its keys.
+      execArgv: [...process.execArgv, '--disable-sigusr1'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...sockets.map((socket) => socket.fd)],
       env: { UV_THREADPOOL_SIZE: poolThreads, MALLOC_ARENA_MAX: mallocArenas, ...process.env },
     })
