@@ -27,8 +27,10 @@ export const limits = {
   workerStartMs: 30_000,
   /** Wait before a crashed worker's slot starts again: none, then this, doubled each time. */
   firstRestartDelayMs: 1000,
-  /** The doubling stops here: an operator who mends the cause waits no longer than a minute. */
+  /** The doubling stops here for a worker that cannot start: an operator who mends the cause waits no longer than a minute. */
   maxRestartDelayMs: 60_000,
+  /** And here for one that died while it served: its share of the new clients waits in the socket meanwhile. */
+  maxRestartDelayOfServingMs: 1_000,
   /** A worker that lived for this long was sound: its next crash is a first one. */
   soundWorkerMs: 60_000,
   /** Workers that died in a row before the gateway was ever ready: starting again would not help. */

@@ -25,6 +25,8 @@ export class Slot {
   #successor: { readonly worker: SupervisedWorker; readonly settle: (isReady: boolean) => void } | undefined
   readonly #draining = new Set<SupervisedWorker>()
   #failures = 0
+  /** Workers that have accepted connections: what they died of came with the traffic, and clients wait for the next. */
+  readonly #served = new WeakSet<SupervisedWorker>()
   #restart: NodeJS.Timeout | undefined
   #tellRoom: (() => void) | undefined
   #isStopping = false
@@ -70,7 +72,7 @@ export class Slot {
           this.#current = worker
           if (old !== undefined) this.#retire(old, drainWithinMs)
         } else if (this.#current === undefined) {
-          this.#startLater()
+          this.#startLater(limits.maxRestartDelayMs)
         }
         resolve(isReady)
       },
@@ -119,19 +121,19 @@ export class Slot {
     })
   }
 
-  #startLater(): number {
+  /** At once after a first death; then with a delay that doubles up to `maxDelayMs`. */
+  #startLater(maxDelayMs: number): number {
     if (this.#isStopping) return 0
     this.#failures++
     const delayMs =
-      this.#failures === 1
-        ? 0
-        : Math.min(limits.firstRestartDelayMs * 2 ** (this.#failures - 2), limits.maxRestartDelayMs)
+      this.#failures === 1 ? 0 : Math.min(limits.firstRestartDelayMs * 2 ** (this.#failures - 2), maxDelayMs)
     this.#restart = setTimeout(() => this.start(), delayMs)
     return delayMs
   }
 
   readonly #listeners: WorkerListeners = {
     onReady: (worker) => {
+      this.#served.add(worker)
       this.#events.onReady(worker)
       if (worker === this.#successor?.worker) this.#successor.settle(true)
     },
@@ -151,7 +153,8 @@ export class Slot {
       this.#current = undefined
       if (performance.now() - worker.startedAt > limits.soundWorkerMs) this.#failures = 0
       // A successor that is starting takes the place as soon as it accepts.
-      const delayMs = this.#successor === undefined ? this.#startLater() : 0
+      const maxDelayMs = this.#served.has(worker) ? limits.maxRestartDelayOfServingMs : limits.maxRestartDelayMs
+      const delayMs = this.#successor === undefined ? this.#startLater(maxDelayMs) : 0
       this.#events.onCrash(worker, how, this.#failures, delayMs)
     }
   }

@@ -87,7 +87,19 @@ async function retireAsManyAsMay(slot: Slot, last: () => FakeWorker): Promise<vo
 }
 
 describe('a worker that dies', () => {
-  test('PR-02: starts again at once, then after 1, 2, 4 ... 60 seconds', () => {
+  test('PR-01: having served, it is started again within a second however often it dies, for clients wait', () => {
+    const { workers, events, last } = openSlot()
+    for (let n = 0; n < 6; n++) {
+      const before = workers.length
+      last().becomesReady()
+      last().dies()
+      vi.advanceTimersByTime(1_000)
+      expect(workers.length).toBe(before + 1)
+    }
+    expect(events.at(-1)).toBe('crash 6 no 6, wait 1000')
+  })
+
+  test('PR-02: one that cannot start is tried again at once, then after 1, 2, 4 ... 60 seconds', () => {
     const { workers, events, last } = openSlot()
     const waits: number[] = []
     for (let n = 0; n < 10; n++) {
