@@ -128,14 +128,14 @@ describe('layers', () => {
     expect(wrong).toEqual([])
   })
 
-  test('on the path of a connection the address of a socket is read in one file: all others see the identity', () => {
-    // Core's socket folder makes identities of sockets for other programs; the command line has sockets of its own.
-    const isElsewhere = /^(?:bench|core\/socket|gateway\/cli)\//
+  test('the address of a socket is read where identities are made of sockets: all others see the identity', () => {
+    // The front for other programs gives their sockets the client's address; the command line has sockets of its own.
+    const isElsewhere = /^(?:bench|gateway\/cli)\//
     const readers = sources
       .filter(({ code }) => /\bremoteAddress\b/.test(code))
       .map((source) => `${source.package}/${source.file}`)
       .filter((file) => !isElsewhere.test(file))
-    expect(readers).toEqual(['gateway/accept/acceptor.ts'])
+    expect(readers).toEqual(['core/socket/endpoints.ts', 'core/socket/proxied.ts'])
   })
 })
 

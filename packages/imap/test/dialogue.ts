@@ -1,4 +1,5 @@
 /* Runs dialogues like those in the RFCs against a session, without a socket, a timer or a clock. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   parseIpAddress,
   type ChannelSecurity,
@@ -57,6 +58,7 @@ export class TestSession {
         connection: this.#connection,
         output,
         signal: new AbortController().signal,
+        turn: () => nextTurn(),
         wake: () => {
           this.#wakeAsked = true
         },

@@ -77,6 +77,7 @@ export class TestSession {
       {
         connection: this.#connection,
         signal: new AbortController().signal,
+        turn: () => Promise.resolve(),
         wake: () => {
           throw new Error('SMTP speaks only when spoken to')
         },

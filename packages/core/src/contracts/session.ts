@@ -74,6 +74,8 @@ export interface SessionContext {
   readonly output: Output
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal
+  /** Lets other connections have their turn: for long work on what is in memory, which waits for nothing by itself. */
+  turn(): Promise<void>
   /** Asks for a call of `woken`, soon, from a change that did not come from the client. Cheap; may be called often. */
   wake(): void
 }

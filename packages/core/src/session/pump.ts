@@ -8,6 +8,7 @@
  * the kernel's window slows the client: memory is one read and one step's output, whatever the client does.
  */
 import type { Duplex } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable } from '../contracts/awaitable.ts'
 import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
 import type { CloseReason, Output, SessionContext, SessionMachine, Wish } from '../contracts/session.ts'
@@ -103,6 +104,7 @@ class Pump implements Output {
       connection,
       output: this,
       signal: connection.signal,
+      turn: () => nextTurn(),
       wake: () => this.#wake(),
     })
     this.#listen()

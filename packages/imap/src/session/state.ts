@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   ConnectionLostError,
   MailboxGoneError,
@@ -33,6 +32,7 @@ export class SessionState {
   readonly limits: ImapLimits
   readonly output: Output
   readonly wake: () => void
+  readonly #turn: () => Promise<void>
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
   failedLogins = 0
@@ -52,6 +52,7 @@ export class SessionState {
     this.limits = { ...defaultLimits, ...options.limits }
     this.output = context.output
     this.wake = () => context.wake()
+    this.#turn = () => context.turn()
   }
 
   get phase(): Phase {
@@ -100,7 +101,7 @@ export class SessionState {
    */
   async room(): Promise<void> {
     this.#pieces += 1
-    if (this.#pieces % this.limits.piecesPerTurn === 0) await nextTurn()
+    if (this.#pieces % this.limits.piecesPerTurn === 0) await this.#turn()
     if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
     if (this.output.isFull) await this.output.drained()
   }
