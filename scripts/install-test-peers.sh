@@ -1,17 +1,19 @@
 #!/bin/sh
-# Installs the programs that the end-to-end tests run beside the gateway: real balancers and real mail clients.
+# Installs the programs that the end-to-end tests run beside the gateway: real balancers, mail clients and mail servers.
 # Debian and Ubuntu; as root, or through sudo. It does nothing when everything is there, and never starts a daemon.
 set -eu
 
 # What is wanted is a capability, not a package: a machine that got it another way is left alone.
 missing_peers() {
-  for command in haproxy nginx swaks curl openssl nc python3 perl strace; do
+  for command in haproxy nginx smtp-sink swaks curl openssl nc python3 perl strace; do
     command -v "$command" >/dev/null 2>&1 || echo "$command"
   done
   # swaks loads these when it is asked for TLS or AUTH.
   for module in IO::Socket::SSL Net::SSLeay Authen::SASL; do
     perl -M"$module" -e 1 >/dev/null 2>&1 || echo "perl module $module"
   done
+  # The system's Python, which the package is for; another one may stand before it on the PATH.
+  /usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || echo "python3 module aiosmtpd"
   has_nginx_stream || echo "nginx stream module"
 }
 
@@ -57,7 +59,7 @@ forbid_daemons
 as_root apt-get update -q
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
   haproxy nginx libnginx-mod-stream swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
-  curl openssl ca-certificates netcat-openbsd python3 strace </dev/null
+  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace </dev/null
 
 missing=$(missing_peers)
 if [ -n "$missing" ]; then

@@ -13,8 +13,8 @@ import { imapErrors } from '../packages/imap/src/errors.ts'
 import { limits as imapLimits } from '../packages/imap/src/limits.ts'
 import { storeErrorCodes } from '../packages/maildir/src/errors.ts'
 import { limits as maildirLimits } from '../packages/maildir/src/limits.ts'
-import { smtpErrors } from '../packages/smtp/src/errors.ts'
-import { limits as smtpLimits } from '../packages/smtp/src/limits.ts'
+import { smtpErrors, upstreamErrors } from '../packages/smtp/src/errors.ts'
+import { clientLimits, limits as smtpLimits } from '../packages/smtp/src/limits.ts'
 
 export interface Limit {
   readonly name: string
@@ -39,7 +39,7 @@ const byteUnits = [
 /** Package to its codes, each with its sentence. */
 export const errors: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   core: proxyErrors,
-  smtp: smtpErrors,
+  smtp: { ...smtpErrors, ...upstreamErrors },
   imap: imapErrors,
   maildir: storeErrorCodes,
   gateway: Object.fromEntries(Object.entries(gatewayErrors).map(([code, { meaning }]) => [code, meaning])),
@@ -48,7 +48,7 @@ export const errors: Readonly<Record<string, Readonly<Record<string, string>>>> 
 /** Package to its bounds. */
 export const limits: Readonly<Record<string, readonly Limit[]>> = {
   core: limitsOf('core', coreLimits),
-  smtp: limitsOf('smtp', smtpLimits),
+  smtp: limitsOf('smtp', { ...smtpLimits, ...clientLimits }),
   imap: limitsOf('imap', imapLimits),
   maildir: limitsOf('maildir', maildirLimits),
   gateway: limitsOf('gateway', gatewayLimits),

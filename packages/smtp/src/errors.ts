@@ -38,6 +38,29 @@ export const smtpErrors = {
 /** A code of the catalogue; codes are stable. */
 export type SmtpErrorCode = keyof typeof smtpErrors
 
+/**
+ * How a backend can fail a relay, each with a sentence for operators. `client/failures.ts` has what our client is told:
+ * always 4yz, since none of this is the client's fault.
+ */
+export const upstreamErrors = {
+  SMTP_UPSTREAM_UNREACHABLE: 'No connection to the backend could be opened.',
+  SMTP_UPSTREAM_TLS: 'TLS is required towards the backend, and could not be had.',
+  SMTP_UPSTREAM_INJECTION: 'The backend sent bytes behind its 220 to STARTTLS: somebody may be on the line.',
+  SMTP_UPSTREAM_UNAVAILABLE: 'The backend says that it takes no mail now.',
+  SMTP_UPSTREAM_REFUSES_US: 'The backend refused EHLO, XCLIENT or XFORWARD, or does not offer what must be announced.',
+  SMTP_UPSTREAM_AUTHENTICATION: 'The backend wants a sign-in, or refused ours.',
+  SMTP_UPSTREAM_REPLY: 'The backend sent something that is no reply, or none to what was asked.',
+  SMTP_UPSTREAM_STRAY_REPLY: 'The backend sent a reply to nothing: question and reply can no longer be paired.',
+  SMTP_UPSTREAM_EARLY_ACCEPTANCE: 'The backend accepted a message before its end was sent.',
+  SMTP_UPSTREAM_EARLY_REFUSAL: 'The backend refused a message before its end was sent.',
+  SMTP_UPSTREAM_LOST: 'The connection to the backend was lost before the end of the message was sent.',
+  SMTP_UPSTREAM_TIMEOUT: 'The backend did not reply in time.',
+  SMTP_UPSTREAM_STALLED: 'The backend stopped to read in the middle of a message.',
+  SMTP_UPSTREAM_IN_DOUBT: 'The end of the message was sent, and the reply is lost: the backend may have the message.',
+} as const
+
+export type UpstreamErrorCode = keyof typeof upstreamErrors
+
 /** What a parser of this package answers. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly code: SmtpErrorCode }
 

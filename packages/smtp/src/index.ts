@@ -1,5 +1,14 @@
-export { smtpErrors, type SmtpErrorCode } from './errors.ts'
-export { limits, type SmtpLimits } from './limits.ts'
+export {
+  nameOf,
+  type Announcement,
+  type Backend,
+  type RelayObserver,
+  type RelayOptions,
+  type UpstreamTls,
+} from './client/options.ts'
+export { createRelay } from './client/relay.ts'
+export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'
+export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
 export type { BareNewlinePolicy, SmtpMode, SmtpSessionOptions } from './session/options.ts'
 export { refusalReply, type AcceptRefusal } from './session/refusal.ts'

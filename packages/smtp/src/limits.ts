@@ -62,3 +62,60 @@ export const limits: SmtpLimits = {
   dataBlockPatienceMs: 180_000,
   dataBlockBytes: 65_536,
 }
+
+/** Every bound of the client. A relay takes them from `RelayOptions.limits`. */
+export interface SmtpClientLimits {
+  /** Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; some servers write more. Over it: the backend is left. */
+  readonly maxReplyLineBytes: number
+  /** Octets of one reply, all its lines together. Over it: the backend is left. */
+  readonly maxReplyBytes: number
+  /** Lines of one reply. An EHLO reply has about twenty. Over it: the backend is left. */
+  readonly maxReplyLines: number
+  /** Octets of a line that is passed on to the client, whose reader may take 512 with code and CRLF (RFC 5321 §4.5.3.1.5). */
+  readonly maxPassedLineBytes: number
+  /** Octets of an XCLIENT or XFORWARD command, CRLF included (RFC 5321 §4.5.3.1.4). What does not fit goes into another. */
+  readonly maxAttributeCommandBytes: number
+  /** Milliseconds from the first backend tried to the reply to EHLO of the last: a client does not wait longer for a connection. */
+  readonly openingPatienceMs: number
+  /** Milliseconds for a TCP connection. */
+  readonly connectPatienceMs: number
+  /** Milliseconds for a TLS handshake. */
+  readonly tlsPatienceMs: number
+  /** Milliseconds for the greeting (RFC 5321 §4.5.3.2.1 asks for 5 minutes, of a stranger). */
+  readonly greetingPatienceMs: number
+  /** Milliseconds for the reply to a command (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4 ask for 2 and 5 minutes, of a stranger). */
+  readonly replyPatienceMs: number
+  /** Milliseconds for a block of a message to be taken (RFC 5321 §4.5.3.2.5). */
+  readonly blockPatienceMs: number
+  /** Milliseconds for the reply to the end of the data: less than the 10 minutes for which our own client waits (RFC 5321 §4.5.3.2.6). */
+  readonly finalPatienceMs: number
+  /** Milliseconds for the reply to QUIT and the close behind it. Nobody waits for it. */
+  readonly quitPatienceMs: number
+}
+
+/** For backends on the network next door. */
+export const clientLimits: SmtpClientLimits = {
+  maxReplyLineBytes: 4_096,
+  maxReplyBytes: 65_536,
+  maxReplyLines: 100,
+  maxPassedLineBytes: 480,
+  maxAttributeCommandBytes: 512,
+  openingPatienceMs: 30_000,
+  connectPatienceMs: 5_000,
+  tlsPatienceMs: 10_000,
+  greetingPatienceMs: 10_000,
+  replyPatienceMs: 60_000,
+  blockPatienceMs: 60_000,
+  finalPatienceMs: 300_000,
+  quitPatienceMs: 2_000,
+}
+
+/** The least times of RFC 5321 §4.5.3.2, for a backend that is far away or somebody else's. */
+export const patienceOfRfc5321: Partial<SmtpClientLimits> = {
+  openingPatienceMs: 600_000,
+  connectPatienceMs: 30_000,
+  greetingPatienceMs: 300_000,
+  replyPatienceMs: 300_000,
+  blockPatienceMs: 180_000,
+  finalPatienceMs: 600_000,
+}

@@ -21,6 +21,8 @@ export interface TransactionStart {
   readonly envelope: Envelope
   readonly connection: ConnectionInfo
   readonly principal?: Principal
+  /** How the client greeted us. */
+  readonly hello?: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string }
   /** When MAIL was accepted. */
   readonly at: Date
 }
@@ -51,6 +53,12 @@ export interface Delivery {
   write(chunk: Buffer): Awaitable<void>
   /** The end of the message. A 2yz here is the moment at which responsibility passes: the message is safe. */
   commit(): Awaitable<DeliveryReply>
+  /**
+   * The end of the message in LMTP: a reply for each accepted recipient, in order, duplicates included (RFC 2033 §4.2).
+   * A destination without it has one fate for all, and `commit` says it. What is refused leaves nothing behind; `abort`
+   * is not called behind it.
+   */
+  commitEach?(): Awaitable<readonly DeliveryReply[]>
   /** Leaves nothing behind. Also called after a `commit` that was not 2yz. */
   abort(): Awaitable<void>
 }

@@ -41,6 +41,7 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
       connection,
       at: options.now(),
       ...(principal === undefined ? {} : { principal }),
+      ...(dialogue.hello === undefined ? {} : { hello: dialogue.hello }),
     },
     envelope,
     options.destinationFor,

@@ -1,0 +1,180 @@
+/*
+ * The client's side of a dialogue as a machine without a socket: commands go out, possibly several in one write; bytes
+ * come in and become replies, which belong to the commands in the order in which these were sent (RFC 2920 §3.1).
+ *
+ * It fails once and for all: whatever is wrong ends the connection, and every question that still waits, and every later
+ * one, is answered with that failure. A reply that nobody asked for is such a fault, since to keep it would be to pair
+ * it with the next command.
+ */
+import type { UpstreamErrorCode } from '../errors.ts'
+import type { SmtpClientLimits } from '../limits.ts'
+import { ReplyReader } from '../wire/reply-reader.ts'
+import type { Reply } from '../wire/reply.ts'
+import { failed, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
+
+/** What a dialogue needs of its connection. */
+export interface Link {
+  /** Resolves when the bytes may be reused; also when they could not be sent, which `lost` has told then. */
+  write(bytes: Buffer | string): Promise<void>
+  /** `timedOut` is called after this time; never, when absent. Each call replaces the one before. */
+  setDeadline(ms: number | undefined): void
+  /** Ends the connection at once; what waits is not sent. */
+  destroy(): void
+}
+
+export interface Question {
+  /** With its CRLF. */
+  readonly command: string
+  readonly patienceMs: number
+  /** 3yz is a reply to this one. To any other command it is nonsense. */
+  readonly mayContinue?: true
+  /** With 220 the dialogue in the clear is over (RFC 3207 §4): bytes behind that reply were put there by somebody. */
+  readonly endsCleartext?: true
+}
+
+type Expected = Omit<Question, 'command'>
+
+interface Waiting {
+  readonly expected: Expected
+  readonly resolve: (answer: Answer) => void
+}
+
+export class UpstreamDialogue {
+  readonly limits: SmtpClientLimits
+  readonly #link: Link
+  readonly #reader: ReplyReader
+  readonly #waiting: Waiting[] = []
+  #failure: UpstreamFailure | undefined
+  /** DATA was answered 354, and its end was not sent. */
+  #isSendingData = false
+
+  constructor(link: Link, limits: SmtpClientLimits) {
+    this.#link = link
+    this.limits = limits
+    this.#reader = new ReplyReader(limits)
+  }
+
+  get failure(): UpstreamFailure | undefined {
+    return this.#failure
+  }
+
+  /** A reply that comes without a command: the greeting, and the second and later ones of LMTP. */
+  expect(patienceMs: number): Promise<Answer> {
+    return this.#expect({ patienceMs })
+  }
+
+  async ask(question: Question): Promise<Answer> {
+    const [answer] = await this.askTogether([question])
+    return answer
+  }
+
+  /** Sends the commands in one write (RFC 2920). The caller knows that PIPELINING was offered, when there are several. */
+  askTogether<const Questions extends readonly Question[]>(
+    questions: Questions,
+  ): Promise<{ -readonly [Index in keyof Questions]: Answer }> {
+    this.refuseHalfReply()
+    if (this.#failure === undefined) void this.#link.write(questions.map(({ command }) => command).join(''))
+    const answers = Promise.all(questions.map((question) => this.#expect(question)))
+    return answers as Promise<{ -readonly [Index in keyof Questions]: Answer }>
+  }
+
+  /** A command with octets behind it, which are sent when the reply is there (RFC 3030 §2). */
+  async askWithOctets(question: Question, octets: Buffer): Promise<Answer> {
+    const answering = this.ask(question)
+    await this.#link.write(octets)
+    return answering
+  }
+
+  /** A piece of the data behind 354; returns when it was taken. */
+  async sendData(bytes: Buffer): Promise<void> {
+    if (this.#failure !== undefined) return
+    this.#link.setDeadline(this.limits.blockPatienceMs)
+    await this.#link.write(bytes)
+    if (this.#failure === undefined && this.#waiting.length === 0) this.#link.setDeadline(undefined)
+  }
+
+  /** What has begun to come began before there was a question, so it is no reply to the one that comes now. */
+  refuseHalfReply(): void {
+    if (this.#waiting.length === 0 && this.#reader.hasPending) this.fail('SMTP_UPSTREAM_STRAY_REPLY', 'half a reply')
+  }
+
+  /** The end of the data, answered by this many replies: one, or with LMTP one for each recipient (RFC 2033 §4.2). */
+  endData(bytes: Buffer, replies: number): Promise<readonly Answer[]> {
+    this.refuseHalfReply()
+    this.#isSendingData = false
+    if (this.#failure === undefined) void this.#link.write(bytes)
+    return Promise.all(Array.from({ length: replies }, () => this.expect(this.limits.finalPatienceMs)))
+  }
+
+  /** @param bytes - a view of the read buffer; nothing of it is kept. */
+  receive(bytes: Buffer): void {
+    if (this.#failure !== undefined) return
+    this.#reader.push(bytes)
+    while (this.#failure === undefined) {
+      const event = this.#reader.next()
+      if (event.kind === 'more') return
+      if (event.kind === 'bad') this.fail('SMTP_UPSTREAM_REPLY', event.detail)
+      else this.#pair(event.reply)
+    }
+  }
+
+  /** The connection ended, with or without an error. */
+  lost(detail: string): void {
+    this.fail('SMTP_UPSTREAM_LOST', detail)
+  }
+
+  timedOut(): void {
+    if (this.#waiting.length > 0)
+      this.fail('SMTP_UPSTREAM_TIMEOUT', `after ${this.#waiting[0]?.expected.patienceMs} ms`)
+    else this.fail('SMTP_UPSTREAM_STALLED', `for ${this.limits.blockPatienceMs} ms`)
+  }
+
+  /** The first failure counts. */
+  fail(code: UpstreamErrorCode, detail: string, reply?: Reply): Extract<Answer, { ok: false }> {
+    if (this.#failure === undefined) {
+      this.#failure = failed(code, detail, reply).failure
+      this.#link.setDeadline(undefined)
+      this.#link.destroy()
+      for (const { resolve } of this.#waiting.splice(0)) resolve({ ok: false, failure: this.#failure })
+    }
+    return { ok: false, failure: this.#failure }
+  }
+
+  #expect(expected: Expected): Promise<Answer> {
+    const failure = this.#failure
+    if (failure !== undefined) return Promise.resolve({ ok: false, failure })
+    return new Promise((resolve) => {
+      this.#waiting.push({ expected, resolve })
+      if (this.#waiting.length === 1) this.#link.setDeadline(expected.patienceMs)
+    })
+  }
+
+  #pair(reply: Reply): void {
+    const head = this.#waiting[0]
+    // RFC 5321 §3.8: 421 may come to any command, and to none.
+    if (reply.code === 421) this.fail('SMTP_UPSTREAM_UNAVAILABLE', sayOf(reply), reply)
+    else if (head === undefined) this.#failForStray(reply)
+    else if (isIntermediate(reply) && head.expected.mayContinue !== true) {
+      this.fail('SMTP_UPSTREAM_REPLY', `out of place: ${sayOf(reply)}`)
+    } else if (head.expected.endsCleartext === true && reply.code === 220 && this.#reader.hasPending) {
+      this.fail('SMTP_UPSTREAM_INJECTION', 'behind 220 to STARTTLS')
+    } else {
+      this.#waiting.shift()
+      this.#link.setDeadline(this.#waiting[0]?.expected.patienceMs)
+      this.#isSendingData = reply.code === 354
+      head.resolve({ ok: true, reply })
+    }
+  }
+
+  /** In the middle of a message 2yz is a lie, and 4yz or 5yz a verdict that came early. */
+  #failForStray(reply: Reply): void {
+    const detail = sayOf(reply)
+    if (!this.#isSendingData || isIntermediate(reply)) this.fail('SMTP_UPSTREAM_STRAY_REPLY', detail)
+    else if (reply.code < 300) this.fail('SMTP_UPSTREAM_EARLY_ACCEPTANCE', detail)
+    else this.fail('SMTP_UPSTREAM_EARLY_REFUSAL', detail, reply)
+  }
+}
+
+function isIntermediate({ code }: Reply): boolean {
+  return code >= 300 && code < 400
+}

@@ -1,0 +1,81 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { Secret, Tlv } from '@postern/core'
+import type { UpstreamErrorCode } from '../errors.ts'
+import type { SmtpClientLimits } from '../limits.ts'
+import type { TransactionStart } from '../session/destination.ts'
+
+/** Where an SMTP or LMTP server listens. */
+export type Backend =
+  | { readonly host: string; readonly port: number }
+  /** The path of a UNIX socket. */
+  | { readonly path: string }
+
+/**
+ * - `off`: never.
+ * - `optional`: STARTTLS when it is offered, whoever answers; without it in the clear. Keeps out who only listens.
+ * - `starttls`, `implicit`: TLS with a certificate that proves the backend's name, or no mail at all.
+ */
+export type UpstreamTls = 'off' | 'optional' | 'starttls' | 'implicit'
+
+/**
+ * How a backend learns who the client is. `proxy-v1` and `proxy-v2` must be agreed upon: they cannot be asked for.
+ * XFORWARD serves the backend's log only.
+ */
+export type Announcement = 'none' | 'proxy-v1' | 'proxy-v2' | 'xclient' | 'xforward'
+
+export interface RelayOptions {
+  readonly protocol: 'smtp' | 'lmtp'
+  /** Said in EHLO or LHLO. */
+  readonly hostname: string
+  /** The backends that may take the message, in the order in which they are tried. */
+  readonly backends: (transaction: TransactionStart) => readonly Backend[]
+  readonly tls: UpstreamTls
+  /** What `tls.connect` takes: `ca`, `servername`, a client certificate. The name of the backend is checked by default. */
+  readonly tlsOptions?: ConnectionOptions
+  readonly announcement: Announcement
+  /** Relay also where XCLIENT or XFORWARD is not offered: the backend then takes us for the client. Off by default. */
+  readonly isAnnouncementOptional?: boolean
+  /** Sent with `proxy-v2`; those that do not fit within `maxProxyHeaderBytes` are left out whole. */
+  readonly proxyTlvs?: (transaction: TransactionStart) => readonly Tlv[]
+  /** Bound for the PROXY header. Exim reads 232 bytes, Postfix 536, which is the default. */
+  readonly maxProxyHeaderBytes?: number
+  /** We sign in with these, by PLAIN or LOGIN. */
+  readonly credentials?: { readonly username: string; readonly password: Secret }
+  /** Credentials go out only under TLS. On by default; off only for tests and closed networks. */
+  readonly authRequiresTls?: boolean
+  /** BDAT instead of DATA where CHUNKING is offered (RFC 3030). BODY=BINARYMIME needs it in any case. */
+  readonly prefersChunking?: boolean
+  /**
+   * LMTP gives a verdict for each recipient, and a client of SMTP takes only one for all. `apart`, the default: the
+   * second recipient is answered 452 and sent separately, so every verdict reaches the sender. `together`, for clients
+   * of LMTP: they get them all (`commitEach`). For one of SMTP mixed verdicts become 451 then, and who had accepted the
+   * message gets it again.
+   */
+  readonly lmtpRecipients?: 'apart' | 'together'
+  readonly observer?: RelayObserver
+  /** Replaces single bounds of `clientLimits`. */
+  readonly limits?: Partial<SmtpClientLimits>
+}
+
+/** Told what happened to backends, for logs, counters and health. No method may throw. */
+export interface RelayObserver {
+  /** A backend failed; the next one is tried, if there is one and nothing of the message was accepted or sent. */
+  failed?(event: {
+    readonly transactionId: string
+    readonly backend: string
+    readonly code: UpstreamErrorCode
+    readonly detail: string
+  }): void
+  /** A backend gave its verdict to the end of the data. */
+  delivered?(event: {
+    readonly transactionId: string
+    readonly backend: string
+    readonly replies: readonly string[]
+  }): void
+}
+
+/** For logs. */
+export function nameOf(backend: Backend): string {
+  if ('path' in backend) return backend.path
+  return backend.host.includes(':') ? `[${backend.host}]:${backend.port}` : `${backend.host}:${backend.port}`
+}

@@ -1,0 +1,192 @@
+/*
+ * Relaying, step by step with our client's own transaction: the client hears of each recipient what the backend says,
+ * its data goes on as it comes, and it gets 250 when the backend has said so. There is no queue, and nothing is promised
+ * that a backend has not promised us.
+ *
+ * Another backend is tried as long as no backend has accepted a recipient. From then on the transaction belongs to that
+ * one: a second backend might refuse what the first accepted.
+ */
+import { performance } from 'node:perf_hooks'
+import { clientLimits, type SmtpClientLimits } from '../limits.ts'
+import type { Delivery, DeliveryReply, Destination, TransactionStart } from '../session/destination.ts'
+import { otherRoute } from '../wire/codes.ts'
+import type { Reply } from '../wire/reply.ts'
+import { connect } from './connect.ts'
+import { failed, failureReply, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
+import { open } from './opening.ts'
+import { nameOf, type Backend, type RelayOptions } from './options.ts'
+import { badRecipient, isOneLine, UpstreamTransaction } from './transaction.ts'
+
+/** A destination that hands each step of a transaction to an SMTP or LMTP server. */
+export function createRelay(options: RelayOptions): Destination {
+  return { begin: (start) => new RelayDelivery(options, start) }
+}
+
+/** Each transaction has a connection of its own: one that announced a client never serves another. */
+class RelayDelivery implements Delivery {
+  readonly #options: RelayOptions
+  readonly #limits: SmtpClientLimits
+  readonly #start: TransactionStart
+  #backend: Backend | undefined
+  #upstream: UpstreamTransaction | undefined
+  /** What every step from here on is answered. */
+  #verdict: DeliveryReply | undefined
+
+  constructor(options: RelayOptions, start: TransactionStart) {
+    this.#options = options
+    this.#limits = { ...clientLimits, ...options.limits }
+    this.#start = start
+  }
+
+  async addRecipient(forwardPath: string): Promise<DeliveryReply> {
+    if (this.#verdict !== undefined) return this.#verdict
+    if (!isOneLine(forwardPath)) return badRecipient
+    const upstream = this.#upstream
+    if (upstream === undefined) return this.#introduce(forwardPath)
+    const { protocol, lmtpRecipients = 'apart' } = this.#options
+    if (protocol === 'lmtp' && lmtpRecipients === 'apart' && upstream.recipients > 0) return otherRoute
+    return this.#tell(await upstream.addRecipient(forwardPath))
+  }
+
+  async write(chunk: Buffer): Promise<void> {
+    if (this.#verdict === undefined) await this.#upstream?.write(chunk)
+  }
+
+  async commit(): Promise<DeliveryReply> {
+    return summaryOf(await this.#finish())
+  }
+
+  async commitEach(): Promise<readonly DeliveryReply[]> {
+    const replies = await this.#finish()
+    const recipients = this.#upstream?.recipients ?? 0
+    // A verdict on the whole message is one on every recipient.
+    return replies.length === recipients ? replies : Array.from({ length: recipients }, () => summaryOf(replies))
+  }
+
+  abort(): void {
+    this.#upstream?.leave()
+  }
+
+  /** The end of the message: a verdict on all of it, or with LMTP one for each recipient. */
+  async #finish(): Promise<readonly DeliveryReply[]> {
+    const upstream = this.#upstream
+    if (this.#verdict !== undefined) return [this.#verdict]
+    if (upstream === undefined) return [failureReply(nothingBegun)]
+    const answers = await upstream.commit()
+    const failure = answers.find((answer) => !answer.ok)?.failure
+    if (failure !== undefined) this.#report(failure)
+    this.#reportDelivery(answers)
+    upstream.leave()
+    return answers.map((answer) => (answer.ok ? this.#passOn(answer.reply) : this.#replyTo(answer.failure)))
+  }
+
+  /** Finds a backend that answers MAIL and the first RCPT, whatever its answer is. */
+  async #introduce(forwardPath: string): Promise<DeliveryReply> {
+    const startedAt = performance.now()
+    let failure = noBackend
+    for (const backend of this.#options.backends(this.#start)) {
+      const leftMs = Math.floor(this.#limits.openingPatienceMs - (performance.now() - startedAt))
+      if (leftMs <= 0) break
+      this.#backend = backend
+      const reaching = await this.#reach(backend, this.#options, leftMs)
+      const answer = reaching.ok ? await reaching.upstream.begin(forwardPath) : reaching
+      if (answer.ok && reaching.ok) {
+        this.#upstream = reaching.upstream
+        return this.#tell(answer)
+      }
+      if (!answer.ok) failure = answer.failure
+      this.#report(failure)
+    }
+    this.#verdict = this.#replyTo(failure)
+    return this.#verdict
+  }
+
+  async #reach(
+    backend: Backend,
+    options: RelayOptions,
+    leftMs: number,
+  ): Promise<{ readonly ok: true; readonly upstream: UpstreamTransaction } | Extract<Answer, { ok: false }>> {
+    const startedAt = performance.now()
+    const connecting = await connect(backend, options, this.#start, leftMs)
+    if (!connecting.ok) return connecting
+    const { connection } = connecting
+    const opening = await open(connection, options, this.#start)
+    if (opening.ok) {
+      connection.opened()
+      return { ok: true, upstream: new UpstreamTransaction(connection, opening.capabilities, options, this.#start) }
+    }
+    if (options.tls !== 'optional' || opening.failure.code !== 'SMTP_UPSTREAM_TLS') return opening
+    // A handshake that failed leaves a connection that nobody can trust, so the cleartext begins on a new one.
+    return this.#reach(backend, { ...options, tls: 'off' }, leftMs - (performance.now() - startedAt))
+  }
+
+  /** What the backend said to RCPT, or why it cannot be asked any more. */
+  #tell(answer: Answer): DeliveryReply {
+    const refusal = this.#upstream?.refusal
+    if (!answer.ok) {
+      this.#report(answer.failure)
+      this.#verdict = this.#replyTo(answer.failure)
+      return this.#verdict
+    }
+    const reply = this.#passOn(answer.reply)
+    if (refusal !== undefined) this.#verdict = reply
+    return reply
+  }
+
+  #passOn(reply: Reply): DeliveryReply {
+    const lines = reply.lines.map((line) => cut(line, this.#limits.maxPassedLineBytes))
+    return { ...reply, lines, detail: `${this.#backendName} said: ${sayOf(reply)}` }
+  }
+
+  #replyTo(failure: UpstreamFailure): DeliveryReply {
+    const reply = failureReply(failure)
+    return { ...this.#passOn(reply), detail: `${this.#backendName}: ${reply.detail}` }
+  }
+
+  get #backendName(): string {
+    return this.#backend === undefined ? 'no backend' : nameOf(this.#backend)
+  }
+
+  #report({ code, detail }: UpstreamFailure): void {
+    this.#options.observer?.failed?.({ transactionId: this.#start.id, backend: this.#backendName, code, detail })
+  }
+
+  #reportDelivery(answers: readonly Answer[]): void {
+    const replies = answers.filter((answer) => answer.ok).map(({ reply }) => sayOf(reply))
+    if (replies.length === 0) return
+    this.#options.observer?.delivered?.({ transactionId: this.#start.id, backend: this.#backendName, replies })
+  }
+}
+
+const noBackend = failed('SMTP_UPSTREAM_UNREACHABLE', 'there is none to try').failure
+const nothingBegun = failed('SMTP_UPSTREAM_LOST', 'no recipient was accepted').failure
+
+const someLacking: Reply = {
+  code: 451,
+  enhanced: '4.3.0',
+  lines: ['Not every recipient has the message, try again later'],
+}
+
+/** One reply for all recipients, as SMTP wants it. */
+function summaryOf(replies: readonly DeliveryReply[]): DeliveryReply {
+  const [first = failureReply(nothingBegun)] = replies
+  if (replies.every(({ code }) => code < 300)) return first
+  const detail = replies.map((reply) => reply.detail).join('; ')
+  if (replies.some(({ code }) => code < 300)) return { ...someLacking, detail }
+  // What is permanent for one only must not be permanent for all.
+  const worst = replies.find(({ code }) => code < 500) ?? first
+  return { ...worst, detail }
+}
+
+/** At a whole character. */
+function cut(text: string, maxBytes: number): string {
+  if (Buffer.byteLength(text) <= maxBytes) return text
+  let kept = ''
+  let bytes = 0
+  for (const char of text) {
+    bytes += Buffer.byteLength(char)
+    if (bytes > maxBytes) break
+    kept += char
+  }
+  return kept
+}

@@ -1,0 +1,52 @@
+import { chmodSync, readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { temporaryFolder } from './folder.ts'
+import { eventually } from './patience.ts'
+import { requirePeer } from './peers.ts'
+import { freePort } from './ports.ts'
+import { start } from './run.ts'
+
+export interface SmtpSink {
+  readonly host: '127.0.0.1'
+  readonly port: number
+  /** The messages taken so far, each with what its client said, as X-Client-Addr and X-Rcpt-Args. */
+  readonly messages: () => readonly string[]
+}
+
+/** Runs Postfix's test server, with these arguments that make it misbehave; it ends with the test. */
+export async function startSmtpSink(...args: readonly string[]): Promise<SmtpSink> {
+  requirePeer('smtp-sink')
+  const folder = temporaryFolder('smtp-sink')
+  chmodSync(folder, 0o777)
+  const port = await freePort()
+  // It will not run as root.
+  const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
+  const child = start('smtp-sink', [...user, ...args, '-d', join(folder, '%H%M%S.'), `127.0.0.1:${port}`, '100'])
+  onTestFinished(() => {
+    child.kill()
+  })
+  await eventually('smtp-sink to listen', () => {
+    if (child.exitCode !== null) throw new Error(`smtp-sink ended with ${child.exitCode}`)
+    return canConnect(port)
+  })
+  return {
+    host: '127.0.0.1',
+    port,
+    messages: () => readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1')),
+  }
+}
+
+function canConnect(port: number): Promise<true | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('error', () => {
+      resolve(undefined)
+    })
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
