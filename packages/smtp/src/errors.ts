@@ -59,6 +59,7 @@ export const upstreamErrors = {
   SMTP_UPSTREAM_IN_DOUBT: 'The end of the message was sent, and the reply is lost: the backend may have the message.',
 } as const
 
+/** A code of `upstreamErrors`. */
 export type UpstreamErrorCode = keyof typeof upstreamErrors
 
 /** What a parser of this package answers. */

@@ -23,6 +23,7 @@ export type UpstreamTls = 'off' | 'optional' | 'starttls' | 'implicit'
  */
 export type Announcement = 'none' | 'proxy-v1' | 'proxy-v2' | 'xclient' | 'xforward'
 
+/** How a relay finds its backends, speaks to them, and announces the client. */
 export interface RelayOptions {
   readonly protocol: 'smtp' | 'lmtp'
   /** Said in EHLO or LHLO. */
