@@ -4,6 +4,13 @@ import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.t
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
+/** What an operator can do about the errors of the system that stop a start most often; `reason` names the address. */
+const startMends: ReadonlyMap<string, string> = new Map([
+  ['EADDRINUSE', 'another program has this address: stop it, or change `bind` (of a listener or of [admin])'],
+  ['EADDRNOTAVAIL', 'this machine has no such address: change `bind` (of a listener or of [admin])'],
+  ['EACCES', 'the rights are missing: a port below 1024 takes CAP_NET_BIND_SERVICE, a data-dir its owner'],
+])
+
 /** What the supervisor tells of the gateway and its processes. Records of connections are in `connection-log.ts`. */
 export class Lifecycle {
   readonly #logger: Logger
@@ -21,7 +28,9 @@ export class Lifecycle {
   }
 
   failed(error: Error): void {
-    this.#logger.fatal({ event: 'gateway.failed', reason: printable(error.message) }, 'the gateway cannot run')
+    const mend = startMends.get((error as NodeJS.ErrnoException).code ?? '')
+    const message = mend === undefined ? 'the gateway cannot run' : `the gateway cannot run: ${mend}`
+    this.#logger.fatal({ event: 'gateway.failed', reason: printable(error.message) }, message)
   }
 
   startFailed(failures: number): void {
