@@ -55,6 +55,9 @@ async function probe(
 ): Promise<number> {
   const tell = (mark: string, text: string): Promise<void> =>
     print(terminal.stdout, `${mark} ${printable(text, 1_000)}\n`)
+  if (options.proxy === undefined && options.from !== exampleClient) {
+    throw new CommandFailure(exitStatus.usage, '--from goes into the PROXY header: give --proxy v1 or --proxy v2 too')
+  }
   let connection: ProbeConnection | undefined
   try {
     connection = await ProbeConnection.open(target.host, target.port, options.timeout)
@@ -119,6 +122,9 @@ function mendFor({ kind }: ProbeFailure, { proxy, tls }: ProbeOptions): string {
   if (kind === 'silent' && proxy === undefined) return '; perhaps it waits for a PROXY header: try --proxy v2'
   if (kind === 'silent' && tls === 'off') return '; perhaps it waits for a TLS handshake: try --tls implicit'
   if (kind === 'closed' && proxy !== undefined) return '; perhaps this machine is in none of its trusted networks'
+  if (kind === 'closed' && tls === 'off') {
+    return '; perhaps it takes only connections with a PROXY header, or with TLS from the first byte: try --proxy v2, or --tls implicit'
+  }
   if (kind === 'closed') return '; perhaps it takes only connections with a PROXY header: try --proxy v2'
   if (kind === 'tls') return '; perhaps TLS does not start there: try another --tls'
   return ''

@@ -107,6 +107,9 @@ async function existing(terminal: Terminal, file: string, whenMissing?: Accounts
   const outcome = await readAccounts(file)
   if (outcome.ok) return outcome.accounts
   if (outcome.isMissing && whenMissing !== undefined) return whenMissing
+  if (outcome.isMissing) {
+    throw new CommandFailure(exitStatus.io, `${file} is not there yet: the first \`postern user add\` makes it`)
+  }
   throw unusable(terminal, outcome.problems)
 }
 
