@@ -219,6 +219,7 @@ describe('when nothing comes of it', () => {
     ['an unknown protocol', ['pop3', '127.0.0.1:110']],
     ['a header version 3', ['smtp', '127.0.0.1:25', '--proxy', 'v3']],
     ['a client without a port', ['smtp', '127.0.0.1:25', '--from', '203.0.113.7']],
+    ['a client without a header', ['smtp', '127.0.0.1:25', '--from', '203.0.113.7:45678']],
     ['a wait of zero', ['smtp', '127.0.0.1:25', '--timeout', '0s']],
   ])('%s is a wrong use', async (_, args) => {
     expect(await postern(['probe', ...args])).toMatchObject({ status: 64, stdout: '' })
