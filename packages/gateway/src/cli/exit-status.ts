@@ -9,7 +9,7 @@ export const exitStatus = {
   usage: 64,
   /** `probe`: nobody answered in time. */
   unreachable: 69,
-  /** A bug. */
+  /** A bug, or a Node that cannot run this. */
   internal: 70,
   /** A file could not be read or written. */
   io: 74,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { exitStatus } from './exit-status.ts'
 import { CommandFailure, type Terminal } from './terminal.ts'
@@ -26,6 +27,7 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   }
   const program = new Command('postern')
     .description('A gateway for SMTP and IMAP that knows its clients behind balancers by the PROXY protocol.')
+    .version(ownVersion(), '-V, --version', 'print the version')
     .showHelpAfterError('(see --help)')
   const named = commands.get(args[0] ?? '')
   for (const load of named === undefined ? commands.values() : [named]) {
@@ -47,4 +49,9 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     terminal.stderr.write(`postern: ${error.message}\n`)
     return error.status
   }
+}
+
+function ownVersion(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(manifest) as { readonly version: string }).version
 }

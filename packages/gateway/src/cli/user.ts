@@ -51,10 +51,13 @@ function withPassword(command: Command): Command {
 async function add(terminal: Terminal, name: string, options: UserOptions): Promise<number> {
   if (!isAccountName(name)) throw new CommandFailure(exitStatus.usage, `expected ${accountNameWords}`)
   const file = await accountsFile(terminal, options)
-  const isTaken = (accounts: Accounts): CommandFailure | undefined =>
-    accounts.has(name)
-      ? new CommandFailure(exitStatus.wrong, `${name} is there already; see \`postern user passwd\``)
-      : undefined
+  // Mail is delivered without regard to case, so two such names could not both get theirs.
+  const isTaken = (accounts: Accounts): CommandFailure | undefined => {
+    const taken = [...accounts.keys()].find((each) => each.toLowerCase() === name.toLowerCase())
+    return taken === undefined
+      ? undefined
+      : new CommandFailure(exitStatus.wrong, `${taken} is there already; see \`postern user passwd\``)
+  }
   const early = isTaken(await existing(terminal, file, new Map()))
   if (early !== undefined) throw early
   const hash = await hashPassword(await newPassword(terminal, name, options))

@@ -122,6 +122,7 @@ describe('refused with a sentence', () => {
     ['an account that is not there', ['passwd', 'eve', '--password-stdin'], ['long enough'], 1, /no account "eve"/],
     ['removing an account that is not there', ['remove', 'eve'], [], 1, /no account "eve"/],
     ['an account that is there already', ['add', 'bob', '--password-stdin'], ['long enough'], 1, /there already/],
+    ['one that differs in case only', ['add', 'BOB', '--password-stdin'], ['long enough'], 1, /bob is there already/],
   ])('%s', async (_, args, stdin, status, says) => {
     const cwd = await directoryWithConfig()
     await postern(['user', 'add', 'bob', ...inConfig, '--password-stdin'], { cwd, stdin: ['first password'] })
