@@ -14,7 +14,13 @@ import {
   type SessionObserver,
   type Wish,
 } from '@postern/core'
-import { createSmtpSession, type BareNewlinePolicy, type SmtpLimits, type SmtpMode } from '../src/index.ts'
+import {
+  createSmtpSession,
+  type BareNewlinePolicy,
+  type DestinationExtension,
+  type SmtpLimits,
+  type SmtpMode,
+} from '../src/index.ts'
 import { expect } from 'vitest'
 import { MemoryDestination } from './memory-destination.ts'
 
@@ -33,6 +39,7 @@ export interface Setup {
   readonly limits?: Partial<SmtpLimits>
   readonly bareNewline?: BareNewlinePolicy
   readonly destination?: MemoryDestination
+  readonly destinationTakes?: readonly DestinationExtension[]
   /** Routes by recipient; the others go to the store when they are at `example.org`, and else nowhere. */
   readonly routes?: Readonly<Record<string, Route>>
 }
@@ -103,6 +110,7 @@ export class TestSession {
         ...(setup.authRequiresTls === undefined ? {} : { authRequiresTls: setup.authRequiresTls }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),
+        ...(setup.destinationTakes === undefined ? {} : { destinationTakes: setup.destinationTakes }),
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
       },
     )

@@ -1,6 +1,7 @@
 import type { CloseReason, SessionObserver } from '@postern/core'
 import type { Reply } from '../wire/reply.ts'
 import { decisionReply, type RefusalMoment } from './decisions.ts'
+import type { Octets } from './octets.ts'
 import type { Refusal } from './policies.ts'
 
 /** What the observer is told beside a refusing reply. */
@@ -8,10 +9,10 @@ export type RefusalReport = Pick<Parameters<NonNullable<SessionObserver['refused
 
 /** What a command comes to. */
 export interface Answer {
-  /** Absent only where a policy closes without a word. */
+  /** Absent where a policy closes without a word, and where octets come first. */
   readonly reply?: Reply
-  /** What comes behind the reply; the next command, when absent. */
-  readonly next?: 'data' | 'sasl' | 'upgrade-tls' | { readonly close: CloseReason }
+  /** What comes behind the reply; the next command, when absent. `octets` are no commands, and answered by themselves. */
+  readonly next?: 'sasl' | 'upgrade-tls' | { readonly close: CloseReason } | { readonly octets: Octets }
   readonly refused?: RefusalReport
   /** The reply is 4yz and no fault of the client's: it does not count as an error. */
   readonly isExcused?: boolean

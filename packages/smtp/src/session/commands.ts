@@ -1,6 +1,7 @@
 import type { Awaitable } from '@postern/core'
 import type { Answer } from './answer.ts'
 import { auth } from './commands/auth.ts'
+import { bdat } from './commands/bdat.ts'
 import { data } from './commands/data.ts'
 import { ehlo, helo } from './commands/hello.ts'
 import { mail } from './commands/mail.ts'
@@ -22,7 +23,8 @@ export interface Command {
   readonly isForClients?: true
 }
 
-const always: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt']
+const always: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt', 'chunks']
+const betweenMessages: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt']
 
 /**
  * RFC 5321 §4.1.4, the order of commands. A verb not listed is 500; listed but not in this state is 503.
@@ -36,7 +38,9 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['HELO', { in: always, takes: 'argument', run: helo, isIdle: true }],
   ['MAIL', { in: ['ready'], takes: 'argument', run: mail, isForClients: true }],
   ['RCPT', { in: ['mail', 'rcpt'], takes: 'argument', run: rcpt }],
-  ['DATA', { in: always, takes: 'nothing', run: data, endsPipeline: true }],
+  ['DATA', { in: betweenMessages, takes: 'nothing', run: data, endsPipeline: true }],
+  // Whatever is wrong with it, its chunk must be read over.
+  ['BDAT', { in: always, takes: 'anything', run: bdat }],
   ['RSET', { in: always, takes: 'nothing', run: rset, isIdle: true }],
   ['NOOP', { in: always, takes: 'anything', run: noop, isIdle: true }],
   ['QUIT', { in: always, takes: 'nothing', run: quit }],

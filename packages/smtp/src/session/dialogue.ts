@@ -2,6 +2,7 @@ import type { Awaitable, ConnectionInfo, Principal } from '@postern/core'
 import { limits, type SmtpLimits } from '../limits.ts'
 import type { Answer } from './answer.ts'
 import { Budget } from './budget.ts'
+import type { IncomingMessage } from './message.ts'
 import type { SmtpSessionOptions } from './options.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -14,6 +15,8 @@ export type State =
   /** MAIL was accepted, no RCPT yet. */
   | 'mail'
   | 'rcpt'
+  /** A chunk of a message has come, and it is not the last (RFC 3030 §2). */
+  | 'chunks'
 
 /** A SASL exchange that waits for the client's next answer. */
 export interface SaslExchange {
@@ -29,6 +32,8 @@ export class Dialogue {
   hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string } | undefined
   principal: Principal | undefined
   transaction: Transaction | undefined
+  /** The message whose chunks are coming. */
+  message: IncomingMessage | undefined
   exchange: SaslExchange | undefined
   #transactions = 0
 
@@ -42,6 +47,7 @@ export class Dialogue {
   get state(): State {
     if (this.hello === undefined) return 'greeted'
     if (this.transaction === undefined) return 'ready'
+    if (this.message !== undefined) return 'chunks'
     return this.transaction.envelope.forwardPaths.length === 0 ? 'mail' : 'rcpt'
   }
 
@@ -59,6 +65,11 @@ export class Dialogue {
     return this.isSecure || this.options.authRequiresTls === false
   }
 
+  /** What destinations do not say they can take is not offered. */
+  get takesBinaryMime(): boolean {
+    return this.options.destinationTakes?.includes('BINARYMIME') ?? false
+  }
+
   /** A health check: nobody's client, so nobody's mail. */
   get isBalancerItself(): boolean {
     return this.connection.identity.origin === 'proxy-itself'
@@ -73,6 +84,7 @@ export class Dialogue {
   endTransaction(): Awaitable<void> {
     const transaction = this.transaction
     this.transaction = undefined
+    this.message = undefined
     return transaction?.abort()
   }
 

@@ -10,5 +10,7 @@ export function offeredExtensions(dialogue: Dialogue): string[] {
     'ENHANCEDSTATUSCODES', // RFC 2034
     '8BITMIME', // RFC 6152
     'SMTPUTF8', // RFC 6531
+    'CHUNKING', // RFC 3030 §2
+    ...(dialogue.takesBinaryMime ? ['BINARYMIME'] : []), // RFC 3030 §3
   ]
 }

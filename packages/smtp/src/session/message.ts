@@ -7,37 +7,57 @@ import { after } from './awaitable.ts'
 import type { DeliveryReply } from './destination.ts'
 import type { Dialogue } from './dialogue.ts'
 import { faultAnswer } from './faults.ts'
+import type { Octets } from './octets.ts'
 import type { Transaction } from './transaction.ts'
 
-/** The message of a transaction while it comes in: decoded, watched, handed to the destination. */
-export class IncomingMessage {
+/**
+ * The message of a transaction while it comes in: decoded, watched, handed to the destination. It ends at a dot (DATA),
+ * or when it is told to (BDAT): `counted` is text in chunks, `binary` is handed on as it comes.
+ */
+export class IncomingMessage implements Octets {
+  readonly verb = 'DATA'
+  /** Only its content tells where it ends. */
+  readonly wants: number = Number.POSITIVE_INFINITY
   readonly #dialogue: Dialogue
   readonly #transaction: Transaction
-  readonly #decoder: DataDecoder
+  /** None for binary data, in which there is nothing to decode. */
+  readonly #decoder: DataDecoder | undefined
   readonly #header = new HeaderSection()
   #bytes = 0
   /** Why it will be refused at its end; from then on it is only read over. */
   #fault: SmtpErrorCode | undefined
 
-  constructor(dialogue: Dialogue, transaction: Transaction) {
+  constructor(dialogue: Dialogue, transaction: Transaction, framing: 'dots' | 'counted' | 'binary') {
     this.#dialogue = dialogue
     this.#transaction = transaction
-    this.#decoder = new DataDecoder((dialogue.options.bareNewline ?? 'normalize') === 'normalize')
+    const repairs = (dialogue.options.bareNewline ?? 'normalize') === 'normalize'
+    if (framing !== 'binary') this.#decoder = new DataDecoder(repairs, framing)
   }
 
   /** The end of data was found. */
   get isDone(): boolean {
-    return this.#decoder.isDone
+    return this.#decoder?.isDone === true
   }
 
-  /** How many bytes of the last chunk belonged to it. */
   get consumed(): number {
-    return this.#decoder.consumed
+    return this.#decoder?.consumed ?? 0
   }
 
-  /** @param bytes - the next chunk, up to the end of data or beyond it. */
+  /** Whatever else comes of it, it will be refused. */
+  get hasFailed(): boolean {
+    return this.#fault !== undefined || this.#transaction.hasFailed
+  }
+
+  /** So many octets are announced: what is surely too big is not stored first. */
+  expect(bytes: number): void {
+    if (this.#bytes + bytes > this.#dialogue.limits.maxMessageBytes) this.#fault ??= 'SMTP_MESSAGE_SIZE'
+  }
+
   receive(bytes: Buffer): Awaitable<void> {
-    const content = this.#decoder.decode(bytes)
+    return this.#take(this.#decoder === undefined ? bytes : this.#decoder.decode(bytes))
+  }
+
+  #take(content: Buffer): Awaitable<void> {
     this.#bytes += content.length
     if (this.#fault !== undefined) return
     if (!this.#header.isOver) this.#header.scan(content)
@@ -46,15 +66,23 @@ export class IncomingMessage {
     if (content.length > 0) return this.#transaction.write(content)
   }
 
-  /** The answer to the end of data. A 2yz of the destination is passed on, and with it the responsibility. */
+  /**
+   * The answer to the end of data, with which the transaction is over. A 2yz of the destination is passed on, and with
+   * it the responsibility.
+   */
   finish(): Awaitable<Answer> {
+    const rest = this.isDone ? undefined : this.#decoder?.end()
+    return after(rest === undefined ? undefined : this.#take(rest), () =>
+      after(this.#judge(), (answer) => after(this.#dialogue.endTransaction(), () => answer)),
+    )
+  }
+
+  #judge(): Awaitable<Answer> {
     const fault = this.#fault
-    if (fault !== undefined) {
-      const answer = faultAnswer(fault)
-      this.#report(answer.reply?.code ?? 0, smtpErrors[fault])
-      return answer
-    }
-    return after(this.#transaction.commit(), (reply) => this.#conclude(reply))
+    if (fault === undefined) return after(this.#transaction.commit(), (reply) => this.#conclude(reply))
+    const answer = faultAnswer(fault)
+    this.#report(answer.reply?.code ?? 0, smtpErrors[fault])
+    return answer
   }
 
   #conclude(reply: DeliveryReply): Answer {
@@ -67,19 +95,23 @@ export class IncomingMessage {
 
   #findFault(): SmtpErrorCode | undefined {
     const { limits, options } = this.#dialogue
-    if (this.#decoder.hasNul) return 'SMTP_MESSAGE_NUL'
-    if (this.#decoder.oddNewlines > 0 && options.bareNewline === 'reject') return 'SMTP_MESSAGE_NEWLINE'
+    if (this.#decoder?.hasNul === true) return 'SMTP_MESSAGE_NUL'
+    if (this.#oddNewlines > 0 && options.bareNewline === 'reject') return 'SMTP_MESSAGE_NEWLINE'
     if (this.#bytes > limits.maxMessageBytes) return 'SMTP_MESSAGE_SIZE'
     if (this.#header.bytes > limits.maxHeaderSectionBytes) return 'SMTP_MESSAGE_HEADER'
     if (this.#header.hops > limits.maxHops) return 'SMTP_MESSAGE_HOPS'
     return undefined
   }
 
+  get #oddNewlines(): number {
+    return this.#decoder?.oddNewlines ?? 0
+  }
+
   /** Odd newlines are told: repairing them may break a signature, and somebody may have tried to smuggle. */
   #report(replyCode: number, detail: string | undefined): void {
     const { connection, options } = this.#dialogue
     const { envelope, start } = this.#transaction
-    const odd = this.#decoder.oddNewlines
+    const odd = this.#oddNewlines
     const details = [detail, odd === 0 ? undefined : `${odd} bare CR or LF`].filter((text) => text !== undefined)
     options.observer?.transaction?.({
       connection,

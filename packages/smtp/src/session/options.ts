@@ -17,6 +17,13 @@ export type SmtpMode = 'mx' | 'submission'
  */
 export type BareNewlinePolicy = 'normalize' | 'reject' | 'note'
 
+/**
+ * Extensions that ask something of whoever takes the message.
+ *
+ * - `BINARYMIME` (RFC 3030 §3): a message that is no text, with NUL, CR and LF anywhere.
+ */
+export type DestinationExtension = 'BINARYMIME'
+
 /** What an SMTP session is given by the program that embeds it. One object may serve every session of a listener. */
 export interface SmtpSessionOptions {
   /** Named in the greeting, the replies and `Received`. */
@@ -33,6 +40,8 @@ export interface SmtpSessionOptions {
   readonly router: Router
   /** Asked once in a transaction, for the route of its first recipient; the others must go the same way. */
   readonly destinationFor: (route: DeliverableRoute) => Destination
+  /** Extensions that every destination of the listener can honour; without its word they are not offered. */
+  readonly destinationTakes?: readonly DestinationExtension[]
   readonly observer?: SessionObserver
   /** The clock, for `Received`. */
   readonly now: () => Date

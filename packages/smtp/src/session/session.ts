@@ -2,6 +2,7 @@
  * The SMTP session as a machine (RFC 5321 §3 and §4): bytes in; replies, a wish and a patience out.
  *
  *   opening ──▶ command lines ──DATA──▶ message ──end of data──▶ command lines
+ *                     ├──────BDAT────▶ chunk ──its last octet──▶ command lines
  *                     └──────AUTH────▶ answers to challenges ──▶ command lines
  *
  * A step runs through all that was received and writes the replies as it goes; they leave as one write, which is what
@@ -18,7 +19,7 @@ import { after } from './awaitable.ts'
 import { commands, type Command } from './commands.ts'
 import { Dialogue } from './dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from './faults.ts'
-import { IncomingMessage } from './message.ts'
+import type { Octets } from './octets.ts'
 import { isForeignLine, OpeningDetector } from './opening.ts'
 import type { SmtpSessionOptions } from './options.ts'
 import { closingReply } from './refusal.ts'
@@ -34,7 +35,8 @@ class SmtpSession implements SessionMachine {
   readonly #reader: LineReader
   /** Only before the first command, and only in what came in the clear. */
   #opening: OpeningDetector | undefined = new OpeningDetector()
-  #message: IncomingMessage | undefined
+  /** What the client sends now is no command line. */
+  #octets: Octets | undefined
   /** The call that waits for something, so that `ended` can let it settle. */
   #underWay: Promise<Wish> | undefined
   #isStopping = false
@@ -62,7 +64,7 @@ class SmtpSession implements SessionMachine {
   }
 
   receive(bytes: Buffer): Awaitable<Wish> {
-    if (this.#message !== undefined) this.#blockBytes += bytes.length
+    if (this.#octets !== undefined) this.#blockBytes += bytes.length
     if (this.#skippedBytes !== -1) this.#skippedBytes += bytes.length
     const refused = this.#opening === undefined ? undefined : this.#open(this.#opening, bytes)
     if (refused !== undefined) return refused
@@ -145,8 +147,8 @@ class SmtpSession implements SessionMachine {
 
   /** Takes one line, or one piece of the message. */
   #advance(): Awaitable<Wish | undefined> {
-    const message = this.#message
-    if (message !== undefined) return this.#receiveMessage(message)
+    const octets = this.#octets
+    if (octets !== undefined) return this.#receiveOctets(octets)
     const line = this.#reader.next()
     if (line.kind === 'more') {
       if (this.#skippedBytes > this.#dialogue.limits.maxSkippedBytes) return this.#refuse('SMTP_ENDLESS_LINE')
@@ -193,15 +195,14 @@ class SmtpSession implements SessionMachine {
   #takeCommand(line: Exclude<LineEvent, { readonly kind: 'more' }>): Awaitable<Wish | undefined> {
     const dialogue = this.#dialogue
     if (line.kind === 'too-long') return this.#tooLong('SMTP_LINE_LENGTH')
-    if (line.kind === 'bare-cr') return this.#settle('UNKNOWN', faultAnswer('SMTP_BARE_CR'))
-    if (line.kind === 'bare-lf' && (dialogue.options.bareNewline ?? 'normalize') !== 'normalize') {
-      return this.#settle('UNKNOWN', faultAnswer('SMTP_BARE_LF'))
-    }
     const { verb, argument, fault } = parseCommand(line.bytes)
+    const isTooLong = verb !== 'AUTH' && line.bytes.length + 2 > dialogue.limits.maxCommandLineBytes
+    const oddEnd = this.#oddEnd(line.kind)
+    // A chunk follows that nobody can count.
+    if (verb === 'BDAT' && (isTooLong || oddEnd !== undefined)) return this.#settle(verb, faultAnswer('SMTP_CHUNK'))
+    if (oddEnd !== undefined) return this.#settle('UNKNOWN', faultAnswer(oddEnd))
     // The bound of the reader is that of AUTH lines, the longest.
-    if (verb !== 'AUTH' && line.bytes.length + 2 > dialogue.limits.maxCommandLineBytes) {
-      return this.#tooLong('SMTP_LINE_LENGTH')
-    }
+    if (isTooLong) return this.#tooLong('SMTP_LINE_LENGTH')
     const command = commands.get(verb)
     if (command === undefined) {
       return isForeignLine(line.bytes) ? this.#refuse('SMTP_NOT_SMTP') : this.#settle('UNKNOWN', this.#unknown(verb))
@@ -209,6 +210,12 @@ class SmtpSession implements SessionMachine {
     if (command.isIdle === true) dialogue.budget.countIdleCommand()
     const answer = this.#objection(verb, command, argument, fault) ?? command.run(dialogue, argument)
     return after(answer, (settled) => this.#settle(verb, settled))
+  }
+
+  #oddEnd(kind: 'line' | 'bare-cr' | 'bare-lf'): 'SMTP_BARE_CR' | 'SMTP_BARE_LF' | undefined {
+    if (kind === 'bare-cr') return 'SMTP_BARE_CR'
+    const isLenient = (this.#dialogue.options.bareNewline ?? 'normalize') === 'normalize'
+    return kind === 'bare-lf' && !isLenient ? 'SMTP_BARE_LF' : undefined
   }
 
   /** Why a known command is not run. */
@@ -220,6 +227,7 @@ class SmtpSession implements SessionMachine {
       return refusalAnswer({ decision, by: 'a connection of the balancer itself' }, 'command', this.#hostname)
     }
     if (fault !== undefined) {
+      if (verb === 'BDAT') return faultAnswer('SMTP_CHUNK')
       if (verb === 'MAIL') return pathFaultAnswer(fault, 'sender')
       return verb === 'RCPT' ? pathFaultAnswer(fault, 'recipient') : faultAnswer(fault)
     }
@@ -257,16 +265,21 @@ class SmtpSession implements SessionMachine {
 
   // ── the message ───────────────────────────────────────────────────────────
 
-  #receiveMessage(message: IncomingMessage): Awaitable<Wish | undefined> {
-    const bytes = this.#reader.take(this.#reader.pendingBytes)
+  #receiveOctets(octets: Octets): Awaitable<Wish | undefined> {
+    if (octets.isDone) return this.#finishOctets(octets)
+    const bytes = this.#reader.take(Math.min(this.#reader.pendingBytes, octets.wants))
     if (bytes.length === 0) return this.#readWish()
-    return after(message.receive(bytes), () => {
-      if (!message.isDone) return undefined
-      this.#reader.push(bytes.subarray(message.consumed))
-      return after(message.finish(), (answer) => {
-        this.#message = undefined
-        return after(this.#dialogue.endTransaction(), () => this.#settle('DATA', answer))
-      })
+    return after(octets.receive(bytes), () => {
+      if (!octets.isDone) return undefined
+      if (octets.consumed < bytes.length) this.#reader.push(bytes.subarray(octets.consumed))
+      return this.#finishOctets(octets)
+    })
+  }
+
+  #finishOctets(octets: Octets): Awaitable<Wish | undefined> {
+    return after(octets.finish(), (answer) => {
+      this.#octets = undefined
+      return this.#settle(octets.verb, answer)
     })
   }
 
@@ -290,14 +303,13 @@ class SmtpSession implements SessionMachine {
         break
       case 'sasl':
         return undefined
-      case 'data':
-        if (dialogue.transaction !== undefined) this.#message = new IncomingMessage(dialogue, dialogue.transaction)
-        this.#blockBytes = 0
-        return undefined
       case 'upgrade-tls':
         return { next: 'upgrade-tls' }
       default:
-        return { next: 'close', reason: answer.next.close }
+        if ('close' in answer.next) return { next: 'close', reason: answer.next.close }
+        this.#octets = answer.next.octets
+        this.#blockBytes = 0
+        return undefined
     }
     // RFC 5321 §3.8: 421 says that the connection is closed, whoever it came from.
     if (reply?.code === 421) return { next: 'close', reason: 'refused' }
@@ -343,7 +355,7 @@ class SmtpSession implements SessionMachine {
   /** RFC 5321 §4.5.3.2: a deadline for each command and each block of a message; single bytes do not move it. */
   #readWish(): Wish {
     const { limits, hello } = this.#dialogue
-    if (this.#message !== undefined) {
+    if (this.#octets !== undefined) {
       const keepsDeadline = !this.#hasAnswered && this.#blockBytes < limits.dataBlockBytes
       if (!keepsDeadline) this.#blockBytes = 0
       this.#hasAnswered = false
@@ -362,6 +374,7 @@ const hints = {
   ready: 'send MAIL first',
   mail: 'send RCPT or RSET first',
   rcpt: 'a transaction is open',
+  chunks: 'send BDAT or RSET first',
 } as const
 
 function firstLine({ code, enhanced, lines }: Reply): string {

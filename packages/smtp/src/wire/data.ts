@@ -24,6 +24,9 @@ const space = 0x20
 /** The first byte value that is surely content. */
 const content = 0x0e
 
+const nothing = Buffer.alloc(0)
+const crlf = Buffer.from('\r\n')
+
 /** CRs in a row whose fate may wait for the next chunk. More than that end no line of anybody's. */
 const maxHeldCrs = 4_096
 
@@ -48,6 +51,7 @@ export class DataDecoder {
   hasNul = false
 
   readonly #repairs: boolean
+  readonly #hasDots: boolean
   #position: Position = 'line-start'
   #crs = 0
   /** Made when a chunk cannot be handed on as it is; the chunk is copied into it up to `#copiedTo`. */
@@ -55,9 +59,14 @@ export class DataDecoder {
   #outBytes = 0
   #copiedTo = 0
 
-  /** @param repairs - odd newlines become CRLF or a space; without, they are handed on and only counted. */
-  constructor(repairs: boolean) {
+  /**
+   * @param repairs - odd newlines become CRLF or a space; without, they are handed on and only counted.
+   * @param framing - `dots` end the data and are stuffed; `counted` data has them as content, and `end` says when it is
+   * over (RFC 3030 §2).
+   */
+  constructor(repairs: boolean, framing: 'dots' | 'counted' = 'dots') {
     this.#repairs = repairs
+    this.#hasDots = framing === 'dots'
   }
 
   /**
@@ -100,7 +109,7 @@ export class DataDecoder {
           break
         }
         case 'line-start':
-          if (bytes[at] !== dot) {
+          if (bytes[at] !== dot || !this.#hasDots) {
             this.#position = 'text'
           } else if (bytes[at + 1] === cr && bytes[at + 2] === lf) {
             end = at
@@ -153,6 +162,20 @@ export class DataDecoder {
       this.#crs = 1
     }
     return this.#taken(bytes, end)
+  }
+
+  /**
+   * Counted data is over.
+   *
+   * @returns what was held back, and the end that the last line lacks: every reader ends it there, and one that is
+   * handed the message by DATA cannot do otherwise.
+   */
+  end(): Buffer {
+    if (this.#position === 'line-start') return nothing
+    const held = this.#position === 'cr' ? this.#crs : 0
+    this.oddNewlines += held
+    this.#position = 'line-start'
+    return Buffer.concat([Buffer.alloc(held, this.#repairs ? space : cr), crlf])
   }
 
   /** What follows the held CRs decides what they are. Answers where to go on. */

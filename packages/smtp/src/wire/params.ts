@@ -4,10 +4,16 @@ import { malformed, parsed, type Parsed } from '../errors.ts'
 export interface MailParameters {
   /** RFC 1870 §3. */
   readonly declaredBytes: number | undefined
-  /** RFC 6152 §2. */
-  readonly body: '7BIT' | '8BITMIME'
+  /** RFC 6152 §2, and RFC 3030 §3. */
+  readonly body: '7BIT' | '8BITMIME' | 'BINARYMIME'
   /** RFC 6531 §3.4. */
   readonly isSmtpUtf8: boolean
+}
+
+/** Extensions that are not offered to everybody, and give MAIL a parameter or a value. */
+export interface OfferedToMail {
+  readonly auth: boolean
+  readonly binaryMime: boolean
 }
 
 const none: MailParameters = Object.freeze({ declaredBytes: undefined, body: '7BIT', isSmtpUtf8: false })
@@ -26,13 +32,13 @@ const xtext = /^(?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[\dA-F]{2})*$/
 
 /**
  * @param text - what stands behind the path.
- * @param takesAuth - AUTH is offered, so AUTH= may be given (RFC 4954 §5). Its value is checked, and believed of nobody.
+ * @param offered - `auth`: AUTH= may be given (RFC 4954 §5); its value is checked, and believed of nobody.
  */
-export function parseMailParameters(text: string, takesAuth: boolean): Parsed<MailParameters> {
+export function parseMailParameters(text: string, offered: OfferedToMail): Parsed<MailParameters> {
   if (text === '') return parsed(none)
   if (!text.startsWith(' ')) return malformed('SMTP_PATH')
   let declaredBytes: number | undefined
-  let body: '7BIT' | '8BITMIME' | undefined
+  let body: MailParameters['body'] | undefined
   let isSmtpUtf8 = false
   let hasAuth = false
   for (const word of text.split(' ')) {
@@ -49,7 +55,8 @@ export function parseMailParameters(text: string, takesAuth: boolean): Parsed<Ma
       case 'BODY': {
         if (body !== undefined) return malformed('SMTP_PARAMETER_SYNTAX')
         const kind = value?.toUpperCase()
-        if (kind !== '7BIT' && kind !== '8BITMIME') return malformed('SMTP_PARAMETER_VALUE')
+        const isKnown = kind === '7BIT' || kind === '8BITMIME' || (kind === 'BINARYMIME' && offered.binaryMime)
+        if (!isKnown) return malformed('SMTP_PARAMETER_VALUE')
         body = kind
         break
       }
@@ -59,7 +66,7 @@ export function parseMailParameters(text: string, takesAuth: boolean): Parsed<Ma
         isSmtpUtf8 = true
         break
       case 'AUTH':
-        if (!takesAuth) return malformed('SMTP_PARAMETER_UNKNOWN')
+        if (!offered.auth) return malformed('SMTP_PARAMETER_UNKNOWN')
         if (hasAuth) return malformed('SMTP_PARAMETER_SYNTAX')
         if (value === undefined || !xtext.test(value)) return malformed('SMTP_PARAMETER_VALUE')
         hasAuth = true

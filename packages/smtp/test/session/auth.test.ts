@@ -222,7 +222,8 @@ describe('STARTTLS (RFC 3207)', () => {
       S: 250-STARTTLS
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
-      S: 250 SMTPUTF8
+      S: 250-SMTPUTF8
+      S: 250 CHUNKING
       C: STARTTLS
       S: 220 2.0.0 Ready to start TLS
       !tls
@@ -235,7 +236,8 @@ describe('STARTTLS (RFC 3207)', () => {
       S: 250-AUTH PLAIN LOGIN
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
-      S: 250 SMTPUTF8
+      S: 250-SMTPUTF8
+      S: 250 CHUNKING
       C: STARTTLS
       S: 503 5.5.1 *
       `,

@@ -16,7 +16,8 @@ describe('a typical session (RFC 5321, appendix D)', () => {
       S: 250-STARTTLS
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
-      S: 250 SMTPUTF8
+      S: 250-SMTPUTF8
+      S: 250 CHUNKING
       C: MAIL FROM:<bob@example.net> SIZE=1000 BODY=8BITMIME
       S: 250 2.1.0 OK
       C: RCPT TO:<ann@example.org>
@@ -400,7 +401,8 @@ describe('a balancer that speaks for itself', () => {
       S: 250-SIZE 26214400
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
-      S: 250 SMTPUTF8
+      S: 250-SMTPUTF8
+      S: 250 CHUNKING
       C: NOOP
       S: 250 *
       C: RSET

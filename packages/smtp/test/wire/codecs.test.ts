@@ -9,7 +9,7 @@ import { decodeBase64, parseLoginAnswer, parsePlain } from '../../src/wire/sasl.
 import { addressLiteral, receivedField, returnPathField, type Stamp } from '../../src/wire/trace.ts'
 
 const readParameters = (text: string, takesAuth = false): unknown => {
-  const parameters = parseMailParameters(text, takesAuth)
+  const parameters = parseMailParameters(text, { auth: takesAuth, binaryMime: false })
   return parameters.ok ? parameters.value : parameters.code
 }
 

@@ -22,7 +22,10 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
   if (from === -1) return pathFaultAnswer('SMTP_PATH', 'sender')
   const path = parseReversePath(argument, from, limits)
   if (!path.ok) return pathFaultAnswer(path.code, 'sender')
-  const parameters = parseMailParameters(argument.slice(path.value.end), dialogue.offersAuthentication)
+  const parameters = parseMailParameters(argument.slice(path.value.end), {
+    auth: dialogue.offersAuthentication,
+    binaryMime: dialogue.takesBinaryMime,
+  })
   if (!parameters.ok) return pathFaultAnswer(parameters.code, 'sender')
   const { declaredBytes, body, isSmtpUtf8 } = parameters.value
   if (!path.value.isAscii && !isSmtpUtf8) return faultAnswer('SMTP_NON_ASCII')

@@ -35,7 +35,7 @@ export function help(): Answer {
     reply: {
       code: 214,
       enhanced: '2.0.0',
-      lines: ['EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY EXPN HELP AUTH STARTTLS', 'See RFC 5321'],
+      lines: ['EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP AUTH STARTTLS', 'See RFC 5321'],
     },
   }
 }
