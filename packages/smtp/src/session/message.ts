@@ -9,6 +9,7 @@ import type { Dialogue } from './dialogue.ts'
 import { faultAnswer } from './faults.ts'
 import type { Octets } from './octets.ts'
 import type { Transaction } from './transaction.ts'
+import { dateField, messageIdField } from '../wire/trace.ts'
 
 /**
  * The message of a transaction while it comes in: decoded, watched, handed to the destination. It ends at a dot (DATA),
@@ -22,7 +23,7 @@ export class IncomingMessage implements Octets {
   readonly #transaction: Transaction
   /** None for binary data, in which there is nothing to decode. */
   readonly #decoder: DataDecoder | undefined
-  readonly #header = new HeaderSection()
+  readonly #header: HeaderSection
   #bytes = 0
   /** Why it will be refused at its end; from then on it is only read over. */
   #fault: SmtpErrorCode | undefined
@@ -30,6 +31,8 @@ export class IncomingMessage implements Octets {
   constructor(dialogue: Dialogue, transaction: Transaction, framing: 'dots' | 'counted' | 'binary') {
     this.#dialogue = dialogue
     this.#transaction = transaction
+    const { hostname: authservId } = dialogue.options
+    this.#header = new HeaderSection({ authservId, missing: missingFields(dialogue, transaction) })
     const repairs = (dialogue.options.bareNewline ?? 'normalize') === 'normalize'
     if (framing !== 'binary') this.#decoder = new DataDecoder(repairs, framing)
   }
@@ -60,10 +63,21 @@ export class IncomingMessage implements Octets {
   #take(content: Buffer): Awaitable<void> {
     this.#bytes += content.length
     if (this.#fault !== undefined) return
-    if (!this.#header.isOver) this.#header.scan(content)
+    return this.#handOn(this.#header.isOver ? content : this.#header.pass(content))
+  }
+
+  #handOn(content: Buffer): Awaitable<void> {
     this.#fault = this.#findFault()
     if (this.#fault !== undefined) return this.#transaction.abort()
     if (content.length > 0) return this.#transaction.write(content)
+  }
+
+  /** Both ends of it: the last line may lack its own, and the message may end in its header section. */
+  #flush(): Awaitable<void> {
+    const rest = this.isDone ? undefined : this.#decoder?.end()
+    return after(rest === undefined ? undefined : this.#take(rest), () => {
+      if (this.#fault === undefined) return this.#handOn(this.#header.end())
+    })
   }
 
   /**
@@ -71,8 +85,7 @@ export class IncomingMessage implements Octets {
    * it the responsibility.
    */
   finish(): Awaitable<Answer> {
-    const rest = this.isDone ? undefined : this.#decoder?.end()
-    return after(rest === undefined ? undefined : this.#take(rest), () =>
+    return after(this.#flush(), () =>
       after(this.#judge(), (answer) => after(this.#dialogue.endTransaction(), () => answer)),
     )
   }
@@ -122,4 +135,15 @@ export class IncomingMessage implements Octets {
       ...(details.length === 0 ? {} : { detail: details.join('; ') }),
     })
   }
+}
+
+const none: ReadonlyMap<string, string> = new Map()
+
+/** RFC 6409 §8.2 and §8.3: what a user's program left out, its first server adds. Mail of others is left as it is. */
+function missingFields({ options }: Dialogue, { start }: Transaction): ReadonlyMap<string, string> {
+  if (options.mode !== 'submission') return none
+  return new Map([
+    ['date', dateField(start.at)],
+    ['message-id', messageIdField(start.id, options.hostname, start.at)],
+  ])
 }

@@ -47,6 +47,16 @@ export function returnPathField(reversePath: string): string {
   return `Return-Path: <${reversePath}>\r\n`
 }
 
+/** RFC 5322 §3.6.1, for a message that its author's program left without. */
+export function dateField(at: Date): string {
+  return `Date: ${dateTime(at)}\r\n`
+}
+
+/** RFC 5322 §3.6.4: the id is unique in the world by the name of this host, and in it by transaction and time. */
+export function messageIdField(transactionId: string, hostname: string, at: Date): string {
+  return `Message-ID: <${at.getTime().toString(36)}.${transactionId}@${hostname}>\r\n`
+}
+
 /** RFC 3848, and RFC 6531 §4.3 for UTF8SMTP. TLS that a trusted balancer ended is TLS. */
 function protocolOf({ hello, isSmtpUtf8, connection, isAuthenticated }: Stamp): string {
   if (hello.verb === 'HELO') return 'SMTP'

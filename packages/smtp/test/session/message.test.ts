@@ -312,3 +312,24 @@ describe('one destination in a transaction', () => {
     expect(destination.messages[0]?.recipients).toEqual(['ann@example.org'])
   })
 })
+
+describe('the header section', () => {
+  const sent = 'Authentication-Results: mx.example; auth=pass\r\nSubject: a\r\n\r\nbody\r\n.\r\n'
+
+  test('a forged word of ours is taken out (RFC 8601 section 5), and nothing else is changed', async () => {
+    const session = await inData()
+    await session.send(sent)
+    expect(contentOf(session)).toBe('Subject: a\r\n\r\nbody\r\n')
+  })
+
+  test('submission: Date and Message-ID are added when they are missing (RFC 6409 sections 8.2 and 8.3)', async () => {
+    const session = await greeted({ mode: 'submission', tls: 'gateway' })
+    await session.ask(`AUTH PLAIN ${Buffer.from('\0ann\0secret').toString('base64')}`)
+    await session.send('MAIL FROM:<ann@example.org>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n')
+    await session.send(sent)
+    expect(contentOf(session)).toBe(
+      'Subject: a\r\nDate: Tue, 03 Feb 2026 04:05:06 +0000\r\n' +
+        'Message-ID: <ml62s380.test000000000001-1@mx.example>\r\n\r\nbody\r\n',
+    )
+  })
+})
