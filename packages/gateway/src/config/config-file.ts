@@ -1,5 +1,5 @@
 import type { ListenerProtocol, TlsMode } from '@postern/core'
-import type { BareNewline, Ceiling, LogLevel, ProxyMode, Rate } from './schema.ts'
+import type { BareNewline, Ceiling, LogLevel, ProxyMode, Rate, SubmissionSender } from './schema.ts'
 
 /** A configuration file in which every key has the right type; what keys mean together is not checked yet. */
 export interface ConfigFile {
@@ -21,6 +21,7 @@ export interface ConfigFile {
     readonly 'max-message-size': number
     readonly 'max-recipients': number
     readonly 'bare-newline': BareNewline
+    readonly 'submission-sender': SubmissionSender
   }
   readonly policy: {
     readonly deny: readonly string[]

@@ -188,6 +188,9 @@ const smtp = table({
   'bare-newline': oneOf(['normalize', 'reject'])
     .prefault('normalize')
     .describe('What is done with a CR or LF that stands alone inside a message. Neither ever ends it.'),
+  'submission-sender': oneOf(['own', 'any'])
+    .prefault('own')
+    .describe('Which addresses a user who signed in may send as: `own` are those whose mail they get. Over it `553`.'),
 })
 
 const denyReply = table({

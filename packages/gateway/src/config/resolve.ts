@@ -232,6 +232,7 @@ class Resolution {
       maxMessageBytes: smtp['max-message-size'],
       maxRecipients: smtp['max-recipients'],
       bareNewline: smtp['bare-newline'],
+      submissionSender: smtp['submission-sender'],
     }
   }
 

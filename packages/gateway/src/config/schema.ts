@@ -103,7 +103,11 @@ export interface SmtpConfig {
   /** Forward-paths of one transaction. */
   readonly maxRecipients: number
   readonly bareNewline: BareNewline
+  readonly submissionSender: SubmissionSender
 }
+
+/** Whom a user who signed in may send as. */
+export type SubmissionSender = 'own' | 'any'
 
 /** LF or CR alone inside a message: made CRLF and space, or the message refused. Neither ever ends it. */
 export type BareNewline = 'normalize' | 'reject'

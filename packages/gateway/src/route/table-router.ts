@@ -40,7 +40,7 @@ export function tableRouter({ localDomains, accountFor }: RoutingTable): Router 
 }
 
 /** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
-function splitMailbox(forwardPath: string): LocalMailbox {
+export function splitMailbox(forwardPath: string): LocalMailbox {
   const at = forwardPath.lastIndexOf('@')
   return { localPart: forwardPath.slice(0, at), domain: forwardPath.slice(at + 1).toLowerCase() }
 }

@@ -14,10 +14,11 @@ import { limits } from '../limits.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
+import { ownSender } from '../policy/own-sender.ts'
 import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
 import { accountFor, withFolders } from '../route/local-accounts.ts'
-import { tableRouter } from '../route/table-router.ts'
+import { tableRouter, type LocalMailbox } from '../route/table-router.ts'
 import type { DrainManner, ToSupervisor, ToWorker, WorkerStart } from '../supervisor/messages.ts'
 import { MailboxHints } from './mailbox-hints.ts'
 
@@ -150,16 +151,15 @@ export class Worker {
       return imapDialect({ hostname, offersStartTls, policies, authenticator, store: this.#store, now, maxAppendBytes })
     }
     const destination = storeDestination(this.#store)
+    const accountOf = (mailbox: LocalMailbox): Promise<string | undefined> => accountFor(authenticator, mailbox)
+    const checksSender = protocol === 'submission' && smtp.submissionSender === 'own'
     return smtpDialect({
       hostname,
       mode: protocol === 'submission' ? 'submission' : 'mx',
       offersStartTls,
       authenticator,
-      policies,
-      router: tableRouter({
-        localDomains: smtp.localDomains,
-        accountFor: (mailbox) => accountFor(authenticator, mailbox),
-      }),
+      policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
+      router: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
       destinationFor: () => destination,
       now,
       bareNewline: smtp.bareNewline,

@@ -63,6 +63,7 @@ describe('a complete configuration', () => {
         maxMessageBytes: 26_214_400,
         maxRecipients: 1_000,
         bareNewline: 'normalize',
+        submissionSender: 'own',
       },
       policy: {
         deny: [],
@@ -107,6 +108,7 @@ local-domains = ["Example.ORG"]
 max-message-size = "1MiB"
 max-recipients = 100
 bare-newline = "reject"
+submission-sender = "any"
 [policy]
 deny = ["203.0.113.0/24"]
 deny-reply = { code = 550, text = "5.7.1 Go away" }
@@ -150,7 +152,13 @@ bind = "off"
           },
         },
       ],
-      smtp: { localDomains: ['example.org'], maxMessageBytes: 1_048_576, maxRecipients: 100, bareNewline: 'reject' },
+      smtp: {
+        localDomains: ['example.org'],
+        maxMessageBytes: 1_048_576,
+        maxRecipients: 100,
+        bareNewline: 'reject',
+        submissionSender: 'any',
+      },
       policy: {
         deny: ['203.0.113.0/24'],
         denyReply: { code: 550, text: '5.7.1 Go away' },

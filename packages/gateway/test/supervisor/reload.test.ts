@@ -31,7 +31,13 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
       listeners: names.map((name) => listener(name, maxConnections)),
       certificates: [],
       accounts: {},
-      smtp: { localDomains: [], maxMessageBytes: 1000, maxRecipients: 100, bareNewline: 'normalize' },
+      smtp: {
+        localDomains: [],
+        maxMessageBytes: 1000,
+        maxRecipients: 100,
+        bareNewline: 'normalize',
+        submissionSender: 'own',
+      },
       policy: {
         deny: [],
         ignoredHosts: [],
