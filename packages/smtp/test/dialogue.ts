@@ -1,6 +1,7 @@
 /* Runs dialogues like those in the RFCs against a session, without a socket, a timer or a clock. */
 import {
   endpoint,
+  type Authenticator,
   type AuthOutcome,
   type Credentials,
   type ChannelSecurity,
@@ -28,6 +29,10 @@ export interface Setup {
   readonly mode?: SmtpMode
   /** TLS ended by us, or by the balancer. */
   readonly tls?: 'gateway' | 'proxy'
+  /** Of a client certificate that was verified. */
+  readonly clientCommonName?: string
+  /** Certificates sign in, `ann` as herself. */
+  readonly takesCertificates?: boolean
   readonly origin?: ClientIdentity['origin']
   readonly client?: string
   readonly offersStartTls?: boolean
@@ -104,9 +109,7 @@ export class TestSession {
         },
         destinationFor: () => this.destination,
         now: () => new Date('2026-02-03T04:05:06Z'),
-        ...(setup.hasAuthenticator === false
-          ? {}
-          : { authenticator: { verify: (credentials) => this.#verify(credentials, setup) } }),
+        ...(setup.hasAuthenticator === false ? {} : { authenticator: this.#authenticator(setup) }),
         ...(setup.authRequiresTls === undefined ? {} : { authRequiresTls: setup.authRequiresTls }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),
@@ -114,6 +117,18 @@ export class TestSession {
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
       },
     )
+  }
+
+  #authenticator(setup: Setup): Authenticator {
+    return {
+      verify: (credentials) => this.#verify(credentials, setup),
+      ...(setup.takesCertificates === true && {
+        verifyCertificate: async ({ commonName, actAs = commonName }) =>
+          commonName === 'ann' && actAs === 'ann'
+            ? { outcome: 'granted', principal: { account: 'ann@example.org', username: commonName } }
+            : { outcome: 'denied' },
+      }),
+    }
   }
 
   async #verify(credentials: Credentials, setup: Setup): Promise<AuthOutcome> {
@@ -266,8 +281,9 @@ function expectLine(received: string, expected: string, captures: Map<string, st
   for (const [index, name] of names.entries()) captures.set(name, match?.[index + 1] ?? '')
 }
 
-function tlsEndedBy(endedBy: 'gateway' | 'proxy'): ChannelSecurity {
-  return { kind: 'tls', endedBy, version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' }
+function tlsEndedBy(endedBy: 'gateway' | 'proxy', clientCommonName?: string): ChannelSecurity {
+  const facts = { kind: 'tls', endedBy, version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' } as const
+  return clientCommonName === undefined ? facts : { ...facts, clientCommonName }
 }
 
 function connectionOf(setup: Setup): ConnectionInfo {
@@ -283,6 +299,6 @@ function connectionOf(setup: Setup): ConnectionInfo {
       destination: endpoint('192.0.2.1', 25),
       trust: { rule: origin === 'direct' ? 'absent' : 'required' },
     },
-    security: setup.tls === undefined ? { kind: 'cleartext' } : tlsEndedBy(setup.tls),
+    security: setup.tls === undefined ? { kind: 'cleartext' } : tlsEndedBy(setup.tls, setup.clientCommonName),
   }
 }

@@ -24,6 +24,14 @@ export interface Credentials {
   readonly password: Secret
 }
 
+/** A client whose certificate was verified, by us or by a trusted balancer (RFC 4422 appendix A). */
+export interface CertificateClaim {
+  /** The common name of the certificate's subject. */
+  readonly commonName: string
+  /** Authorization identity, when it is given. */
+  readonly actAs?: string
+}
+
 /** `unavailable` is not `denied`: the directory could not be asked, so try again later. */
 export type AuthOutcome =
   | { readonly outcome: 'granted'; readonly principal: Principal }
@@ -34,4 +42,6 @@ export type AuthOutcome =
 export interface Authenticator {
   /** Takes the same time for an unknown user as for a wrong password. Rejects never. */
   verify(credentials: Credentials, connection: ConnectionInfo): Promise<AuthOutcome>
+  /** Signs in by a certificate alone. Absent: SASL EXTERNAL is not offered. Rejects never. */
+  verifyCertificate?(claim: CertificateClaim, connection: ConnectionInfo): Promise<AuthOutcome>
 }

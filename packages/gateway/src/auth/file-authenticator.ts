@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials } from '@postern/core'
+import type { AuthOutcome, Authenticator, CertificateClaim, ConnectionInfo, Credentials } from '@postern/core'
 import type { ConfigProblem, LiveConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { clientKey } from '../policy/client-key.ts'
@@ -11,6 +11,8 @@ import { isAccountName, preparePassword } from './prepare.ts'
 export interface FileAuthenticatorOptions {
   /** Absent: nobody can sign in. */
   readonly file?: string
+  /** A verified client certificate signs in the account that its common name says. */
+  readonly takesCertificates?: boolean
   readonly checksAtOnce: number
   readonly checksWaiting: number
   /** The file changed and cannot be used: the accounts that were read before stay in force. Told once a change. */
@@ -24,6 +26,7 @@ export function createAuthenticator(
 ): FileAuthenticator {
   return new FileAuthenticator({
     ...(accounts.file === undefined ? {} : { file: accounts.file }),
+    takesCertificates: accounts.takesCertificates,
     checksAtOnce: limits.passwordChecksAtOnce,
     checksWaiting: limits.passwordChecksWaiting,
     onUnusable,
@@ -35,6 +38,8 @@ export function createAuthenticator(
  * so that a new password or a removed account holds at once in every worker, without a signal.
  */
 export class FileAuthenticator implements Authenticator {
+  /** Absent unless an operator wants it, so that EXTERNAL is not offered. */
+  readonly verifyCertificate?: (claim: CertificateClaim) => Promise<AuthOutcome>
   readonly #options: FileAuthenticatorOptions
   readonly #checks: PasswordChecks
   #known: KnownAccounts | undefined
@@ -42,6 +47,7 @@ export class FileAuthenticator implements Authenticator {
 
   constructor(options: FileAuthenticatorOptions) {
     this.#options = options
+    if (options.takesCertificates === true) this.verifyCertificate = (claim) => this.#verifyCertificate(claim)
     this.#checks = new PasswordChecks({ atOnce: options.checksAtOnce, waiting: options.checksWaiting })
   }
 
@@ -83,6 +89,17 @@ export class FileAuthenticator implements Authenticator {
     }
     if (verdict === 'wrong' || hash === undefined) return denied
     return { outcome: 'granted', principal: { account: username, username } }
+  }
+
+  async #verifyCertificate({ commonName, actAs = commonName }: CertificateClaim): Promise<AuthOutcome> {
+    if (actAs !== commonName || !isAccountName(commonName)) return denied
+    try {
+      return (await this.has(commonName))
+        ? { outcome: 'granted', principal: { account: commonName, username: commonName } }
+        : denied
+    } catch (cause) {
+      return { outcome: 'unavailable', cause }
+    }
   }
 
   async #accounts(): Promise<KnownAccounts> {

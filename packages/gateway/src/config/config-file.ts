@@ -15,7 +15,7 @@ export interface ConfigFile {
   }
   readonly listener: Readonly<Record<string, ListenerTable>>
   readonly tls: { readonly certificates: readonly { readonly cert: string; readonly key: string }[] }
-  readonly accounts: { readonly file?: string | undefined }
+  readonly accounts: { readonly file?: string | undefined; readonly 'client-certificates': boolean }
   readonly smtp: {
     readonly 'local-domains'?: readonly string[] | undefined
     readonly 'max-message-size': number

@@ -174,6 +174,12 @@ const tls = table({
 
 const accounts = table({
   file: fileName.optional().describe('Who may sign in; written by `postern user`. Without it nobody can.'),
+  'client-certificates': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe(
+      'A client certificate that a trusted balancer verified (SSL TLV) signs in, by `AUTH EXTERNAL`, the account that its common name says.',
+    ),
 })
 
 const smtp = table({

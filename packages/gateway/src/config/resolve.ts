@@ -198,14 +198,14 @@ class Resolution {
   }
 
   async #accounts(listeners: readonly ListenerConfig[]): Promise<AccountsConfig> {
-    const { file: name } = this.#file.accounts
+    const { file: name, 'client-certificates': takesCertificates } = this.#file.accounts
     if (name === undefined) {
       const useless = listeners.find(({ protocol }) => protocol !== 'smtp')
       if (useless !== undefined) {
         const message = `nobody can sign in on listener ${useless.name}: there is no accounts file`
         this.#warn(['accounts', 'file'], message)
       }
-      return {}
+      return { takesCertificates }
     }
     const file = this.#path(name)
     const outcome = await readAccounts(file)
@@ -220,7 +220,7 @@ class Resolution {
         this.#problems.add({ path: ['accounts', 'file'], expected: problem.expected, found, ...hint })
       }
     }
-    return { file }
+    return { file, takesCertificates }
   }
 
   // ── the rest ──────────────────────────────────────────────────────────────

@@ -94,6 +94,8 @@ export interface CertificateConfig {
 export interface AccountsConfig {
   /** Absent when nobody can sign in. */
   readonly file?: string
+  /** A client certificate that a trusted balancer verified is enough to sign in as the account of its common name. */
+  readonly takesCertificates: boolean
 }
 
 export interface SmtpConfig {

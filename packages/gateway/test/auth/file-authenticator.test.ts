@@ -44,6 +44,32 @@ async function orderOf(clients: readonly string[], waiting: number): Promise<rea
   return done
 }
 
+describe('X3: signing in by a certificate', () => {
+  test('the account of its common name, when certificates are taken', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash }), { takesCertificates: true })
+    const principal = { account: 'ann', username: 'ann' }
+    expect(await by.verifyCertificate?.({ commonName: 'ann' })).toEqual({ outcome: 'granted', principal })
+    expect(await by.verifyCertificate?.({ commonName: 'ann', actAs: 'ann' })).toEqual({ outcome: 'granted', principal })
+  })
+
+  test.each([
+    ['an unknown name', { commonName: 'eve' }],
+    ['somebody else', { commonName: 'ann', actAs: 'bob' }],
+    ['another spelling', { commonName: 'Ann' }],
+    ['what cannot be a name', { commonName: 'ann\0' }],
+    ['no name', { commonName: '' }],
+  ])('denied: %s', async (_, claim) => {
+    const by = authenticator(await accountsOf({ ann: annsHash, bob: bobsHash }), { takesCertificates: true })
+    expect(await by.verifyCertificate?.(claim)).toEqual({ outcome: 'denied' })
+  })
+
+  test('not at all by default; not while the accounts cannot be read', async () => {
+    expect(authenticator('/nowhere/accounts.toml').verifyCertificate).toBeUndefined()
+    const by = authenticator('/nowhere/accounts.toml', { takesCertificates: true })
+    expect(await by.verifyCertificate?.({ commonName: 'ann' })).toMatchObject({ outcome: 'unavailable' })
+  })
+})
+
 describe('signing in', () => {
   test('the right password of an account is granted', async () => {
     const by = authenticator(await accountsOf({ ann: annsHash }))

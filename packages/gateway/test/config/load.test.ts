@@ -57,7 +57,7 @@ describe('a complete configuration', () => {
         },
       ],
       certificates: [],
-      accounts: {},
+      accounts: { takesCertificates: false },
       smtp: {
         localDomains: [live.hostname],
         maxMessageBytes: 26_214_400,

@@ -30,7 +30,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
       logLevel: 'info',
       listeners: names.map((name) => listener(name, maxConnections)),
       certificates: [],
-      accounts: {},
+      accounts: { takesCertificates: false },
       smtp: {
         localDomains: [],
         maxMessageBytes: 1000,

@@ -65,6 +65,13 @@ export class Dialogue {
     return this.isSecure || this.options.authRequiresTls === false
   }
 
+  /** The client has shown a certificate that was verified, and somebody can tell whose it is (RFC 4422 appendix A). */
+  get offersExternal(): boolean {
+    const { security } = this.connection
+    const hasCertificate = security.kind === 'tls' && security.clientCommonName !== undefined
+    return hasCertificate && this.offersAuthentication && this.options.authenticator?.verifyCertificate !== undefined
+  }
+
   /** What destinations do not say they can take is not offered. */
   get takesBinaryMime(): boolean {
     return this.options.destinationTakes?.includes('BINARYMIME') ?? false

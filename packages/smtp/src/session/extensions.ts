@@ -6,7 +6,7 @@ export function offeredExtensions(dialogue: Dialogue): string[] {
     'PIPELINING', // RFC 2920
     `SIZE ${dialogue.limits.maxMessageBytes}`, // RFC 1870
     ...(dialogue.offersStartTls ? ['STARTTLS'] : []), // RFC 3207
-    ...(dialogue.offersAuthentication ? ['AUTH PLAIN LOGIN'] : []), // RFC 4954
+    ...(dialogue.offersAuthentication ? [`AUTH PLAIN LOGIN${dialogue.offersExternal ? ' EXTERNAL' : ''}`] : []), // RFC 4954
     'ENHANCEDSTATUSCODES', // RFC 2034
     '8BITMIME', // RFC 6152
     'SMTPUTF8', // RFC 6531

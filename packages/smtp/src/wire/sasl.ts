@@ -23,6 +23,11 @@ export function parsePlain(bytes: Buffer): Parsed<PlainMessage> {
   return parsed({ authorizationId, username, password })
 }
 
+/** RFC 4422 appendix A.1: the authorization identity, which may be empty. */
+export function parseExternal(bytes: Buffer): Parsed<string> {
+  return bytes.includes(0) || !isUtf8(bytes) ? malformed('SMTP_SASL') : parsed(bytes.toString())
+}
+
 /** One answer of LOGIN: a user name or a password (draft-murchison-sasl-login). */
 export function parseLoginAnswer(bytes: Buffer): Parsed<string> {
   if (bytes.length === 0 || bytes.includes(0) || !isUtf8(bytes)) return malformed('SMTP_SASL')

@@ -279,3 +279,44 @@ describe('STARTTLS (RFC 3207)', () => {
     expect(await session.ask('PROXY TCP4 198.51.100.1 192.0.2.1 1 25')).toMatch(/^500 5\.5\.2 /)
   })
 })
+
+describe('X3: AUTH EXTERNAL, by a certificate that the balancer verified (RFC 4422 appendix A)', () => {
+  const setup: Setup = { tls: 'proxy', origin: 'proxied', takesCertificates: true, clientCommonName: 'ann' }
+
+  test.each([
+    ['without an identity', 'C: AUTH EXTERNAL ='],
+    ['with that of the certificate', `C: auth external ${base64('ann')}`],
+    ['without an initial response', 'C: AUTH EXTERNAL\nS: 334*\nC: ='],
+    ['with an empty line', 'C: AUTH EXTERNAL\nS: 334*\nC:'],
+  ])('%s', async (_, script) => {
+    const { told, observer } = watch()
+    const session = await greeted({ ...setup, observer })
+    await play(session, `${script}\nS: 235 2.7.0 *`)
+    expect(told).toEqual(['EXTERNAL ann granted'])
+  })
+
+  test.each<[string, Setup, string, string]>([
+    ['the identity of somebody else', setup, base64('joe'), '535 5.7.8 '],
+    ['the certificate of nobody', { ...setup, clientCommonName: 'eve' }, '=', '535 5.7.8 '],
+    ['a NUL', setup, base64('a\0'), '501 5.5.2 '],
+    ['what is no base64', setup, 'ann', '501 5.5.2 '],
+  ])('%s is refused', async (_, at, response, reply) => {
+    expect(await (await greeted(at)).ask(`AUTH EXTERNAL ${response}`)).toContain(reply)
+  })
+
+  test.each<[string, Setup]>([
+    ['a certificate', { tls: 'proxy', origin: 'proxied', takesCertificates: true }],
+    ['an authenticator that takes it', { ...setup, takesCertificates: false }],
+    ['TLS', { takesCertificates: true, clientCommonName: 'ann', authRequiresTls: false }],
+  ])('without %s it is not offered, and 504', async (_, at) => {
+    const session = await greeted(at)
+    expect(await session.ask('EHLO a')).toContain('250-AUTH PLAIN LOGIN\r\n')
+    expect(await session.ask('AUTH EXTERNAL =')).toMatch(/^504 5\.5\.4 /)
+  })
+
+  test('it is offered beside the others, and policies may object', async () => {
+    const session = await greeted({ ...setup, ...decide({ verdict: 'refuse', reason: 'listed' }), tls: 'proxy' })
+    expect(await session.ask('EHLO a')).toContain('250-AUTH PLAIN LOGIN EXTERNAL\r\n')
+    expect(await session.ask('AUTH EXTERNAL =')).toMatch(/^535 5\.7\.1 /)
+  })
+})

@@ -8,14 +8,21 @@ import {
   authenticationUnavailable,
   notImplemented,
 } from '../../wire/codes.ts'
-import { decodeBase64, parseLoginAnswer, parsePlain } from '../../wire/sasl.ts'
+import { decodeBase64, parseExternal, parseLoginAnswer, parsePlain } from '../../wire/sasl.ts'
 import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer } from '../faults.ts'
 import { firstRefusal } from '../policies.ts'
 
-type Mechanism = Credentials['mechanism']
+type Mechanism = Credentials['mechanism'] | 'EXTERNAL'
+
+/** Who wants to sign in, and how it is found out whether they may. */
+interface Attempt {
+  readonly mechanism: Mechanism
+  readonly username: string
+  readonly verify: () => Promise<AuthOutcome> | undefined
+}
 
 /** RFC 4954 §4: "AUTH" SP mechanism [SP initial-response] CRLF */
 export function auth(dialogue: Dialogue, argument: string): Awaitable<Answer> {
@@ -35,6 +42,9 @@ export function auth(dialogue: Dialogue, argument: string): Awaitable<Answer> {
       return initial === undefined
         ? challenge(dialogue, 'LOGIN', 'Username:', takeUsername)
         : takeUsername(dialogue, initial)
+    case 'EXTERNAL':
+      if (!dialogue.offersExternal) return faultAnswer('SMTP_MECHANISM')
+      return initial === undefined ? challenge(dialogue, 'EXTERNAL', '', takeExternal) : takeExternal(dialogue, initial)
     default:
       return faultAnswer('SMTP_MECHANISM')
   }
@@ -61,7 +71,7 @@ function takePlain(dialogue: Dialogue, response: string): Awaitable<Answer> {
   const message = decodeThen(response, parsePlain)
   if (!message.ok) return malformedAnswer(dialogue, 'PLAIN', message.code)
   const { authorizationId, username, password } = message.value
-  return signIn(dialogue, {
+  return signInByPassword(dialogue, {
     mechanism: 'PLAIN',
     username,
     ...(authorizationId === '' || authorizationId === username ? {} : { actAs: authorizationId }),
@@ -75,7 +85,11 @@ function takeUsername(dialogue: Dialogue, response: string): Awaitable<Answer> {
   return challenge(dialogue, 'LOGIN', 'Password:', (_, second) => {
     const password = decodeThen(second, parseLoginAnswer)
     if (!password.ok) return malformedAnswer(dialogue, 'LOGIN', password.code)
-    return signIn(dialogue, { mechanism: 'LOGIN', username: username.value, password: secret(password.value) })
+    return signInByPassword(dialogue, {
+      mechanism: 'LOGIN',
+      username: username.value,
+      password: secret(password.value),
+    })
   })
 }
 
@@ -89,23 +103,45 @@ function malformedAnswer(dialogue: Dialogue, mechanism: Mechanism, code: SmtpErr
   return faultAnswer(code)
 }
 
-/** Policies first: a client that may not try is not told whether its password was right. */
-function signIn(dialogue: Dialogue, credentials: Credentials): Awaitable<Answer> {
+/**
+ * RFC 4422 appendix A: the message is the authorization identity, or empty for that of the certificate. That was
+ * verified before, by us or by the balancer that ended TLS.
+ */
+function takeExternal(dialogue: Dialogue, response: string): Awaitable<Answer> {
+  const actAs = decodeThen(response, parseExternal)
   const { connection, options } = dialogue
-  const { username } = credentials
+  if (!actAs.ok) return malformedAnswer(dialogue, 'EXTERNAL', actAs.code)
+  const commonName = connection.security.kind === 'tls' ? (connection.security.clientCommonName ?? '') : ''
+  const claim = { commonName, ...(actAs.value === '' ? {} : { actAs: actAs.value }) }
+  return signIn(dialogue, {
+    mechanism: 'EXTERNAL',
+    username: commonName,
+    verify: () => options.authenticator?.verifyCertificate?.(claim, connection),
+  })
+}
+
+function signInByPassword(dialogue: Dialogue, credentials: Credentials): Awaitable<Answer> {
+  const { connection, options } = dialogue
+  const { mechanism, username } = credentials
+  return signIn(dialogue, { mechanism, username, verify: () => options.authenticator?.verify(credentials, connection) })
+}
+
+/** Policies first: a client that may not try is not told whether its password was right. */
+function signIn(dialogue: Dialogue, attempt: Attempt): Awaitable<Answer> {
+  const { connection, options } = dialogue
+  const { username } = attempt
   const asked = firstRefusal(options.policies, (policy) => policy.onAuthenticate?.({ connection, username }))
   return after(asked, (refusal): Awaitable<Answer> => {
     if (refusal !== undefined) {
       dialogue.budget.countFailedAuthentication()
       return refusalAnswer(refusal, 'authenticate', options.hostname)
     }
-    const verified = options.authenticator?.verify(credentials, connection)
-    return after<AuthOutcome | undefined, Answer>(verified, (outcome) => conclude(dialogue, credentials, outcome))
+    return after<AuthOutcome | undefined, Answer>(attempt.verify(), (outcome) => conclude(dialogue, attempt, outcome))
   })
 }
 
 /** RFC 4954 §6. The same words for an unknown user and a wrong password. */
-function conclude(dialogue: Dialogue, { mechanism, username }: Credentials, result: AuthOutcome | undefined): Answer {
+function conclude(dialogue: Dialogue, { mechanism, username }: Attempt, result: AuthOutcome | undefined): Answer {
   if (result?.outcome === 'granted') {
     dialogue.principal = result.principal
     tell(dialogue, mechanism, username, 'granted')
