@@ -27,6 +27,7 @@ export const smtpErrors = {
   SMTP_SASL: 'The answer to a SASL challenge is not what its mechanism asks for.',
   SMTP_SASL_LENGTH: 'The answer to a SASL challenge is longer than is allowed.',
   SMTP_CHUNK: 'The size of a chunk cannot be read, so what follows cannot be told from commands.',
+  SMTP_ATTRIBUTE: 'An attribute of XCLIENT or XFORWARD is unknown, malformed, or given twice.',
   SMTP_PIPELINING: 'Bytes came behind DATA or STARTTLS, where the client must wait: an injection, or a broken client.',
   SMTP_NOT_SMTP: 'The client speaks another protocol: TLS in the clear, HTTP, or SSH.',
   SMTP_MESSAGE_NUL: 'The message holds a NUL.',

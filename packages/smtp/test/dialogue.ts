@@ -40,6 +40,8 @@ export interface Setup {
   readonly hasAuthenticator?: boolean
   readonly isDirectoryDown?: boolean
   readonly policies?: readonly Policy[]
+  /** The addresses that may say XCLIENT and XFORWARD. */
+  readonly announcers?: readonly string[]
   readonly observer?: SessionObserver
   readonly limits?: Partial<SmtpLimits>
   readonly bareNewline?: BareNewlinePolicy
@@ -113,6 +115,9 @@ export class TestSession {
         ...(setup.authRequiresTls === undefined ? {} : { authRequiresTls: setup.authRequiresTls }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),
+        ...(setup.announcers === undefined
+          ? {}
+          : { mayAnnounce: (_, by) => setup.announcers?.includes(by.toString()) === true }),
         ...(setup.destinationTakes === undefined ? {} : { destinationTakes: setup.destinationTakes }),
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
       },

@@ -22,6 +22,15 @@ export interface SessionObserver {
     readonly bytes: number
     readonly detail?: string
   }): void
+  /**
+   * A front end said for whom it speaks. Behind XCLIENT that is the client of `connection`; XFORWARD is for the log
+   * alone. `client` has what was announced, decoded and otherwise as it came.
+   */
+  announced?(event: {
+    readonly connection: ConnectionInfo
+    readonly verb: 'XCLIENT' | 'XFORWARD'
+    readonly client: Readonly<Record<string, string>>
+  }): void
   /** A command was refused by a policy, a limit or a rule: `detail` names the cause and the mend. */
   refused?(event: {
     readonly connection: ConnectionInfo

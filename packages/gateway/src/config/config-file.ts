@@ -22,6 +22,8 @@ export interface ConfigFile {
     readonly 'max-recipients': number
     readonly 'bare-newline': BareNewline
     readonly 'submission-sender': SubmissionSender
+    readonly 'xclient-networks': readonly string[]
+    readonly 'xforward-networks': readonly string[]
   }
   readonly policy: {
     readonly deny: readonly string[]

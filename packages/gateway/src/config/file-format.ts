@@ -197,6 +197,14 @@ const smtp = table({
   'submission-sender': oneOf(['own', 'any'])
     .prefault('own')
     .describe('Which addresses a user who signed in may send as: `own` are those whose mail they get. Over it `553`.'),
+  'xclient-networks': networks
+    .prefault([])
+    .describe(
+      'Front ends that may announce another client by `XCLIENT`. Nobody else may, not even a trusted balancer.',
+    ),
+  'xforward-networks': networks
+    .prefault([])
+    .describe('Front ends that may announce another client by `XFORWARD`, which is for the log alone.'),
 })
 
 const denyReply = table({

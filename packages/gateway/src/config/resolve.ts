@@ -233,6 +233,8 @@ class Resolution {
       maxRecipients: smtp['max-recipients'],
       bareNewline: smtp['bare-newline'],
       submissionSender: smtp['submission-sender'],
+      xclientNetworks: smtp['xclient-networks'],
+      xforwardNetworks: smtp['xforward-networks'],
     }
   }
 
@@ -263,6 +265,11 @@ class Resolution {
         const message = `${network} trusts everybody: whoever can connect can claim any address by a PROXY header, and pass every list and limit. Let a firewall admit your balancers only, or name their networks here`
         this.#warn([...path, index], message)
       }
+    }
+    for (const [index, network] of this.#file.smtp['xclient-networks'].entries()) {
+      if (!coversInternet(network)) continue
+      const message = `${network} lets everybody claim any address and any login by XCLIENT: name your front ends here`
+      this.#warn(['smtp', 'xclient-networks', index], message)
     }
     for (const [index, network] of this.#file.policy['exempt-networks'].entries()) {
       if (!coversInternet(network)) continue

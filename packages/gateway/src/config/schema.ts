@@ -106,6 +106,10 @@ export interface SmtpConfig {
   readonly maxRecipients: number
   readonly bareNewline: BareNewline
   readonly submissionSender: SubmissionSender
+  /** Who may announce another client by XCLIENT; no other list gives that right. */
+  readonly xclientNetworks: readonly string[]
+  /** Who may announce another client by XFORWARD, for the log alone. */
+  readonly xforwardNetworks: readonly string[]
 }
 
 /** Whom a user who signed in may send as. */

@@ -14,6 +14,7 @@ import { limits } from '../limits.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
+import { announcers } from '../policy/announcers.ts'
 import { ownSender } from '../policy/own-sender.ts'
 import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
@@ -161,6 +162,7 @@ export class Worker {
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
       destinationFor: () => destination,
+      mayAnnounce: announcers(smtp),
       now,
       bareNewline: smtp.bareNewline,
       limits: { maxMessageBytes: smtp.maxMessageBytes, maxRecipients: smtp.maxRecipients },

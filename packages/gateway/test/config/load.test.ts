@@ -64,6 +64,8 @@ describe('a complete configuration', () => {
         maxRecipients: 1_000,
         bareNewline: 'normalize',
         submissionSender: 'own',
+        xclientNetworks: [],
+        xforwardNetworks: [],
       },
       policy: {
         deny: [],
@@ -109,6 +111,8 @@ max-message-size = "1MiB"
 max-recipients = 100
 bare-newline = "reject"
 submission-sender = "any"
+xclient-networks = ["10.3.0.1"]
+xforward-networks = ["10.4.0.0/16"]
 [policy]
 deny = ["203.0.113.0/24"]
 deny-reply = { code = 550, text = "5.7.1 Go away" }
@@ -158,6 +162,8 @@ bind = "off"
         maxRecipients: 100,
         bareNewline: 'reject',
         submissionSender: 'any',
+        xclientNetworks: ['10.3.0.1'],
+        xforwardNetworks: ['10.4.0.0/16'],
       },
       policy: {
         deny: ['203.0.113.0/24'],

@@ -49,6 +49,23 @@ describe('the records of a connection', () => {
     expect(JSON.stringify(lines)).not.toContain('bob@')
   })
 
+  test('a front end announces its client: by XCLIENT for all lines behind it, by XFORWARD for one', () => {
+    const { log, lines } = openLog()
+    const client = endpoint('198.51.100.9', 4_242)
+    log.announced({ connection, verb: 'XFORWARD', client: { addr: '192.0.2.77', helo: 'a\r\nb' } })
+    log.announced({
+      connection: { ...connection, identity: { ...identity, client } },
+      verb: 'XCLIENT',
+      client: { addr: '198.51.100.9' },
+    })
+    log.refused({ connection, verb: 'RCPT', reason: 'no-relay', detail: 'not ours' })
+    expect(lines).toMatchObject([
+      { event: 'client.announced', verb: 'XFORWARD', client: '203.0.113.7', 'announced.helo': String.raw`a\x0d\x0ab` },
+      { event: 'client.announced', verb: 'XCLIENT', client: '198.51.100.9', clientPort: 4_242, via: 'xclient' },
+      { event: 'policy.refused', client: '198.51.100.9' },
+    ])
+  })
+
   test('the clumsiness of a client is for those who debug it; a policy is news, a failing disk a warning', () => {
     const { log, lines } = openLog()
     log.refused({ connection, verb: 'MAIL', reason: 'syntax', detail: 'no angle bracket' })

@@ -37,6 +37,8 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         maxRecipients: 100,
         bareNewline: 'normalize',
         submissionSender: 'own',
+        xclientNetworks: [],
+        xforwardNetworks: [],
       },
       policy: {
         deny: [],

@@ -8,6 +8,7 @@ import { mail } from './commands/mail.ts'
 import { rcpt } from './commands/rcpt.ts'
 import { expn, help, noop, quit, rset, vrfy } from './commands/simple.ts'
 import { startTls } from './commands/starttls.ts'
+import { xclient, xforward } from './commands/xclient.ts'
 import type { Dialogue, State } from './dialogue.ts'
 
 export interface Command {
@@ -49,4 +50,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['HELP', { in: always, takes: 'anything', run: help, isIdle: true }],
   ['AUTH', { in: ['ready'], takes: 'argument', run: auth, isForClients: true }],
   ['STARTTLS', { in: ['greeted', 'ready'], takes: 'nothing', run: startTls, endsPipeline: true, isForClients: true }],
+  // What came behind it was sent in the name of another client.
+  ['XCLIENT', { in: ['greeted', 'ready'], takes: 'argument', run: xclient, endsPipeline: true, isForClients: true }],
+  ['XFORWARD', { in: ['ready'], takes: 'argument', run: xforward, isIdle: true, isForClients: true }],
 ])

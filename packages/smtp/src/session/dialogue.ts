@@ -1,5 +1,6 @@
 import type { Awaitable, ConnectionInfo, Principal } from '@postern/core'
 import { limits, type SmtpLimits } from '../limits.ts'
+import type { Admission } from './admission.ts'
 import type { Answer } from './answer.ts'
 import { Budget } from './budget.ts'
 import type { IncomingMessage } from './message.ts'
@@ -31,6 +32,10 @@ export class Dialogue {
   connection: ConnectionInfo
   hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string } | undefined
   principal: Principal | undefined
+  /** The client's name, when a front end announced one. */
+  clientName: string | undefined
+  /** What policies counted for a client that a front end announced. */
+  admission: Admission | undefined
   transaction: Transaction | undefined
   /** The message whose chunks are coming. */
   message: IncomingMessage | undefined
@@ -72,6 +77,19 @@ export class Dialogue {
     return hasCertificate && this.offersAuthentication && this.options.authenticator?.verifyCertificate !== undefined
   }
 
+  get offersXclient(): boolean {
+    return this.#mayAnnounce('XCLIENT')
+  }
+
+  get offersXforward(): boolean {
+    return this.#mayAnnounce('XFORWARD')
+  }
+
+  #mayAnnounce(verb: 'XCLIENT' | 'XFORWARD'): boolean {
+    if (this.options.mayAnnounce === undefined || this.isBalancerItself) return false
+    return this.options.mayAnnounce(verb, this.connection.identity.client.address)
+  }
+
   /** What destinations do not say they can take is not offered. */
   get takesBinaryMime(): boolean {
     return this.options.destinationTakes?.includes('BINARYMIME') ?? false
@@ -95,9 +113,10 @@ export class Dialogue {
     return transaction?.abort()
   }
 
-  /** RFC 3207 §4.2: after the handshake nothing counts that was said before it. */
+  /** Nothing counts that was said before: behind a handshake (RFC 3207 §4.2), and for another client. */
   startOver(connection: ConnectionInfo): void {
     this.connection = connection
+    this.clientName = undefined
     this.hello = undefined
     this.principal = undefined
     this.exchange = undefined

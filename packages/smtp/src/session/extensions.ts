@@ -1,3 +1,4 @@
+import { xclientAttributes, xforwardAttributes } from '../wire/xclient.ts'
 import type { Dialogue } from './dialogue.ts'
 
 /** The EHLO keywords (RFC 5321 §4.1.1.1), and when each is offered. What is not listed here is not offered. */
@@ -12,5 +13,7 @@ export function offeredExtensions(dialogue: Dialogue): string[] {
     'SMTPUTF8', // RFC 6531
     'CHUNKING', // RFC 3030 §2
     ...(dialogue.takesBinaryMime ? ['BINARYMIME'] : []), // RFC 3030 §3
+    ...(dialogue.offersXclient ? [`XCLIENT ${xclientAttributes.join(' ')}`] : []),
+    ...(dialogue.offersXforward ? [`XFORWARD ${xforwardAttributes.join(' ')}`] : []),
   ]
 }

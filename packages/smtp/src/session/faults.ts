@@ -37,6 +37,7 @@ const faults: Readonly<Record<SmtpErrorCode, Fault>> = {
   SMTP_SASL: { code: 501, enhanced: '5.5.2', text: 'Malformed response', reason: 'syntax' },
   SMTP_SASL_LENGTH: { code: 500, enhanced: '5.5.6', text: 'Authentication exchange line is too long', reason: 'limit' },
   SMTP_CHUNK: { code: 501, enhanced: '5.5.4', text: 'Bad chunk size', reason: 'syntax', closes: true },
+  SMTP_ATTRIBUTE: { code: 501, enhanced: '5.5.4', text: 'Bad attribute', reason: 'syntax' },
   SMTP_PIPELINING: {
     code: 554,
     enhanced: '5.5.0',

@@ -1,4 +1,4 @@
-import type { Authenticator, Policy, Router, SessionObserver } from '@postern/core'
+import type { Authenticator, IpAddress, Policy, Router, SessionObserver } from '@postern/core'
 import type { SmtpLimits } from '../limits.ts'
 import type { DeliverableRoute, Destination } from './destination.ts'
 
@@ -42,6 +42,8 @@ export interface SmtpSessionOptions {
   readonly destinationFor: (route: DeliverableRoute) => Destination
   /** Extensions that every destination of the listener can honour; without its word they are not offered. */
   readonly destinationTakes?: readonly DestinationExtension[]
+  /** Whether a client may announce another one. Without it neither XCLIENT nor XFORWARD is offered. */
+  readonly mayAnnounce?: (verb: 'XCLIENT' | 'XFORWARD', by: IpAddress) => boolean
   readonly observer?: SessionObserver
   /** The clock, for `Received`. */
   readonly now: () => Date

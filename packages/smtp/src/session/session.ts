@@ -78,7 +78,8 @@ class SmtpSession implements SessionMachine {
   secured(connection: ConnectionInfo): Wish {
     this.#reader.clear()
     this.#opening = undefined
-    this.#dialogue.startOver(connection)
+    // XCLIENT in the clear said for whom the front end speaks, and TLS is with the front end.
+    this.#dialogue.startOver({ ...connection, identity: this.#dialogue.connection.identity })
     this.#hasAnswered = true
     return this.#readWish()
   }
@@ -115,6 +116,7 @@ class SmtpSession implements SessionMachine {
       // The pump has met this failure itself; here only its end was waited for.
     }
     await this.#dialogue.endTransaction()
+    this.#dialogue.admission?.release()
   }
 
   // ── one step ──────────────────────────────────────────────────────────────

@@ -22,13 +22,14 @@ export function objectionToMessage({ transaction }: Dialogue): Answer | undefine
  * @returns the answer when it has failed; the transaction is then over.
  */
 export function beginMessage(dialogue: Dialogue, transaction: Transaction): Awaitable<Answer | undefined> {
-  const { connection, hello, options, principal } = dialogue
+  const { clientName, connection, hello, options, principal } = dialogue
   const { envelope, start } = transaction
   if (hello === undefined) return faultAnswer('SMTP_SEQUENCE', 'send EHLO first')
   const received = receivedField({
     connection,
     hello,
     hostname: options.hostname,
+    ...(clientName === undefined ? {} : { clientName }),
     isAuthenticated: principal !== undefined,
     isSmtpUtf8: envelope.isSmtpUtf8,
     transactionId: start.id,

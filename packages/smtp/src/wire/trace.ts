@@ -13,6 +13,8 @@ export interface Stamp {
   readonly connection: ConnectionInfo
   readonly hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string }
   readonly hostname: string
+  /** The client's name, when a front end has verified it. */
+  readonly clientName?: string
   readonly isAuthenticated: boolean
   readonly isSmtpUtf8: boolean
   readonly transactionId: string
@@ -31,11 +33,12 @@ export function receivedField(stamp: Stamp): string {
   const { identity, security } = connection
   const tls = security.kind === 'tls' ? ` (${tlsComment(security)})` : ''
   const via = identity.origin === 'proxied' ? ` (via ${identity.peer.address.toString()})` : ''
+  const name = stamp.clientName === undefined ? '' : `${stamp.clientName} `
   const [only] = forwardPaths
   // With several recipients, naming one would tell the others of it (RFC 5321 §7.2).
   const forClause = forwardPaths.length === 1 && only !== undefined ? `\r\n\tfor <${only}>` : ''
   return (
-    `Received: from ${hello.domain} (${addressLiteral(identity.client.address)})\r\n` +
+    `Received: from ${hello.domain} (${name}${addressLiteral(identity.client.address)})\r\n` +
     `\tby ${stamp.hostname} with ${protocolOf(stamp)}${tls}\r\n` +
     `\tid ${stamp.transactionId}${via}${forClause};\r\n` +
     `\t${dateTime(stamp.at)}\r\n`

@@ -165,7 +165,7 @@ describe('order of commands (RFC 5321 §4.1.4)', () => {
       S: 500 5.5.2 Command unrecognized
       C:
       S: 500 *
-      C: XCLIENT ADDR=127.0.0.1
+      C: XTURN ADDR=127.0.0.1
       S: 500 *
       !open
       `,

@@ -1,0 +1,11 @@
+import type { IpAddress } from '@postern/core'
+import type { SmtpConfig } from '../config/schema.ts'
+import { networks } from './chain.ts'
+
+/** Who may announce another client by XCLIENT or XFORWARD, judged by whom the connection spoke for before. */
+export function announcers(
+  config: Pick<SmtpConfig, 'xclientNetworks' | 'xforwardNetworks'>,
+): (verb: 'XCLIENT' | 'XFORWARD', by: IpAddress) => boolean {
+  const listed = { XCLIENT: networks(config.xclientNetworks), XFORWARD: networks(config.xforwardNetworks) }
+  return (verb, by) => listed[verb].has(by)
+}
