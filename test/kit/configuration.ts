@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface ListenerText {
-  readonly protocol: 'smtp' | 'submission' | 'imap'
+  readonly protocol: 'smtp' | 'submission' | 'lmtp' | 'imap'
   /** A port of 127.0.0.1, or addresses with ports as they are written. */
   readonly bind: number | readonly string[]
   readonly tls?: 'off' | 'starttls' | 'implicit'

@@ -19,6 +19,10 @@ export class MemoryDestination implements Destination {
   /** Throws there. */
   breaksAt: Call | undefined
   commitReply: DeliveryReply | undefined
+  /** When set, each recipient has a fate of its own at the end: these are refused. */
+  eachReplies: ReadonlyMap<string, DeliveryReply> | undefined
+  /** How `commitEach` goes wrong. */
+  eachFails: 'breaks' | 'too-few' | undefined
   recipientReplies: ReadonlyMap<string, DeliveryReply> = new Map()
   /** When set, `commit` waits for it. */
   commitGate: Promise<void> | undefined
@@ -26,7 +30,8 @@ export class MemoryDestination implements Destination {
   begin(transaction: TransactionStart): Delivery | Promise<Delivery> {
     return this.#do('begin', () => {
       this.open++
-      return new MemoryDelivery(this, transaction)
+      const delivery = new MemoryDelivery(this, transaction)
+      return this.eachReplies === undefined ? delivery : delivery.withEach(this.eachReplies)
     })
   }
 
@@ -85,6 +90,24 @@ class MemoryDelivery implements Delivery {
       })
       return reply ?? { code: 250, enhanced: '2.0.0', lines: [`OK ${this.#transaction.id}`] }
     })
+  }
+
+  /** The same, with a fate for each recipient. */
+  withEach(refusals: ReadonlyMap<string, DeliveryReply>): Delivery {
+    return {
+      addRecipient: (forwardPath, route) => this.addRecipient(forwardPath, route),
+      write: (chunk) => this.write(chunk),
+      commit: () => this.commit(),
+      commitEach: async () => {
+        if (this.#destination.eachFails === 'breaks') throw new Error('broken at commitEach')
+        if (this.#destination.eachFails === 'too-few') return []
+        this.#end()
+        return this.#recipients.map(
+          (name) => refusals.get(name) ?? { code: 250, enhanced: '2.0.0', lines: [`OK ${name}`] },
+        )
+      },
+      abort: () => this.abort(),
+    }
   }
 
   async abort(): Promise<void> {

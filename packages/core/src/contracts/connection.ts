@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { ClientIdentity } from './identity.ts'
 
-/** What is spoken on a listener; `submission` is SMTP for clients that sign in (RFC 6409). */
-export type ListenerProtocol = 'smtp' | 'submission' | 'imap'
+/** What is spoken on a listener; `submission` is SMTP for clients that sign in (RFC 6409), `lmtp` is RFC 2033. */
+export type ListenerProtocol = 'smtp' | 'submission' | 'lmtp' | 'imap'
 
 /** `starttls`: in the clear until the client asks. `implicit`: TLS from the first byte after the PROXY header. */
 export type TlsMode = 'off' | 'starttls' | 'implicit'

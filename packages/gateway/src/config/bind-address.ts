@@ -21,6 +21,8 @@ export function parseBindAddress(text: string): { readonly host: string; readonl
 const registeredPorts: Readonly<Record<ListenerProtocol, { readonly clear: number; readonly implicit: number }>> = {
   smtp: { clear: 25, implicit: 465 },
   submission: { clear: 587, implicit: 465 },
+  // RFC 2033 section 5: never 25. This one is for any private mail system.
+  lmtp: { clear: 24, implicit: 24 },
   imap: { clear: 143, implicit: 993 },
 }
 

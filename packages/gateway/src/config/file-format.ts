@@ -143,12 +143,12 @@ const listenerProxy = table({
 })
 
 const listener = table({
-  protocol: oneOf(['smtp', 'submission', 'imap']).describe('What is spoken.'),
+  protocol: oneOf(['smtp', 'submission', 'lmtp', 'imap']).describe('What is spoken.'),
   bind: z
     .union([bindAddress, z.array(bindAddress, { error: bindWords }).min(1, { error: `${bindWords}; at least one` })], {
       error: `${bindWords}; or a list of them`,
     })
-    .describe('Where it listens. Without a port: 25, 587 or 143; with `tls = "implicit"` 465 or 993.'),
+    .describe('Where it listens. Without a port: 25, 587, 24 or 143; with `tls = "implicit"` 465 or 993.'),
   tls: oneOf(['off', 'starttls', 'implicit'])
     .prefault('starttls')
     .describe('`starttls` when the client asks; `implicit` from the first byte behind the PROXY header.'),

@@ -200,7 +200,7 @@ class Resolution {
   async #accounts(listeners: readonly ListenerConfig[]): Promise<AccountsConfig> {
     const { file: name, 'client-certificates': takesCertificates } = this.#file.accounts
     if (name === undefined) {
-      const useless = listeners.find(({ protocol }) => protocol !== 'smtp')
+      const useless = listeners.find(({ protocol }) => protocol === 'submission' || protocol === 'imap')
       if (useless !== undefined) {
         const message = `nobody can sign in on listener ${useless.name}: there is no accounts file`
         this.#warn(['accounts', 'file'], message)

@@ -16,6 +16,8 @@ export function storeDestination(store: MailStore): Destination {
 class StoreDelivery implements Delivery {
   readonly #store: MailStore
   readonly #transaction: TransactionStart
+  /** Accounts of the accepted recipients, in order. */
+  readonly #recipients: string[] = []
   /** By account. */
   readonly #copies = new Map<string, MessageWriter>()
 
@@ -26,7 +28,10 @@ class StoreDelivery implements Delivery {
 
   async addRecipient(_forwardPath: string, route: DeliverableRoute): Promise<DeliveryReply> {
     if (route.to !== 'store') throw new Error(`a route to ${route.to} does not lead into the store`)
-    if (this.#copies.has(route.account)) return taken
+    if (this.#copies.has(route.account)) {
+      this.#recipients.push(route.account)
+      return taken
+    }
     const { at, envelope } = this.#transaction
     const opened = await this.#store.deliver(route.account, route.mailbox ?? 'INBOX', {
       flags: [],
@@ -35,6 +40,7 @@ class StoreDelivery implements Delivery {
     })
     if (!opened.ok) return { ...replyTo(opened.refusal), detail: opened.detail }
     this.#copies.set(route.account, opened.value)
+    this.#recipients.push(route.account)
     // RFC 5321 section 4.4: the store is where the message leaves SMTP, so the reverse-path becomes a header field.
     await opened.value.write(Buffer.from(`Return-Path: <${envelope.reversePath}>\r\n`))
     return taken
@@ -59,6 +65,33 @@ class StoreDelivery implements Delivery {
       const committed = await copy.commit()
       if (!committed.ok) return { ...replyTo(committed.refusal), detail: committed.detail }
     }
+    return this.#delivered
+  }
+
+  /** LMTP: each account has a fate of its own. */
+  async commitEach(): Promise<readonly DeliveryReply[]> {
+    const replies = new Map<string, DeliveryReply>()
+    for (const [account, copy] of this.#copies) {
+      const reply = await this.#commitAlone(copy)
+      if (reply.code >= 300) await copy.abort()
+      replies.set(account, reply)
+    }
+    return this.#recipients.map((account) => replies.get(account) ?? replyTo('unavailable'))
+  }
+
+  async #commitAlone(copy: MessageWriter): Promise<DeliveryReply> {
+    try {
+      const prepared = (await copy.prepare?.()) ?? { ok: true }
+      if (!prepared.ok) return { ...replyTo(prepared.refusal), detail: prepared.detail }
+      const committed = await copy.commit()
+      return committed.ok ? this.#delivered : { ...replyTo(committed.refusal), detail: committed.detail }
+    } catch (error) {
+      // The message of another account may be stored already, and that reply must be said.
+      return { ...replyTo('unavailable'), detail: (error as Error).message }
+    }
+  }
+
+  get #delivered(): DeliveryReply {
     return { code: 250, enhanced: '2.0.0', lines: [`OK, delivered as ${this.#transaction.id}`] }
   }
 

@@ -156,7 +156,7 @@ export class Worker {
     const checksSender = protocol === 'submission' && smtp.submissionSender === 'own'
     return smtpDialect({
       hostname,
-      mode: protocol === 'submission' ? 'submission' : 'mx',
+      mode: protocol === 'smtp' ? 'mx' : protocol,
       offersStartTls,
       authenticator,
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,

@@ -216,6 +216,7 @@ bind = "off"
     ['smtp', 'smtp', 'off', 25],
     ['smtp with implicit TLS', 'smtp', 'implicit', 465],
     ['submission', 'submission', 'starttls', 587],
+    ['LMTP', 'lmtp', 'starttls', 24],
     ['submission with implicit TLS', 'submission', 'implicit', 465],
   ])('the port of %s, when none is written', async (_, protocol, tls, port) => {
     const directory = await directoryWithCertificate()
@@ -369,7 +370,7 @@ const rows: readonly Row[] = [
     text: '[listener.mx]\nbind = "127.0.0.1"\ntls = "off"',
     line: 1,
     path: 'listener.mx.protocol',
-    expected: /"smtp", "submission", "imap"/,
+    expected: /"smtp", "submission", "lmtp", "imap"/,
     found: /nothing/,
   },
   {

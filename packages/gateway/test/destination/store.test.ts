@@ -124,6 +124,41 @@ describe('delivery into the store', () => {
     expect(notes.slice(-2)).toEqual(['abort ann', 'abort bob'])
   })
 
+  test.each(['prepare', 'commit'] as const)(
+    'LMTP: an account whose %s fails, beside others that have it',
+    async (step) => {
+      const { store, notes } = notingStore({ step, account: 'bob', refusal: 'over-quota' })
+      const delivery = await storeDestination(store).begin(transaction)
+      for (const account of ['ann', 'bob', 'eve', 'bob']) {
+        await delivery.addRecipient(`${account}@example.org`, { to: 'store', account })
+      }
+      await delivery.write(Buffer.from('body\r\n'))
+      const replies = (await delivery.commitEach?.()) ?? []
+      expect(replies.map(({ code }) => code)).toEqual([250, 452, 250, 452])
+      expect(replies[1]).toMatchObject({ enhanced: '4.2.2', detail: 'as told' })
+      expect(notes.filter((note) => /^(?:commit (?:ann|eve)|abort)/.test(note))).toEqual([
+        'commit ann',
+        'abort bob',
+        'commit eve',
+      ])
+    },
+  )
+
+  test('LMTP: what one account throws is no news of another', async () => {
+    const { store } = notingStore()
+    const broken: MailStore = {
+      ...store,
+      deliver: async (account, mailbox, message) => {
+        const opened = await store.deliver(account, mailbox, message)
+        if (!opened.ok || account !== 'bob') return opened
+        return { ok: true, value: { ...opened.value, commit: () => Promise.reject(new Error('EIO')) } }
+      },
+    }
+    const delivery = await storeDestination(broken).begin(transaction)
+    for (const account of ['ann', 'bob']) await delivery.addRecipient('', { to: 'store', account })
+    expect(await delivery.commitEach?.()).toMatchObject([{ code: 250 }, { code: 451, detail: 'EIO' }])
+  })
+
   test('the codes say which disk trouble it is', async () => {
     expect(await firstReply('no-space')).toMatchObject({ code: 452, enhanced: '4.3.1', detail: 'as told' })
     expect(await firstReply('over-quota')).toMatchObject({ code: 452, enhanced: '4.2.2' })

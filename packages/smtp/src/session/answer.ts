@@ -11,11 +11,18 @@ export type RefusalReport = Pick<Parameters<NonNullable<SessionObserver['refused
 export interface Answer {
   /** Absent where a policy closes without a word, and where octets come first. */
   readonly reply?: Reply
+  /** Replies behind `reply`: LMTP has one for each recipient (RFC 2033 §4.2). */
+  readonly more?: readonly Reply[]
   /** What comes behind the reply; the next command, when absent. `octets` are no commands, and answered by themselves. */
   readonly next?: 'sasl' | 'upgrade-tls' | { readonly close: CloseReason } | { readonly octets: Octets }
   readonly refused?: RefusalReport
   /** The reply is 4yz and no fault of the client's: it does not count as an error. */
   readonly isExcused?: boolean
+}
+
+/** The same for each of so many recipients. */
+export function repeated(answer: Answer, times: number): Answer {
+  return answer.reply === undefined || times < 2 ? answer : { ...answer, more: Array(times - 1).fill(answer.reply) }
 }
 
 /** The answer to what a policy or a router refused. */

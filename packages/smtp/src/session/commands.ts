@@ -3,13 +3,14 @@ import type { Answer } from './answer.ts'
 import { auth } from './commands/auth.ts'
 import { bdat } from './commands/bdat.ts'
 import { data } from './commands/data.ts'
-import { ehlo, helo } from './commands/hello.ts'
+import { ehlo, helo, lhlo } from './commands/hello.ts'
 import { mail } from './commands/mail.ts'
 import { rcpt } from './commands/rcpt.ts'
 import { expn, help, noop, quit, rset, vrfy } from './commands/simple.ts'
 import { startTls } from './commands/starttls.ts'
 import { xclient, xforward } from './commands/xclient.ts'
 import type { Dialogue, State } from './dialogue.ts'
+import type { SmtpMode } from './options.ts'
 
 export interface Command {
   /** The states in which it may come; in others it is 503. */
@@ -27,6 +28,11 @@ export interface Command {
 const always: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt', 'chunks']
 const betweenMessages: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt']
 
+/** The commands of a listener. */
+export function commandsOf(mode: SmtpMode): ReadonlyMap<string, Command> {
+  return mode === 'lmtp' ? lmtp : smtp
+}
+
 /**
  * RFC 5321 §4.1.4, the order of commands. A verb not listed is 500; listed but not in this state is 503.
  *
@@ -34,7 +40,7 @@ const betweenMessages: readonly State[] = ['greeted', 'ready', 'mail', 'rcpt']
  * comes behind is still commands, and is answered in order. Behind DATA it would be a message, and behind STARTTLS a
  * handshake.
  */
-export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
+const smtp: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['EHLO', { in: always, takes: 'argument', run: ehlo, isIdle: true }],
   ['HELO', { in: always, takes: 'argument', run: helo, isIdle: true }],
   ['MAIL', { in: ['ready'], takes: 'argument', run: mail, isForClients: true }],
@@ -53,4 +59,10 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   // What came behind it was sent in the name of another client.
   ['XCLIENT', { in: ['greeted', 'ready'], takes: 'argument', run: xclient, endsPipeline: true, isForClients: true }],
   ['XFORWARD', { in: ['ready'], takes: 'argument', run: xforward, isIdle: true, isForClients: true }],
+])
+
+/** RFC 2033 §4.1: LHLO takes the place of EHLO and HELO, which are unknown. */
+const lmtp: ReadonlyMap<string, Command> = new Map<string, Command>([
+  ['LHLO', { in: always, takes: 'argument', run: lhlo, isIdle: true }],
+  ...[...smtp].filter(([verb]) => verb !== 'EHLO' && verb !== 'HELO'),
 ])

@@ -1,5 +1,6 @@
 import type { Awaitable, ConnectionInfo, Envelope, Principal, Route } from '@postern/core'
 import type { Reply } from '../wire/reply.ts'
+import type { Hello } from '../wire/trace.ts'
 
 /** A route that leads somewhere. */
 export type DeliverableRoute = Exclude<Route, { readonly to: 'nowhere' }>
@@ -22,7 +23,7 @@ export interface TransactionStart {
   readonly connection: ConnectionInfo
   readonly principal?: Principal
   /** How the client greeted us. */
-  readonly hello?: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string }
+  readonly hello?: Hello
   /** When MAIL was accepted. */
   readonly at: Date
 }

@@ -4,6 +4,7 @@ import type { Admission } from './admission.ts'
 import type { Answer } from './answer.ts'
 import { Budget } from './budget.ts'
 import type { IncomingMessage } from './message.ts'
+import type { Hello } from '../wire/trace.ts'
 import type { SmtpSessionOptions } from './options.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -30,7 +31,7 @@ export class Dialogue {
   readonly limits: SmtpLimits
   readonly budget: Budget
   connection: ConnectionInfo
-  hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string } | undefined
+  hello: Hello | undefined
   principal: Principal | undefined
   /** The client's name, when a front end announced one. */
   clientName: string | undefined
@@ -47,6 +48,11 @@ export class Dialogue {
     this.options = options
     this.limits = { ...limits, ...options.limits }
     this.budget = new Budget(this.limits)
+  }
+
+  /** RFC 2033: each recipient has a reply to the end of data. */
+  get isLmtp(): boolean {
+    return this.options.mode === 'lmtp'
   }
 
   get state(): State {

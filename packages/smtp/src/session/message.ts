@@ -2,7 +2,7 @@ import type { Awaitable } from '@postern/core'
 import { smtpErrors, type SmtpErrorCode } from '../errors.ts'
 import { DataDecoder } from '../wire/data.ts'
 import { HeaderSection } from '../wire/header-section.ts'
-import type { Answer } from './answer.ts'
+import { repeated, type Answer } from './answer.ts'
 import { after } from './awaitable.ts'
 import type { DeliveryReply } from './destination.ts'
 import type { Dialogue } from './dialogue.ts'
@@ -83,27 +83,38 @@ export class IncomingMessage implements Octets {
   /**
    * The answer to the end of data, with which the transaction is over. A 2yz of the destination is passed on, and with
    * it the responsibility.
+   *
+   * @param isEnd - false for a chunk with which the message fails before its end: that has one reply in LMTP, too.
    */
-  finish(): Awaitable<Answer> {
+  finish(isEnd: boolean = true): Awaitable<Answer> {
     return after(this.#flush(), () =>
-      after(this.#judge(), (answer) => after(this.#dialogue.endTransaction(), () => answer)),
+      after(this.#judge(isEnd && this.#dialogue.isLmtp), (answer) =>
+        after(this.#dialogue.endTransaction(), () => answer),
+      ),
     )
   }
 
-  #judge(): Awaitable<Answer> {
+  #judge(forEach: boolean): Awaitable<Answer> {
     const fault = this.#fault
-    if (fault === undefined) return after(this.#transaction.commit(), (reply) => this.#conclude(reply))
-    const answer = faultAnswer(fault)
-    this.#report(answer.reply?.code ?? 0, smtpErrors[fault])
-    return answer
+    const transaction = this.#transaction
+    if (fault !== undefined) {
+      const answer = faultAnswer(fault)
+      this.#report(answer.reply?.code ?? 0, smtpErrors[fault])
+      return forEach ? repeated(answer, transaction.envelope.forwardPaths.length) : answer
+    }
+    return forEach
+      ? after(transaction.commitEach(), (replies) => this.#conclude(replies))
+      : after(transaction.commit(), (reply) => this.#conclude([reply]))
   }
 
-  #conclude(reply: DeliveryReply): Answer {
+  /** The observer is told the worst of several replies, since somebody did not get the message. */
+  #conclude(replies: readonly DeliveryReply[]): Answer {
     const transaction = this.#transaction
-    const detail = transaction.hasFailed ? transaction.failureText : reply.detail
-    this.#report(reply.code, detail)
-    if (reply.code < 300) this.#dialogue.budget.restore()
-    return { reply }
+    const worst = replies.toSorted((a, b) => b.code - a.code)[0]
+    this.#report(worst?.code ?? 0, transaction.hasFailed ? transaction.failureText : worst?.detail)
+    if (replies.some(({ code }) => code < 300)) this.#dialogue.budget.restore()
+    const [reply, ...more] = replies
+    return reply === undefined ? {} : { reply, ...(more.length === 0 ? {} : { more }) }
   }
 
   #findFault(): SmtpErrorCode | undefined {

@@ -4,9 +4,10 @@ import type { DeliverableRoute, Destination } from './destination.ts'
 
 /**
  * `mx`: mail from other hosts to our recipients, in the clear or not. `submission`: mail from our users, who must sign
- * in first (RFC 6409 §4.3).
+ * in first (RFC 6409 §4.3). `lmtp`: RFC 2033, mail for our recipients from a host that keeps the queue, with a reply for each
+ * of them.
  */
-export type SmtpMode = 'mx' | 'submission'
+export type SmtpMode = 'mx' | 'submission' | 'lmtp'
 
 /**
  * What becomes of a CR or LF that stands alone inside a message. It never ends the message, whatever the policy.

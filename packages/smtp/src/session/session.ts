@@ -16,12 +16,13 @@ import { encodeReply, type Reply } from '../wire/reply.ts'
 import type { Answer } from './answer.ts'
 import { refusalAnswer } from './answer.ts'
 import { after } from './awaitable.ts'
-import { commands, type Command } from './commands.ts'
+import { commandsOf, type Command } from './commands.ts'
 import { Dialogue } from './dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from './faults.ts'
 import type { Octets } from './octets.ts'
 import { isForeignLine, OpeningDetector } from './opening.ts'
 import type { SmtpSessionOptions } from './options.ts'
+import { greetingReply } from './greeting.ts'
 import { closingReply } from './refusal.ts'
 
 /** Makes the server side of one SMTP connection. Nothing is written before `start`. */
@@ -58,7 +59,7 @@ class SmtpSession implements SessionMachine {
 
   /** RFC 5321 §4.2: the greeting has no enhanced code (RFC 2034 §3). */
   start(): Wish {
-    this.#write({ code: 220, lines: [`${this.#hostname} ESMTP ready`] })
+    this.#write(greetingReply(this.#dialogue.options))
     this.#hasAnswered = true
     return this.#readWish()
   }
@@ -205,7 +206,7 @@ class SmtpSession implements SessionMachine {
     if (oddEnd !== undefined) return this.#settle('UNKNOWN', faultAnswer(oddEnd))
     // The bound of the reader is that of AUTH lines, the longest.
     if (isTooLong) return this.#tooLong('SMTP_LINE_LENGTH')
-    const command = commands.get(verb)
+    const command = commandsOf(dialogue.options.mode).get(verb)
     if (command === undefined) {
       return isForeignLine(line.bytes) ? this.#refuse('SMTP_NOT_SMTP') : this.#settle('UNKNOWN', this.#unknown(verb))
     }
@@ -233,8 +234,7 @@ class SmtpSession implements SessionMachine {
       if (verb === 'MAIL') return pathFaultAnswer(fault, 'sender')
       return verb === 'RCPT' ? pathFaultAnswer(fault, 'recipient') : faultAnswer(fault)
     }
-    const { state } = dialogue
-    if (!command.in.includes(state)) return faultAnswer('SMTP_SEQUENCE', hints[state])
+    if (!command.in.includes(dialogue.state)) return faultAnswer('SMTP_SEQUENCE', hintFor(dialogue))
     if (command.takes === 'argument' && argument === '') return faultAnswer('SMTP_ARGUMENT_MISSING')
     if (command.takes === 'nothing' && argument !== '') return faultAnswer('SMTP_ARGUMENT_UNWANTED')
     return undefined
@@ -295,6 +295,7 @@ class SmtpSession implements SessionMachine {
     if (refused !== undefined) this.#tellRefused(verb, refused.reason, refused.detail)
     if (reply !== undefined) {
       this.#write(reply)
+      for (const further of answer.more ?? []) this.#write(further)
       if (reply.code >= 400 && answer.isExcused !== true) dialogue.budget.countError()
       if (!dialogue.isBalancerItself) {
         dialogue.options.observer?.command?.({ connection: dialogue.connection, verb, reply: firstLine(reply) })
@@ -372,12 +373,16 @@ class SmtpSession implements SessionMachine {
 
 /** What to do instead of a command that may not come now. */
 const hints = {
-  greeted: 'send EHLO first',
   ready: 'send MAIL first',
   mail: 'send RCPT or RSET first',
   rcpt: 'a transaction is open',
   chunks: 'send BDAT or RSET first',
 } as const
+
+function hintFor({ state, isLmtp }: Dialogue): string {
+  if (state === 'greeted') return isLmtp ? 'send LHLO first' : 'send EHLO first'
+  return hints[state]
+}
 
 function firstLine({ code, enhanced, lines }: Reply): string {
   return enhanced === undefined ? `${code} ${lines[0] ?? ''}` : `${code} ${enhanced} ${lines[0] ?? ''}`

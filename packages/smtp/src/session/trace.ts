@@ -24,7 +24,7 @@ export function objectionToMessage({ transaction }: Dialogue): Answer | undefine
 export function beginMessage(dialogue: Dialogue, transaction: Transaction): Awaitable<Answer | undefined> {
   const { clientName, connection, hello, options, principal } = dialogue
   const { envelope, start } = transaction
-  if (hello === undefined) return faultAnswer('SMTP_SEQUENCE', 'send EHLO first')
+  if (hello === undefined) return faultAnswer('SMTP_SEQUENCE', 'greet first')
   const received = receivedField({
     connection,
     hello,

@@ -80,6 +80,22 @@ export class Transaction {
     )
   }
 
+  /** RFC 2033 §4.2: a reply for each recipient that was accepted, in order. */
+  commitEach(): Awaitable<readonly DeliveryReply[]> {
+    const delivery = this.#delivery
+    const forAll = (reply: DeliveryReply): DeliveryReply[] => this.#forwardPaths.map(() => reply)
+    if (delivery?.commitEach === undefined) return after(this.commit(), forAll)
+    return attempt<readonly DeliveryReply[]>(
+      () =>
+        after(delivery.commitEach?.() ?? [], (replies) => {
+          if (replies.length !== this.#forwardPaths.length) throw new Error('not a reply for each recipient')
+          this.#delivery = undefined
+          return replies
+        }),
+      (error) => after(this.#fail(error), () => forAll(localError)),
+    )
+  }
+
   /** Leaves nothing behind. Safe to call at any time but during another call. */
   abort(): Awaitable<void> {
     const delivery = this.#delivery

@@ -9,9 +9,15 @@
  */
 import type { ChannelSecurity, ConnectionInfo, IpAddress } from '@postern/core'
 
+/** How the client greeted. */
+export interface Hello {
+  readonly verb: 'EHLO' | 'HELO' | 'LHLO'
+  readonly domain: string
+}
+
 export interface Stamp {
   readonly connection: ConnectionInfo
-  readonly hello: { readonly verb: 'EHLO' | 'HELO'; readonly domain: string }
+  readonly hello: Hello
   readonly hostname: string
   /** The client's name, when a front end has verified it. */
   readonly clientName?: string
@@ -64,7 +70,9 @@ export function messageIdField(transactionId: string, hostname: string, at: Date
 function protocolOf({ hello, isSmtpUtf8, connection, isAuthenticated }: Stamp): string {
   if (hello.verb === 'HELO') return 'SMTP'
   const secure = connection.security.kind === 'tls' ? 'S' : ''
-  return `${isSmtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${secure}${isAuthenticated ? 'A' : ''}`
+  const plain = hello.verb === 'LHLO' ? 'LMTP' : 'ESMTP'
+  const utf8 = hello.verb === 'LHLO' ? 'UTF8LMTP' : 'UTF8SMTP'
+  return `${isSmtpUtf8 ? utf8 : plain}${secure}${isAuthenticated ? 'A' : ''}`
 }
 
 /** What a balancer claims passes through a header of somebody else: only what version and cipher names are made of. */

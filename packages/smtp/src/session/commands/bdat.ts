@@ -7,7 +7,7 @@
  */
 import type { Awaitable } from '@postern/core'
 import { parseChunkHeader, type ChunkHeader } from '../../wire/bdat.ts'
-import type { Answer } from '../answer.ts'
+import { repeated, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer } from '../faults.ts'
@@ -27,10 +27,11 @@ export function bdat(dialogue: Dialogue, argument: string): Awaitable<Answer> {
     return readOver(bytes, objection ?? faultAnswer('SMTP_SEQUENCE'))
   }
   if (bytes === 0 && !isLast) dialogue.budget.countIdleCommand()
+  const replies = isLast && dialogue.isLmtp ? transaction.envelope.forwardPaths.length : 1
   return after(messageOf(dialogue, transaction), (message) =>
     message instanceof IncomingMessage
       ? { next: { octets: new Chunk(message, header.value) } }
-      : readOver(bytes, message),
+      : readOver(bytes, repeated(message, replies)),
   )
 }
 
@@ -71,7 +72,7 @@ class Chunk implements Octets {
   /** What went wrong is told at the first chunk that knows; behind it there is no transaction (RFC 3030 §2). */
   finish(): Awaitable<Answer> {
     const { bytes, isLast } = this.#header
-    if (isLast || this.#message.hasFailed) return this.#message.finish()
+    if (isLast || this.#message.hasFailed) return this.#message.finish(isLast)
     return { reply: { code: 250, enhanced: '2.0.0', lines: [`${bytes} octets received`] } }
   }
 }

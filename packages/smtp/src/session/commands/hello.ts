@@ -1,6 +1,6 @@
 import type { Awaitable } from '@postern/core'
 import { isAddressLiteral } from '../../wire/path.ts'
-import { addressLiteral } from '../../wire/trace.ts'
+import { addressLiteral, type Hello } from '../../wire/trace.ts'
 import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
@@ -23,7 +23,12 @@ export function helo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
   return hello(dialogue, 'HELO', domain)
 }
 
-function hello(dialogue: Dialogue, verb: 'EHLO' | 'HELO', domain: string): Awaitable<Answer> {
+/** RFC 2033 §4.1: LMTP's EHLO, so that neither is taken for the other. */
+export function lhlo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
+  return hello(dialogue, 'LHLO', domain)
+}
+
+function hello(dialogue: Dialogue, verb: Hello['verb'], domain: string): Awaitable<Answer> {
   const { connection, options } = dialogue
   if (!namesAnyHost.test(domain) && !(domain.length <= 255 && isAddressLiteral(domain)))
     return faultAnswer('SMTP_HELLO')
@@ -34,7 +39,7 @@ function hello(dialogue: Dialogue, verb: 'EHLO' | 'HELO', domain: string): Await
     return after(dialogue.endTransaction(), () => {
       dialogue.hello = { verb, domain }
       const greeting = `${options.hostname} Hello ${domain} ${addressLiteral(connection.identity.client.address)}`
-      return { reply: { code: 250, lines: verb === 'EHLO' ? [greeting, ...offeredExtensions(dialogue)] : [greeting] } }
+      return { reply: { code: 250, lines: verb === 'HELO' ? [greeting] : [greeting, ...offeredExtensions(dialogue)] } }
     })
   })
 }

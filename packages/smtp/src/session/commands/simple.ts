@@ -30,12 +30,13 @@ export function expn(): Answer {
   return { reply: notImplemented }
 }
 
-export function help(): Answer {
+export function help({ isLmtp }: Dialogue): Answer {
+  const greetings = isLmtp ? 'LHLO' : 'EHLO HELO'
   return {
     reply: {
       code: 214,
       enhanced: '2.0.0',
-      lines: ['EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP AUTH STARTTLS', 'See RFC 5321'],
+      lines: [`${greetings} MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY EXPN HELP AUTH STARTTLS`, 'See RFC 5321'],
     },
   }
 }

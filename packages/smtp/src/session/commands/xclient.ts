@@ -13,6 +13,7 @@ import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer } from '../faults.ts'
+import { greetingReply } from '../greeting.ts'
 import { firstRefusal } from '../policies.ts'
 
 export function xclient(dialogue: Dialogue, argument: string): Awaitable<Answer> {
@@ -48,12 +49,13 @@ function welcome(dialogue: Dialogue, { hello, protocol, login, name }: Announced
   const { connection, options } = dialogue
   if (login !== undefined) dialogue.principal = { account: login, username: login }
   dialogue.clientName = name
-  const greeting: Answer = { reply: { code: 220, lines: [`${options.hostname} ESMTP ready`] } }
+  const greeting: Answer = { reply: greetingReply(options) }
   if (hello === undefined) return greeting
   const asked = firstRefusal(options.policies, (policy) => policy.onGreeting?.({ connection, domain: hello }))
   return after(asked, (refusal) => {
     if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
-    dialogue.hello = { verb: protocol === 'SMTP' ? 'HELO' : 'EHLO', domain: hello }
+    const verb = protocol === 'SMTP' ? 'HELO' : 'EHLO'
+    dialogue.hello = { verb: dialogue.isLmtp ? 'LHLO' : verb, domain: hello }
     return greeting
   })
 }
