@@ -1,0 +1,170 @@
+// What SMTP clients do beside the plain way: pipelining, LMTP, XCLIENT, chunks, and a certificate shown to the balancer.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeCertificate } from '../kit/certificates.ts'
+import { listener } from '../kit/configuration.ts'
+import { Dialogue } from '../kit/dialogue.ts'
+import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
+import { readInbox, readMessage } from '../kit/mailbox.ts'
+import { freePorts } from '../kit/ports.ts'
+import { ends, sslTlv, tlv, v2 } from '../kit/proxy-header.ts'
+import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
+
+const ports = await freePorts('admin', 'mx', 'proxied', 'submission', 'proxiedSubmission', 'lmtp', 'imap')
+const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
+const carol: Account = { name: 'carol@example.org', password: 'the password of carol' }
+let gateway: Gateway
+
+beforeAll(async () => {
+  const { cert, key } = await makeCertificate()
+  const tables = [
+    '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+    '[accounts]\nfile = "accounts.toml"\nclient-certificates = true',
+    '[smtp]\nlocal-domains = ["example.org"]\nxclient-networks = ["127.0.0.50"]\nxforward-networks = ["127.0.0.51"]',
+    listener('mx', { protocol: 'smtp', bind: ports.mx, tls: 'starttls', mode: 'off' }),
+    listener('proxied', { protocol: 'smtp', bind: ports.proxied, mode: 'require' }),
+    listener('submission', { protocol: 'submission', bind: ports.submission, tls: 'starttls', mode: 'off' }),
+    listener('submission-proxied', { protocol: 'submission', bind: ports.proxiedSubmission, mode: 'require' }),
+    listener('lmtp', { protocol: 'lmtp', bind: ports.lmtp, mode: 'off' }),
+    listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
+    `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+  ]
+  gateway = await startGateway({
+    config: tables.join('\n\n'),
+    adminPort: ports.admin,
+    accounts: [ann, bob, carol],
+  })
+})
+afterAll(async () => {
+  await gateway?.stop()
+})
+
+describe('swaks', () => {
+  test.each([
+    ['in the clear', []],
+    ['with STARTTLS', ['--tls']],
+    ['pipelined', ['--pipeline']],
+  ])('delivers %s', async (how, args) => {
+    const sent = await swaks({ port: ports.mx, to: bob.name, subject: `swaks ${how}`, args })
+    expect(sent).toMatchObject({ code: 0 })
+    expect(await readMessage(ports.imap, `swaks ${how}`, bob)).toContain('[127.0.0.1]')
+  })
+
+  test.each([
+    ['v1', proxyV1('203.0.113.7')],
+    ['v2', proxyV2('203.0.113.7')],
+  ])('delivers pipelined behind a PROXY header: %s', async (version, header) => {
+    const args = [...header, '--pipeline']
+    expect(await swaks({ port: ports.proxied, to: bob.name, subject: `proxy ${version}`, args })).toMatchObject({
+      code: 0,
+    })
+    expect(await readMessage(ports.imap, `proxy ${version}`, bob)).toContain('[203.0.113.7]')
+  })
+
+  test('LMTP: a reply for each recipient, the one that is named twice included', async () => {
+    const to = [carol.name, 'nobody@example.org', bob.name, carol.name].join(',')
+    const { stdout } = await swaks({ port: ports.lmtp, to, subject: 'by LMTP', args: ['--protocol', 'LMTP'] })
+    expect(stdout).toMatch(/^<- {2}220 .* LMTP ready$/m)
+    expect(stdout).toMatch(/^<\*\* 550 5\.1\.1 /m)
+    expect(stdout.match(/250 2\.0\.0 OK, delivered as/g)).toHaveLength(3)
+    expect(await readMessage(ports.imap, 'by LMTP', bob)).toMatch(/\bwith LMTP\b/)
+    const copies = (await readInbox(ports.imap, carol)).filter((message) => message.includes('Subject: by LMTP'))
+    expect(copies).toHaveLength(1)
+  })
+
+  test('XCLIENT from a listed front end: the message tells of the client that it announced', async () => {
+    const xclient = [
+      '--xclient',
+      'NAME=client.example PORT=4242 ADDR=IPV6:2001:db8::5',
+      '--local-interface',
+      '127.0.0.50',
+    ]
+    expect(await swaks({ port: ports.mx, to: bob.name, subject: 'by XCLIENT', args: xclient })).toMatchObject({
+      code: 0,
+    })
+    expect(await readMessage(ports.imap, 'by XCLIENT', bob)).toContain('(client.example [IPv6:2001:db8::5])')
+    await gateway.waitForLog('the announcement', (record) => {
+      return record.event === 'client.announced' && record['client'] === '2001:db8::5'
+    })
+  })
+
+  test('PO-10: XCLIENT from anybody else is neither offered nor obeyed', async () => {
+    for (const from of ['127.0.0.1', '127.0.0.51']) {
+      const client = await Dialogue.connect(ports.mx, { from })
+      await client.reply()
+      expect((await client.ask('EHLO client.example.net')).text).not.toContain('XCLIENT')
+      expect((await client.ask('XCLIENT ADDR=203.0.113.9 LOGIN=ann@example.org')).code).toBe(550)
+      expect((await client.ask('EHLO client.example.net')).text).toContain(`[${from}]`)
+      client.destroy()
+    }
+  })
+
+  test('a user may send as themselves or as nobody, and not as somebody else', async () => {
+    const login = ['--tls', '--auth', 'PLAIN', '-au', ann.name, '-ap', ann.password]
+    const as = (from: string) =>
+      swaks({ port: ports.submission, to: bob.name, subject: 'submitted', args: [...login, '--from', from] })
+    expect((await as(bob.name)).stdout).toMatch(/^<~\* 553 5\.7\.1 /m)
+    expect(await as(ann.name)).toMatchObject({ code: 0 })
+    expect(await as('<>')).toMatchObject({ code: 0 })
+  })
+})
+
+test('SM-01, SM-07: no end of data is found where there is none, over TLS records cut anywhere', async () => {
+  const fakes = ['\n.\n', '\n.\r\n', '\r\n.\n', '\r\n.\r\r\n', '\r.\r\n']
+  const client = await Dialogue.connect(ports.mx)
+  await client.reply()
+  await client.ask('EHLO client.example.net')
+  await client.ask('STARTTLS')
+  await client.startTls()
+  await client.ask('EHLO client.example.net')
+  for (const [index, fake] of fakes.entries()) {
+    const content = `Subject: smuggling ${index}\r\n\r\nbody${fake}MAIL FROM:<evil@example.net>\r\nRCPT TO:<${carol.name}>\r\nDATA\r\n`
+    for (const byChunks of [false, true]) {
+      await client.ask('MAIL FROM:<x@example.net>')
+      await client.ask(`RCPT TO:<${bob.name}>`)
+      if (byChunks) {
+        await client.sendInPieces(`BDAT ${content.length} LAST\r\n${content}`, 3)
+      } else {
+        await client.ask('DATA')
+        await client.sendInPieces(`${content}\r\n.\r\n`, 3)
+      }
+      expect((await client.reply()).code).toBe(250)
+    }
+  }
+  expect((await client.ask('NOOP')).code).toBe(250)
+  client.destroy()
+  const evil = (await readInbox(ports.imap, carol)).filter((message) => message.includes('evil@example.net'))
+  expect(evil).toEqual([])
+})
+
+describe('X3: a client certificate at the balancer', () => {
+  test('that was verified signs in by EXTERNAL, and is trusted with one name alone', async () => {
+    const { client, lines } = await offeredTo(0)
+    expect(lines).toContain('AUTH PLAIN LOGIN EXTERNAL')
+    expect((await client.ask(`AUTH EXTERNAL ${Buffer.from(bob.name).toString('base64')}`)).code).toBe(535)
+    expect((await client.ask('AUTH EXTERNAL =')).code).toBe(235)
+    expect((await client.ask(`MAIL FROM:<${bob.name}>`)).code).toBe(553)
+    expect((await client.ask(`MAIL FROM:<${ann.name}>`)).code).toBe(250)
+    client.destroy()
+  })
+
+  test('that was not verified is worth nothing', async () => {
+    const { client, lines } = await offeredTo(1)
+    expect(lines).toContain('AUTH PLAIN LOGIN')
+    expect((await client.ask('AUTH EXTERNAL =')).code).toBe(504)
+    client.destroy()
+  })
+})
+
+/**
+ * A session of a client that showed a certificate with the name of Ann to the balancer.
+ *
+ * @param verify - zero when the balancer found it good (PROXY protocol, section 2.2.6).
+ */
+async function offeredTo(verify: number): Promise<{ readonly client: Dialogue; readonly lines: readonly string[] }> {
+  const client = await Dialogue.connect(ports.proxiedSubmission)
+  const claim = sslTlv(7, verify, [tlv(0x21, 'TLSv1.3'), tlv(0x22, ann.name)])
+  client.send(v2(ends, { tlvs: [claim], crc: true }))
+  await client.reply()
+  const { lines } = await client.ask('EHLO client.example.net')
+  return { client, lines }
+}
