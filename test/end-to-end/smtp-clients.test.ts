@@ -136,6 +136,61 @@ test('SM-01, SM-07: no end of data is found where there is none, over TLS record
   expect(evil).toEqual([])
 })
 
+describe('an open relay is what this is not', () => {
+  const foreign = [
+    '<user@far.example>',
+    '<user%far.example@mx.example.org>',
+    '<user%far.example>',
+    '<"user@far.example">',
+    '<"user%far.example">',
+    '<user@far.example@mx.example.org>',
+    '<"user@far.example"@mx.example.org>',
+    '<user@far.example@[127.0.0.1]>',
+    '<@mx.example.org:user@far.example>',
+    '<@[127.0.0.1]:user@far.example>',
+    '<@example.org,@mx.example.org:user@far.example>',
+    '<far.example!user>',
+    '<far.example!user@mx.example.org>',
+    '<far.example!user@[127.0.0.1]>',
+    '<user@[203.0.113.9]>',
+    '<user@[IPv6:2001:db8::9]>',
+    '<user@localhost>',
+    '<user@far.example.>',
+    '<user@far.example\0@example.org>',
+    '<user@far.example\n@example.org>',
+    '<user(comment)@far.example>',
+    '<user @far.example>',
+    'user@far.example',
+  ]
+  const routed = [
+    '<a%far.example@example.org>',
+    '<"a@far.example"@example.org>',
+    '<far.example!a@example.org>',
+    '<a%40far.example@example.org>',
+    '<a\uff20far.example@example.org>',
+    '<@example.org:a%far.example@example.org>',
+  ]
+
+  test.each([
+    ['TR-03', 'foreign forms', foreign],
+    ['TR-04', 'forms that only look local', routed],
+  ])('%s: %s, whoever sends them', async (_, __, recipients) => {
+    for (const sender of ['<x@example.net>', '<>', `<${bob.name}>`, '<x@[127.0.0.1]>']) {
+      const replies: string[] = []
+      for (const recipient of recipients) {
+        const client = await Dialogue.connect(ports.mx)
+        await client.reply()
+        await client.ask('EHLO client.example.net')
+        await client.ask(`MAIL FROM:${sender} SMTPUTF8`)
+        const { code } = await client.ask(`RCPT TO:${recipient}`)
+        if (![500, 501, 550, 553].includes(code)) replies.push(`${code} to ${recipient} from ${sender}`)
+        client.destroy()
+      }
+      expect(replies).toEqual([])
+    }
+  })
+})
+
 describe('X3: a client certificate at the balancer', () => {
   test('that was verified signs in by EXTERNAL, and is trusted with one name alone', async () => {
     const { client, lines } = await offeredTo(0)

@@ -6,6 +6,7 @@ export function offeredExtensions(dialogue: Dialogue): string[] {
   return [
     'PIPELINING', // RFC 2920
     `SIZE ${dialogue.limits.maxMessageBytes}`, // RFC 1870
+    `LIMITS RCPTMAX=${dialogue.limits.maxRecipients}`, // RFC 9422 §4.2
     ...(dialogue.offersStartTls ? ['STARTTLS'] : []), // RFC 3207
     ...(dialogue.offersAuthentication ? [`AUTH PLAIN LOGIN${dialogue.offersExternal ? ' EXTERNAL' : ''}`] : []), // RFC 4954
     'ENHANCEDSTATUSCODES', // RFC 2034

@@ -219,6 +219,7 @@ describe('STARTTLS (RFC 3207)', () => {
       S: 250-*
       S: 250-PIPELINING
       S: 250-SIZE *
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-STARTTLS
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
@@ -233,6 +234,7 @@ describe('STARTTLS (RFC 3207)', () => {
       S: 250-mx.example Hello client.example [203.0.113.7]
       S: 250-PIPELINING
       S: 250-SIZE *
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-AUTH PLAIN LOGIN
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME

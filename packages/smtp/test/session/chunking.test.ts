@@ -35,6 +35,7 @@ describe('BDAT (RFC 3030 section 2)', () => {
       S: 250-mx.example *
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-STARTTLS
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME

@@ -13,6 +13,7 @@ describe('a typical session (RFC 5321, appendix D)', () => {
       S: 250-mx.example Hello client.example [203.0.113.7]
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-STARTTLS
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
@@ -399,6 +400,7 @@ describe('a balancer that speaks for itself', () => {
       S: 250-mx.example *
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
       S: 250-SMTPUTF8

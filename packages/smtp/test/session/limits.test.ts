@@ -246,3 +246,12 @@ test('a session that crashes takes leave', async () => {
   session.machine.failed()
   expect(session.take()).toBe('421 4.3.0 mx.example Internal error\r\n')
 })
+
+test('RFC 9422 section 4.2: how many recipients a transaction may have is announced, and holds', async () => {
+  const session = await greeted({ limits: { maxRecipients: 2 } })
+  expect(await session.ask('EHLO a')).toContain('250-LIMITS RCPTMAX=2\r\n')
+  await session.ask('MAIL FROM:<>')
+  expect(await session.ask('RCPT TO:<1@example.org>')).toMatch(/^250 /)
+  expect(await session.ask('RCPT TO:<2@example.org>')).toMatch(/^250 /)
+  expect(await session.ask('RCPT TO:<3@example.org>')).toMatch(/^452 4\.5\.3 /)
+})

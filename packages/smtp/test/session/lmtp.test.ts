@@ -36,6 +36,7 @@ describe('LMTP', () => {
       S: 250-mx.example Hello foo.edu [203.0.113.7]
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
       S: 250-SMTPUTF8

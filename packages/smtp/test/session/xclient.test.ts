@@ -24,6 +24,7 @@ describe('XCLIENT from a listed network', () => {
       S: 250-mx.example Hello front.example [10.0.0.9]
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-AUTH PLAIN LOGIN
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
@@ -41,6 +42,7 @@ describe('XCLIENT from a listed network', () => {
       S: 250-mx.example Hello client.example [IPv6:2001:db8::5]
       S: 250-PIPELINING
       S: 250-SIZE 26214400
+      S: 250-LIMITS RCPTMAX=1000
       S: 250-AUTH PLAIN LOGIN
       S: 250-ENHANCEDSTATUSCODES
       S: 250-8BITMIME
