@@ -28,6 +28,8 @@ beforeAll(async () => {
   const { cert, key } = await makeCertificate()
   const tables = [
     '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+    // Errors are not slowed: here they are made to find the end of a client's budget.
+    '[smtp]\nlocal-domains = ["example.org"]\nerror-delay = "off"',
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
     listener('direct', { protocol: 'smtp', bind: ports.direct, mode: 'off' }),
     listener('submission', { protocol: 'submission', bind: ports.submission, tls: 'starttls', mode: 'off' }),

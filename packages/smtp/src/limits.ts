@@ -26,6 +26,12 @@ export interface SmtpLimits {
   readonly maxHops: number
   /** Commands answered 4yz or 5yz since the last accepted message. After them: 421. As Postfix counts. */
   readonly maxErrors: number
+  /** Errors since the last accepted message that cost no time; each more is answered after a delay that grows with them. */
+  readonly maxPromptErrors: number
+  /** Milliseconds by which the delay grows with each such error; 0 for none. As Postfix's smtpd_error_sleep_time. */
+  readonly errorDelayMs: number
+  /** Milliseconds that the delay is at most: clients and balancers wait longer than that. */
+  readonly maxErrorDelayMs: number
   /** NOOP, RSET, VRFY, EXPN, HELP, repeated EHLO since the last accepted message. After them: 421. As Postfix counts. */
   readonly maxIdleCommands: number
   /** Failed sign-ins on one connection. After them: 421. */
@@ -55,6 +61,9 @@ export const limits: SmtpLimits = {
   maxHeaderSectionBytes: 262_144,
   maxHops: 50,
   maxErrors: 20,
+  maxPromptErrors: 5,
+  errorDelayMs: 1_000,
+  maxErrorDelayMs: 10_000,
   maxIdleCommands: 100,
   maxFailedAuthentications: 3,
   firstCommandPatienceMs: 60_000,

@@ -22,6 +22,11 @@ export type Wish =
       readonly patienceMs: number
       /** The deadline that runs already still holds: bytes came, but no command ended (no slow loris). */
       readonly keepsDeadline?: boolean
+      /**
+       * What was written waits so long before it is sent, and nothing is read meanwhile, in milliseconds: who errs again
+       * and again is slowed. The patience begins behind it.
+       */
+      readonly afterMs?: number
     }
   /** Send what waits, start TLS, then call `secured`. Whatever arrived in the clear meanwhile is thrown away. */
   | { readonly next: 'upgrade-tls' }

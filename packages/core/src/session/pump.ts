@@ -63,6 +63,8 @@ export function runSession(
   return { ended: pump.ended, stop: () => pump.stop(), cut: () => pump.cut() }
 }
 
+type ReadWish = Extract<Wish, { readonly next: 'read' }>
+
 class Pump implements Output {
   readonly ended: Promise<SessionEnd>
   readonly #settleEnd: (end: SessionEnd) => void
@@ -84,6 +86,8 @@ class Pump implements Output {
 
   #deadline: NodeJS.Timeout | undefined
   #deadlineMs = 0
+  /** Runs while what was written is held back. */
+  #delay: NodeJS.Timeout | undefined
 
   /** Text and buffers of this step, in order; `#text` comes after all of `#chunks`. */
   #chunks: (Buffer | string)[] = []
@@ -153,10 +157,8 @@ class Pump implements Output {
     if (this.#isOver) return
     switch (wish.next) {
       case 'read':
-        this.#flush()
-        this.#setDeadline(wish)
-        if (this.#stream.writableNeedDrain) this.#waitForReader()
-        else this.#becomeIdle()
+        if (wish.afterMs === undefined || wish.afterMs === 0) this.#readOn(wish)
+        else this.#holdBack(wish, wish.afterMs)
         return
       case 'upgrade-tls':
         void this.#upgrade()
@@ -165,6 +167,19 @@ class Pump implements Output {
         this.#finish(wish.reason)
         return
     }
+  }
+
+  #readOn(wish: ReadWish): void {
+    this.#flush()
+    this.#setDeadline(wish)
+    if (this.#stream.writableNeedDrain) this.#waitForReader()
+    else this.#becomeIdle()
+  }
+
+  /** The session stays busy, so nothing is read, and what comes up meanwhile is looked at behind it. */
+  #holdBack(wish: ReadWish, forMs: number): void {
+    this.#stream.pause()
+    this.#delay = setTimeout(() => this.#readOn(wish), forMs)
   }
 
   #becomeIdle(): void {
@@ -314,7 +329,7 @@ class Pump implements Output {
 
   // ── time ──────────────────────────────────────────────────────────────────
 
-  #setDeadline(wish: { readonly patienceMs: number; readonly keepsDeadline?: boolean }): void {
+  #setDeadline(wish: ReadWish): void {
     if (wish.keepsDeadline === true && this.#deadline !== undefined) return
     this.#deadlinePassed = false
     if (this.#deadline !== undefined && this.#deadlineMs === wish.patienceMs) {
@@ -423,6 +438,7 @@ class Pump implements Output {
   async #over(reason: CloseReason, error: unknown): Promise<void> {
     this.#isOver = true
     clearTimeout(this.#deadline)
+    clearTimeout(this.#delay)
     this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
     let fault = error
     try {

@@ -254,6 +254,58 @@ describe('time', () => {
     expect(machine.calls).toContain('timedOut')
   })
 
+  test('what was written may be held back: then nothing is sent or read until its time has come', async () => {
+    const { machine, client, received } = run(({ output }) => ({
+      receive: () => {
+        output.write('550 no\r\n')
+        return { ...read, afterMs: 5_000 }
+      },
+    }))
+    client.write('a')
+    await settle()
+    client.write('b')
+    vi.advanceTimersByTime(4_999)
+    await settle()
+    expect(received).toEqual([])
+    expect(machine.calls).toEqual(['start', 'receive a'])
+    vi.advanceTimersByTime(1)
+    await settle()
+    expect(received).toEqual(['550 no\r\n'])
+    expect(machine.calls).toEqual(['start', 'receive a', 'receive b'])
+  })
+
+  test.each([
+    ['the connection is lost', ({ stream }: Session) => void stream.destroy()],
+    ['the worker’s time is up', ({ running }: Session) => running.cut()],
+  ])('while it is held back %s: nothing waits for its time', async (_, happens) => {
+    const session = run(({ output }) => ({
+      receive: () => {
+        output.write('550 no\r\n')
+        return { ...read, afterMs: 5_000 }
+      },
+    }))
+    session.client.write('a')
+    await settle()
+    happens(session)
+    await settle()
+    session.client.end()
+    vi.advanceTimersByTime(limits.lingerMs)
+    await session.running.ended
+    vi.advanceTimersByTime(5_000)
+    expect(session.machine.calls.filter((call) => call.startsWith('ended'))).toHaveLength(1)
+  })
+
+  test('a delay of zero is none', async () => {
+    const { received } = run(({ output }) => ({
+      start: () => {
+        output.write('220\r\n')
+        return { ...read, afterMs: 0 }
+      },
+    }))
+    await settle()
+    expect(received).toEqual(['220\r\n'])
+  })
+
   test('a first deadline may be asked to be kept: then it is set', async () => {
     const { machine } = run(() => ({ start: () => ({ ...read, keepsDeadline: true }) }))
     vi.advanceTimersByTime(1_000)

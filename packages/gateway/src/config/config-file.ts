@@ -22,6 +22,7 @@ export interface ConfigFile {
     readonly 'max-recipients': number
     readonly 'bare-newline': BareNewline
     readonly 'submission-sender': SubmissionSender
+    readonly 'error-delay': number | 'off'
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }

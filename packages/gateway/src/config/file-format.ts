@@ -197,6 +197,10 @@ const smtp = table({
   'submission-sender': oneOf(['own', 'any'])
     .prefault('own')
     .describe('Which addresses a user who signed in may send as: `own` are those whose mail they get. Over it `553`.'),
+  'error-delay': z
+    .union([z.literal('off'), duration('100ms', '10s')], { error: 'a duration from "100ms" to "10s", or "off"' })
+    .prefault('1s')
+    .describe('After five errors of a client, each more holds its replies back by so much more, up to `10s`.'),
   'xclient-networks': networks
     .prefault([])
     .describe(

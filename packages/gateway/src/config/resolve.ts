@@ -233,6 +233,7 @@ class Resolution {
       maxRecipients: smtp['max-recipients'],
       bareNewline: smtp['bare-newline'],
       submissionSender: smtp['submission-sender'],
+      errorDelayMs: smtp['error-delay'] === 'off' ? 0 : smtp['error-delay'],
       xclientNetworks: smtp['xclient-networks'],
       xforwardNetworks: smtp['xforward-networks'],
     }

@@ -106,6 +106,8 @@ export interface SmtpConfig {
   readonly maxRecipients: number
   readonly bareNewline: BareNewline
   readonly submissionSender: SubmissionSender
+  /** By which the delay of a reply grows with each error beyond the first few; 0 for none. */
+  readonly errorDelayMs: number
   /** Who may announce another client by XCLIENT; no other list gives that right. */
   readonly xclientNetworks: readonly string[]
   /** Who may announce another client by XFORWARD, for the log alone. */

@@ -165,7 +165,11 @@ export class Worker {
       mayAnnounce: announcers(smtp),
       now,
       bareNewline: smtp.bareNewline,
-      limits: { maxMessageBytes: smtp.maxMessageBytes, maxRecipients: smtp.maxRecipients },
+      limits: {
+        maxMessageBytes: smtp.maxMessageBytes,
+        maxRecipients: smtp.maxRecipients,
+        errorDelayMs: smtp.errorDelayMs,
+      },
     })
   }
 

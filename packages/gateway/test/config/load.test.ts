@@ -64,6 +64,7 @@ describe('a complete configuration', () => {
         maxRecipients: 1_000,
         bareNewline: 'normalize',
         submissionSender: 'own',
+        errorDelayMs: 1_000,
         xclientNetworks: [],
         xforwardNetworks: [],
       },
@@ -111,6 +112,7 @@ max-message-size = "1MiB"
 max-recipients = 100
 bare-newline = "reject"
 submission-sender = "any"
+error-delay = "off"
 xclient-networks = ["10.3.0.1"]
 xforward-networks = ["10.4.0.0/16"]
 [policy]
@@ -162,6 +164,7 @@ bind = "off"
         maxRecipients: 100,
         bareNewline: 'reject',
         submissionSender: 'any',
+        errorDelayMs: 0,
         xclientNetworks: ['10.3.0.1'],
         xforwardNetworks: ['10.4.0.0/16'],
       },

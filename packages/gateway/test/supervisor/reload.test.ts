@@ -37,6 +37,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         maxRecipients: 100,
         bareNewline: 'normalize',
         submissionSender: 'own',
+        errorDelayMs: 1000,
         xclientNetworks: [],
         xforwardNetworks: [],
       },

@@ -33,6 +33,12 @@ export class Budget {
     this.#errors = this.#idleCommands = 0
   }
 
+  /** How long the answer to the latest error is held back: a guesser pays with time, a clumsy client does not notice. */
+  get errorDelayMs(): number {
+    const { maxPromptErrors, errorDelayMs, maxErrorDelayMs } = this.#limits
+    return Math.min(maxErrorDelayMs, errorDelayMs * Math.max(0, this.#errors - maxPromptErrors))
+  }
+
   /** What there was too much of, in words for the reply and the log. */
   get overdrawn(): string | undefined {
     const limits = this.#limits

@@ -44,6 +44,8 @@ class SmtpSession implements SessionMachine {
   #isOver = false
   /** Something was answered since the last wish, so the client gets its whole patience again. */
   #hasAnswered = false
+  /** A command was refused since the last wish. */
+  #hasErred = false
   /** Octets of the message since the deadline was set. */
   #blockBytes = 0
   /** Octets of a line that is too long, thrown away so far; -1 outside of one. */
@@ -296,7 +298,10 @@ class SmtpSession implements SessionMachine {
     if (reply !== undefined) {
       this.#write(reply)
       for (const further of answer.more ?? []) this.#write(further)
-      if (reply.code >= 400 && answer.isExcused !== true) dialogue.budget.countError()
+      if (reply.code >= 400 && answer.isExcused !== true) {
+        dialogue.budget.countError()
+        this.#hasErred = true
+      }
       if (!dialogue.isBalancerItself) {
         dialogue.options.observer?.command?.({ connection: dialogue.connection, verb, reply: firstLine(reply) })
       }
@@ -367,7 +372,11 @@ class SmtpSession implements SessionMachine {
     const keepsDeadline = !this.#hasAnswered
     this.#hasAnswered = false
     const patienceMs = hello === undefined ? limits.firstCommandPatienceMs : limits.commandPatienceMs
-    return { next: 'read', patienceMs, keepsDeadline }
+    const afterMs = this.#hasErred ? this.#dialogue.budget.errorDelayMs : 0
+    this.#hasErred = false
+    return afterMs === 0
+      ? { next: 'read', patienceMs, keepsDeadline }
+      : { next: 'read', patienceMs, keepsDeadline, afterMs }
   }
 }
 

@@ -255,3 +255,43 @@ test('RFC 9422 section 4.2: how many recipients a transaction may have is announ
   expect(await session.ask('RCPT TO:<2@example.org>')).toMatch(/^250 /)
   expect(await session.ask('RCPT TO:<3@example.org>')).toMatch(/^452 4\.5\.3 /)
 })
+
+/** How long the replies of the last step are held back. */
+function delayOf({ lastWish }: TestSession): number {
+  return lastWish?.next === 'read' ? (lastWish.afterMs ?? 0) : -1
+}
+
+describe('errors cost time', () => {
+  test('the first five none, each more a second more, up to ten; what goes well is answered at once', async () => {
+    const session = await greeted()
+    const delays: number[] = []
+    for (let count = 0; count < 17; count++) {
+      await session.ask('BOGUS')
+      delays.push(delayOf(session))
+      await session.ask('NOOP')
+      expect(delayOf(session)).toBe(0)
+    }
+    const seconds = [0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10]
+    expect(delays).toEqual(seconds.map((second) => second * 1_000))
+  })
+
+  test('a group of errors is held back as a whole, by the last', async () => {
+    const session = await greeted()
+    await session.send('BOGUS\r\n'.repeat(8))
+    expect(delayOf(session)).toBe(3_000)
+  })
+
+  test('mail that is accepted gives the time back', async () => {
+    const session = await greeted()
+    for (let count = 0; count < 8; count++) await session.ask('BOGUS')
+    await session.send('MAIL FROM:<>\r\nRCPT TO:<ann@example.org>\r\nBDAT 3 LAST\r\na\r\n')
+    await session.ask('BOGUS')
+    expect(delayOf(session)).toBe(0)
+  })
+
+  test('it can be switched off', async () => {
+    const session = await greeted({ limits: { errorDelayMs: 0 } })
+    for (let count = 0; count < 10; count++) await session.ask('BOGUS')
+    expect(delayOf(session)).toBe(0)
+  })
+})
