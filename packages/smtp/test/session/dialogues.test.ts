@@ -218,20 +218,25 @@ describe('HELO and EHLO', () => {
     )
   })
 
-  test.each(['client.example', 'my_host', '[192.0.2.1]', '[IPv6:2001:db8::1]', '10.0.0.1', 'localhost', 'a:b'])(
-    'EHLO %s is taken',
-    async (domain) => {
-      const session = await new TestSession().start()
-      expect(await session.ask(`EHLO ${domain}`)).toMatch(/^250-/)
-    },
-  )
+  test.each([
+    'client.example',
+    'my_host',
+    '[192.0.2.1]',
+    '[IPv6:2001:db8::1]',
+    '[IPv6:fe80::1%en0]',
+    '10.0.0.1',
+    'localhost',
+    'a:b',
+  ])('EHLO %s is taken', async (domain) => {
+    const session = await new TestSession().start()
+    expect(await session.ask(`EHLO ${domain}`)).toMatch(/^250-/)
+  })
 
   test.each([
     ['two words', 'client example'],
     ['an angle bracket', '<a>'],
     ['a parenthesis', 'a(b'],
-    ['a literal that is none', '[192.0.2.256]'],
-    ['an IPv6 literal with a zone', '[IPv6:fe80::1%eth0]'],
+    ['a bracket that is not closed', '[192.0.2.1'],
     ['256 octets', 'a'.repeat(256)],
     ['SC-05: 2000 octets', 'a'.repeat(2_000)],
     ['SC-05: NUL', 'a\0b'],

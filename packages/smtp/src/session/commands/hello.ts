@@ -1,5 +1,4 @@
 import type { Awaitable } from '@postern/core'
-import { isAddressLiteral } from '../../wire/path.ts'
 import { addressLiteral, type Hello } from '../../wire/trace.ts'
 import { refusalAnswer, type Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
@@ -9,10 +8,11 @@ import { faultAnswer } from '../faults.ts'
 import { firstRefusal } from '../policies.ts'
 
 /**
- * RFC 5321 §4.1.1.1 asks for a domain or an address literal. Hosts also send names with underscores and bare addresses,
- * and mail must not be refused for that (§4.1.4); so anything goes that is safe in `Received`.
+ * RFC 5321 §4.1.1.1 asks for a domain or an address literal. Hosts also send names with underscores, bare addresses, and
+ * literals with the zone of a link (`[IPv6:fe80::1%en0]`), and mail must not be refused for that (§4.1.4); so anything
+ * goes that is safe in `Received`.
  */
-const namesAnyHost = /^[\w.:-]{1,255}$/
+const namesAnyHost = /^[\w.:%-]{1,255}$|^\[[\w.:%-]{1,253}\]$/
 
 /** RFC 5321 §4.1.1.1. The reply has no enhanced code (RFC 2034 §3), and names the client that we believe to see. */
 export function ehlo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
@@ -30,8 +30,7 @@ export function lhlo(dialogue: Dialogue, domain: string): Awaitable<Answer> {
 
 function hello(dialogue: Dialogue, verb: Hello['verb'], domain: string): Awaitable<Answer> {
   const { connection, options } = dialogue
-  if (!namesAnyHost.test(domain) && !(domain.length <= 255 && isAddressLiteral(domain)))
-    return faultAnswer('SMTP_HELLO')
+  if (!namesAnyHost.test(domain)) return faultAnswer('SMTP_HELLO')
   const asked = firstRefusal(options.policies, (policy) => policy.onGreeting?.({ connection, domain }))
   return after(asked, (refusal): Awaitable<Answer> => {
     if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
