@@ -14,4 +14,4 @@ export type { BareNewlinePolicy, DestinationExtension, SmtpMode, SmtpSessionOpti
 export { refusalReply, type AcceptRefusal } from './session/refusal.ts'
 export { createSmtpSession } from './session/session.ts'
 export { encodeReply, type Reply } from './wire/reply.ts'
-export { returnPathField } from './wire/trace.ts'
+export { returnPathField, type Hello } from './wire/trace.ts'
