@@ -324,6 +324,21 @@ describe('time', () => {
     expect(machine.calls).toEqual(['start', 'receive a', 'timedOut', 'ended timeout'])
   })
 
+  test('a session in long work gives others their turn', async () => {
+    const order: string[] = []
+    const { client } = run(({ turn }) => ({
+      receive: async () => {
+        setImmediate(() => order.push('another'))
+        await turn()
+        order.push('this one')
+        return read
+      },
+    }))
+    client.write('a')
+    await settle()
+    expect(order).toEqual(['another', 'this one'])
+  })
+
   test('a session may give more time', async () => {
     const { machine } = run(() => ({ timedOut: () => read }))
     vi.advanceTimersByTime(2_000)
