@@ -326,10 +326,10 @@ describe('time', () => {
 
   test('a session in long work gives others their turn', async () => {
     const order: string[] = []
-    const { client } = run(({ turn }) => ({
+    const { client } = run((context) => ({
       receive: async () => {
         setImmediate(() => order.push('another'))
-        await turn()
+        await context.turn()
         order.push('this one')
         return read
       },
