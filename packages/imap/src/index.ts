@@ -1,5 +1,5 @@
 export { ContentTruncatedError, imapErrors, type ImapErrorCode } from './errors.ts'
 export { limits, type ImapLimits } from './limits.ts'
 export type { ImapSessionOptions } from './session/options.ts'
-export { refusalResponse, type AcceptRefusal } from './session/refusal.ts'
+export { refusalResponse } from './session/refusal.ts'
 export { createImapSession } from './session/session.ts'

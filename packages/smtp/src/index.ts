@@ -11,7 +11,7 @@ export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode 
 export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
 export type { BareNewlinePolicy, DestinationExtension, SmtpMode, SmtpSessionOptions } from './session/options.ts'
-export { refusalReply, type AcceptRefusal } from './session/refusal.ts'
+export { refusalReply } from './session/refusal.ts'
 export { createSmtpSession } from './session/session.ts'
 export { encodeReply, type Reply } from './wire/reply.ts'
 export { returnPathField, type Hello } from './wire/trace.ts'

@@ -33,6 +33,17 @@ export type Decision =
       readonly reply?: { readonly smtpCode?: number; readonly text: string }
     }
 
+/** Why a connection is refused before it has a session, beside the decision of a policy: SMTP and IMAP have words for each. */
+export type AcceptRefusal =
+  | 'proxy-timeout'
+  | 'proxy-missing'
+  | 'proxy-malformed'
+  | 'proxy-untrusted'
+  | 'not-trusted'
+  | 'overloaded'
+  | 'stopping'
+  | 'internal-error'
+
 /** An SMTP envelope so far (RFC 5321 section 2.3.1). Below smtp, since policies and routers see it. */
 export interface Envelope {
   /** Empty for the null reverse-path `<>`. */

@@ -20,6 +20,7 @@ import {
   peerOf,
   receiveHeader,
   runSession,
+  type AcceptRefusal,
   type CidrSet,
   type Connection,
   type ListenerInfo,
@@ -34,7 +35,7 @@ import { askOnConnect, networks } from '../policy/chain.ts'
 import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import { newConnectionId } from '../worker/connection-id.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
-import type { AcceptRefusal, Dialect } from './dialects.ts'
+import type { Dialect } from './dialects.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { explainHeaderRefusal } from './header-refusal.ts'
 import type { OpenConnections } from './open-connections.ts'

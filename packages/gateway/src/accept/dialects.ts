@@ -3,10 +3,8 @@
  * how it begins one.
  */
 import { createImapSession, refusalResponse, type ImapSessionOptions } from '@postern/imap'
-import { createSmtpSession, refusalReply, type AcceptRefusal, type SmtpSessionOptions } from '@postern/smtp'
-import type { Decision, SessionContext, SessionMachine, SessionObserver } from '@postern/core'
-
-export type { AcceptRefusal } from '@postern/smtp'
+import { createSmtpSession, refusalReply, type SmtpSessionOptions } from '@postern/smtp'
+import type { AcceptRefusal, Decision, SessionContext, SessionMachine, SessionObserver } from '@postern/core'
 
 export interface Dialect {
   /** What is said to a client that is refused, line end included; empty for a refusal without a word. */

@@ -1,6 +1,5 @@
-import type { Endpoint, HeaderOutcome, ListenerInfo } from '@postern/core'
+import type { AcceptRefusal, Endpoint, HeaderOutcome, ListenerInfo } from '@postern/core'
 import type { ProxyRefusalReason } from '../observe/connection-log.ts'
-import type { AcceptRefusal } from './dialects.ts'
 
 /** What came from a trusted peer instead of a header that can be taken. */
 export type RefusedHeader = Exclude<HeaderOutcome, { readonly outcome: 'header' | 'none' | 'closed' }>

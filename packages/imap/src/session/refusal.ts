@@ -1,15 +1,4 @@
-import type { Decision } from '@postern/core'
-
-/** Why a connection is refused before it has a session, beside the decision of a policy. */
-export type AcceptRefusal =
-  | 'proxy-timeout'
-  | 'proxy-missing'
-  | 'proxy-malformed'
-  | 'proxy-untrusted'
-  | 'not-trusted'
-  | 'overloaded'
-  | 'stopping'
-  | 'internal-error'
+import type { AcceptRefusal, Decision } from '@postern/core'
 
 /**
  * The words for each refusal. What an operator can mend in minutes is temporary, so that clients try again by

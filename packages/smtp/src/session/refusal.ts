@@ -1,17 +1,6 @@
-import type { Decision } from '@postern/core'
+import type { AcceptRefusal, Decision } from '@postern/core'
 import { encodeReply, type Reply } from '../wire/reply.ts'
 import { decisionReply, type Refused } from './decisions.ts'
-
-/** Why a connection is refused before it has a session, beside the decision of a policy. */
-export type AcceptRefusal =
-  | 'proxy-timeout'
-  | 'proxy-missing'
-  | 'proxy-malformed'
-  | 'proxy-untrusted'
-  | 'not-trusted'
-  | 'overloaded'
-  | 'stopping'
-  | 'internal-error'
 
 /** What an operator can mend in minutes is temporary, so that a mistake in a configuration bounces no mail. */
 const words: Readonly<Record<AcceptRefusal, { readonly enhanced: string; readonly text: string }>> = {
