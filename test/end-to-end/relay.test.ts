@@ -2,81 +2,15 @@
 import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { endpoint } from '../../packages/core/src/index.ts'
-import { createRelay, type Backend, type RelayOptions, type TransactionStart } from '../../packages/smtp/src/index.ts'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
-import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
+import { startGateway, type Gateway } from '../kit/gateway.ts'
 import { readMessage } from '../kit/mailbox.ts'
 import { eventually } from '../kit/patience.ts'
 import { freePort, freePorts } from '../kit/ports.ts'
+import { send, sent } from '../kit/relay.ts'
 import { start } from '../kit/run.ts'
 import { startSmtpSink } from '../kit/smtp-sink.ts'
-
-function transactionFor(client: string): TransactionStart {
-  return {
-    id: 'test000000000001.1',
-    envelope: { reversePath: 'bob@example.com', forwardPaths: [], isSmtpUtf8: false, body: '7BIT' },
-    connection: {
-      id: 'test000000000001',
-      listener: { name: 'mx', protocol: 'smtp', tls: 'off' },
-      identity: {
-        origin: 'proxied',
-        client: endpoint(client, 45_678),
-        peer: endpoint('10.0.0.1', 50_000),
-        destination: endpoint(client.includes(':') ? '2001:db8::1' : '198.51.100.5', 25),
-        trust: { rule: 'required' },
-      },
-      security: { kind: 'cleartext' },
-    },
-    hello: { verb: 'EHLO', domain: 'client.example.net' },
-    at: new Date(),
-  }
-}
-
-interface Sent {
-  readonly toRecipient: number
-  readonly toMessage: number | undefined
-  /** Codes of failures. */
-  readonly failures: readonly string[]
-}
-
-/** One message to one recipient, or as far as it gets. */
-async function send(
-  backend: Backend,
-  {
-    client = '203.0.113.7',
-    text = 'hello',
-    to = ann.name,
-    ...options
-  }: Partial<RelayOptions> & {
-    readonly client?: string
-    readonly text?: string
-    readonly to?: string
-  } = {},
-): Promise<Sent> {
-  const failures: string[] = []
-  const relay = createRelay({
-    protocol: 'smtp',
-    hostname: 'gate.example.org',
-    backends: () => [backend],
-    tls: 'off',
-    announcement: 'none',
-    observer: { failed: ({ code }) => failures.push(code) },
-    ...options,
-  })
-  const delivery = await relay.begin(transactionFor(client))
-  const { code: toRecipient } = await delivery.addRecipient(to, { to: 'upstream', upstream: 'inside' })
-  let toMessage: number | undefined
-  if (toRecipient < 300) {
-    await delivery.write(Buffer.from(`Subject: ${text}\r\n\r\n${text}\r\n`))
-    toMessage = (await delivery.commit()).code
-  }
-  if (toMessage === undefined || toMessage >= 300) await delivery.abort()
-  return { toRecipient, toMessage, failures }
-}
-
-const sent: Sent = { toRecipient: 250, toMessage: 250, failures: [] }
 
 describe('smtp-sink', () => {
   test('takes a message that tries to be two, as one and without a bare line end', async () => {

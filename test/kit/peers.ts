@@ -3,7 +3,17 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { run, type Outcome, type RunOptions } from './run.ts'
 
-export type Peer = 'haproxy' | 'nginx' | 'smtp-sink' | 'swaks' | 'curl' | 'openssl' | 'nc' | 'python3'
+export type Peer =
+  | 'haproxy'
+  | 'nginx'
+  | 'smtp-sink'
+  | 'smtp-source'
+  | 'postfix'
+  | 'swaks'
+  | 'curl'
+  | 'openssl'
+  | 'nc'
+  | 'python3'
 
 const found = new Set<Peer>()
 
