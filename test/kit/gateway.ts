@@ -138,6 +138,7 @@ function complete({ config, adminPort }: GatewayOptions): string {
     parts.push('[server]\nhostname = "mx.example.org"\nworkers = 2\ndata-dir = "data"')
   }
   if (lacks('admin')) parts.push(`[admin]\nbind = "127.0.0.1:${adminPort}"`)
+  if (lacks('dns')) parts.push('[dns]\nclient-names = false')
   if (lacks('accounts')) parts.push('[accounts]\nfile = "accounts.toml"')
   if (lacks('smtp')) parts.push('[smtp]\nlocal-domains = ["example.org"]')
   return `${parts.join('\n\n')}\n`

@@ -64,6 +64,27 @@ export const limits = {
   /** Names a client may ask for by SNI, characters (RFC 1035 section 2.3.4). */
   maxServerNameChars: 255,
 
+  // ── DNS ───────────────────────────────────────────────────────────────────
+
+  /** Questions under way in one worker, a socket and under 2 KiB each. Over it: not known. */
+  maxDnsQuestions: 1000,
+  /** Questions in a row that no server answered: then they are left alone for `dnsPauseMs`, so that no client waits for each of its names anew. */
+  maxUnansweredDnsQuestions: 5,
+  /** How long silent servers are left alone. */
+  dnsPauseMs: 30_000,
+  /** PTR records of an address that are looked at; hosts of many names have a handful. Each costs a question. */
+  maxPointersLookedAt: 4,
+  /** Addresses whose names are kept, some 300 bytes each. Over it the one kept for longest is forgotten. */
+  maxKeptClientNames: 10_000,
+  /** Seconds that a confirmed name is kept at least, whatever its owner says. */
+  minKeepNamesSeconds: 60,
+  /** Seconds that a confirmed name is kept at most, whatever its owner says. */
+  maxKeepNamesSeconds: 3600,
+  /** Seconds that an address is known to have no confirmed name. */
+  keepNoNamesSeconds: 300,
+  /** Seconds before an address whose names could not be found out is asked for again. */
+  keepUnknownNamesSeconds: 30,
+
   // ── logs ──────────────────────────────────────────────────────────────────
 
   /** A value from the network in a log line. */

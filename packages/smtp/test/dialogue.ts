@@ -3,6 +3,8 @@ import {
   endpoint,
   type Authenticator,
   type AuthOutcome,
+  type Awaitable,
+  type ClientNames,
   type Credentials,
   type ChannelSecurity,
   type ClientIdentity,
@@ -35,6 +37,7 @@ export interface Setup {
   readonly takesCertificates?: boolean
   readonly origin?: ClientIdentity['origin']
   readonly client?: string
+  readonly clientNames?: Awaitable<ClientNames>
   readonly offersStartTls?: boolean
   readonly authRequiresTls?: boolean
   readonly hasAuthenticator?: boolean
@@ -305,5 +308,6 @@ function connectionOf(setup: Setup): ConnectionInfo {
       trust: { rule: origin === 'direct' ? 'absent' : 'required' },
     },
     security: setup.tls === undefined ? { kind: 'cleartext' } : tlsEndedBy(setup.tls, setup.clientCommonName),
+    ...(setup.clientNames !== undefined && { clientNames: setup.clientNames }),
   }
 }

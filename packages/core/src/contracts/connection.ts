@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Awaitable } from './awaitable.ts'
 import type { ClientIdentity } from './identity.ts'
 
 /** What is spoken on a listener; `submission` is SMTP for clients that sign in (RFC 6409), `lmtp` is RFC 2033. */
@@ -31,6 +32,16 @@ export type ChannelSecurity =
       readonly clientCommonName?: string
     }
 
+/** What the DNS says of a client's address. Both names are host names in lower case, and fit for logs and headers. */
+export interface ClientNames {
+  /** A name of the address that leads back to the address: forward-confirmed reverse DNS. */
+  readonly verified?: string
+  /** What the PTR record says, and whoever owns the address block may write into it: nothing is granted by it. */
+  readonly claimed?: string
+  /** The DNS was not reached, so there may be a name. */
+  readonly isUnknown?: true
+}
+
 /** All that policies, routers and sessions may know of a connection. Never changed: TLS gives a new one, same id. */
 export interface ConnectionInfo {
   /** One id for logs, replies, `Received` and upstreams: 16 characters of [0-9a-z]. */
@@ -38,6 +49,11 @@ export interface ConnectionInfo {
   readonly listener: ListenerInfo
   readonly identity: ClientIdentity
   readonly security: ChannelSecurity
+  /**
+   * The client's names, looked up from the accept on: a promise until they are found, which is bounded in time and never
+   * rejects. Absent where nobody looks them up.
+   */
+  readonly clientNames?: Awaitable<ClientNames>
 }
 
 /** Plaintext side of one accepted connection. A TLS upgrade yields a new one; the old one is spent. */

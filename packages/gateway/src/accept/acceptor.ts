@@ -32,6 +32,7 @@ import { ConnectionLog } from '../observe/connection-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { QuietSummary } from '../observe/quiet-summary.ts'
 import { askOnConnect, networks } from '../policy/chain.ts'
+import type { ClientNameLookup } from '../dns/client-names.ts'
 import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import { newConnectionId } from '../worker/connection-id.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
@@ -57,11 +58,13 @@ export interface AcceptorOptions {
   readonly logger: Logger
   readonly summary: QuietSummary
   readonly connections: OpenConnections
+  /** Looks up the names of clients; absent where nobody needs them. */
+  readonly names?: Pick<ClientNameLookup, 'namesOf'> | undefined
 }
 
 /** @returns what serves one accepted socket; it resolves when the connection is gone, and never rejects. */
 export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Promise<void> {
-  const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, connections } =
+  const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, connections, names } =
     options
   const trust = createTrustRule({ mode: proxy.mode, networks: networks(proxy.trustedNetworks) })
 
@@ -138,6 +141,10 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
         return await sayGoodbye(socket, listener.tls === 'implicit' ? '' : dialect.refusal(decision))
       }
 
+      // ── names ─────────────────────────────────────────────────────────────
+      // The lookup begins, and is waited for where a name is needed first: at the first message.
+      const clientNames = isIgnored || isCheck ? undefined : names?.namesOf(identity.client.address)
+
       // ── tls ───────────────────────────────────────────────────────────────
       const gone = new AbortController()
       socket.once('close', () => gone.abort(connectionGone))
@@ -148,6 +155,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
         security: channelSecurityFrom(identity) ?? { kind: 'cleartext' },
         stream: socket,
         signal: gone.signal,
+        ...(clientNames !== undefined && { clientNames }),
       }
       if (listener.tls === 'implicit' && tls !== undefined) {
         if (verdict.rule === 'absent' && looksLikeProxyHeader(await firstBytes(socket, tls.timeoutMs))) {

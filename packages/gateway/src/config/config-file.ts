@@ -26,6 +26,12 @@ export interface ConfigFile {
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }
+  readonly dns: {
+    readonly servers: readonly string[]
+    readonly timeout: number
+    readonly tries: number
+    readonly 'client-names': boolean
+  }
   readonly policy: {
     readonly deny: readonly string[]
     readonly 'deny-reply'?: { readonly code: number; readonly text: string } | undefined

@@ -60,6 +60,9 @@ certificates = [{ cert = "certificate.pem", key = "key.pem" }]
 [accounts]
 file = "accounts.toml"
 
+[dns]
+client-names = false
+
 [admin]
 bind = "127.0.0.1:2080"
 `.trimStart()

@@ -211,6 +211,28 @@ const smtp = table({
     .describe('Front ends that may announce another client by `XFORWARD`, which is for the log alone.'),
 })
 
+const serverWords = 'an IP address, or one with a port, as in "192.0.2.53" or "[2001:db8::53]:5353"'
+const noPort = { port: 0 }
+const dns = table({
+  servers: z
+    .array(
+      z.string({ error: serverWords }).refine((written) => (parseBindAddress(written) ?? noPort).port !== 0, {
+        error: serverWords,
+      }),
+      { error: `a list, each ${serverWords}` },
+    )
+    .prefault([])
+    .describe('The servers that are asked. Empty: those of the system.'),
+  timeout: duration('100ms', '30s').prefault('2s').describe('For one question, all its tries together.'),
+  tries: wholeNumber(1, 5).prefault(2).describe('How often a question is sent before it counts as not answered.'),
+  'client-names': z
+    .boolean({ error: 'true or false' })
+    .prefault(true)
+    .describe(
+      'Look up the names of SMTP clients from the accept on, for `Received` and what backends are told. No greeting waits for it.',
+    ),
+})
+
 const denyReply = table({
   code: wholeNumber(400, 599, 'an SMTP reply code from 400 to 599')
     .prefault(554)
@@ -279,6 +301,7 @@ export const fileFormat: z.ZodType<ConfigFile> = table({
   tls: tls.prefault({}),
   accounts: accounts.prefault({}),
   smtp: smtp.prefault({}),
+  dns: dns.prefault({}),
   policy: policy.prefault({}),
   limits: limits.prefault({}),
   log: log.prefault({}),

@@ -20,6 +20,7 @@ import type {
   ConfigOutcome,
   ConfigProblem,
   ConfigWarning,
+  DnsConfig,
   ListenerConfig,
   ListenerLiveConfig,
   ListenerProxyConfig,
@@ -80,6 +81,7 @@ class Resolution {
         certificates,
         accounts,
         smtp: this.#smtp(hostName),
+        dns: this.#dns(),
         policy: this.#policy(),
         limits: {
           maxConnectionsPerWorker: limits['max-connections-per-worker'],
@@ -237,6 +239,11 @@ class Resolution {
       xclientNetworks: smtp['xclient-networks'],
       xforwardNetworks: smtp['xforward-networks'],
     }
+  }
+
+  #dns(): DnsConfig {
+    const { servers, timeout, tries, 'client-names': clientNames } = this.#file.dns
+    return { servers, timeoutMs: timeout, tries, clientNames }
   }
 
   #policy(): Config['live']['policy'] {

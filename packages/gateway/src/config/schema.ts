@@ -52,6 +52,7 @@ export interface LiveConfig {
   readonly certificates: readonly CertificateConfig[]
   readonly accounts: AccountsConfig
   readonly smtp: SmtpConfig
+  readonly dns: DnsConfig
   readonly policy: PolicyConfig
   readonly limits: LimitsConfig
 }
@@ -119,6 +120,16 @@ export type SubmissionSender = 'own' | 'any'
 
 /** LF or CR alone inside a message: made CRLF and space, or the message refused. Neither ever ends it. */
 export type BareNewline = 'normalize' | 'reject'
+
+export interface DnsConfig {
+  /** Addresses with or without a port, as in `192.0.2.53` and `[2001:db8::53]:5353`. Empty: those of the system. */
+  readonly servers: readonly string[]
+  /** For one question, all its tries together. */
+  readonly timeoutMs: number
+  readonly tries: number
+  /** The names of SMTP clients are looked up. */
+  readonly clientNames: boolean
+}
 
 /** Evaluated on `identity.client`, never on the balancer. */
 export interface PolicyConfig {

@@ -122,12 +122,14 @@ export class ConnectionLog implements SessionObserver {
   }
 
   transaction(event: Parameters<NonNullable<SessionObserver['transaction']>>[0]): void {
-    const { envelope } = event
+    const { envelope, connection } = event
+    const { clientNames } = connection
     this.#write(
       event.replyCode < 400 ? 'info' : 'warn',
       'smtp.transaction',
       {
         transaction: event.id,
+        clientName: clientNames instanceof Promise ? undefined : clientNames?.verified,
         reversePath: envelope.reversePath,
         recipients: envelope.forwardPaths.length,
         bytes: event.bytes,

@@ -23,6 +23,17 @@ export class WorkerLog {
     }
   }
 
+  dns(isSilent: boolean): void {
+    if (isSilent) {
+      this.#logger.warn(
+        { event: 'dns.silent' },
+        'no DNS server answers: mail goes on without the names of clients; see dns.servers',
+      )
+    } else {
+      this.#logger.info({ event: 'dns.answers' }, 'a DNS server answers again')
+    }
+  }
+
   accountsUnusable(problems: readonly ConfigProblem[]): void {
     this.#logger.error(
       { event: 'accounts.unusable', problems },

@@ -10,6 +10,8 @@ import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
 import { mailRoot } from '../destination/mail-root.ts'
 import { storeDestination } from '../destination/store.ts'
+import { ClientNameLookup } from '../dns/client-names.ts'
+import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -36,6 +38,7 @@ export class Worker {
   readonly #tally: SharedTally
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
+  readonly #names: ClientNameLookup | undefined
   readonly #gates: TlsGate[] = []
   readonly #servers: Server[] = []
   #end: Promise<void> | undefined
@@ -50,6 +53,9 @@ export class Worker {
     this.#summary = new QuietSummary(logger)
     this.#tally = new SharedTally(tallyLimits(live.policy), send, (isAway) => this.#log.tally(isAway))
     this.#authenticator = createAuthenticator(live, (problems) => this.#log.accountsUnusable(problems))
+    this.#names = live.dns.clientNames
+      ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))
+      : undefined
     this.#store = withFolders(
       openMaildirStore({
         root: mailRoot(start.config.start.dataDir),
@@ -96,6 +102,7 @@ export class Worker {
           logger: this.#logger,
           summary: this.#summary,
           connections: this.#connections,
+          names: protocol === 'imap' ? undefined : this.#names,
         }),
       )
     }

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Policy } from '@postern/core'
+import type { ClientNames, IpAddress, Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { AwaitedHeaders, Places } from '../../src/accept/admission.ts'
 import { OpenConnections } from '../../src/accept/open-connections.ts'
@@ -21,6 +21,41 @@ const refusing = (seen: string[]): Policy => ({
     seen.push(identity.client.address.toString())
     return { verdict: 'defer', reason: 'rate' }
   },
+})
+
+/** Keeps whom it was asked about, and answers nothing in this life. */
+const asked = () => {
+  const addresses: string[] = []
+  return {
+    addresses,
+    namesOf: (address: IpAddress): Promise<ClientNames> => {
+      addresses.push(address.toString())
+      return Promise.withResolvers<ClientNames>().promise
+    },
+  }
+}
+
+describe('S10: the names of a client', () => {
+  test('are looked up from the accept on, of the client and not of its balancer; no greeting waits', async () => {
+    const names = asked()
+    await using bench = await openBench({ names })
+    using client = new Client(bench.port)
+    client.say(v1('203.0.113.7'))
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO 203\.0\.113\.7/)
+    expect(names.addresses).toEqual(['203.0.113.7'])
+  })
+
+  test('S9: ignored hosts, checks, and clients that are refused cause no lookup', async () => {
+    const names = asked()
+    const policies = [accessList(networks(['203.0.113.0/24']), undefined)]
+    await using bench = await openBench({ names, policies, ignoredHosts: ['10.0.0.0/24'] })
+    for (const header of [v1('10.0.0.9'), v1('203.0.113.9'), v2Local]) {
+      using client = new Client(bench.port)
+      client.say(header).say('QUIT\r\n')
+      await client.ends()
+    }
+    expect(names.addresses).toEqual([])
+  })
 })
 
 describe('trust decides, before a byte is read', () => {

@@ -68,6 +68,7 @@ describe('a complete configuration', () => {
         xclientNetworks: [],
         xforwardNetworks: [],
       },
+      dns: { servers: [], timeoutMs: 2_000, tries: 2, clientNames: true },
       policy: {
         deny: [],
         ignoredHosts: [],
@@ -115,6 +116,12 @@ submission-sender = "any"
 error-delay = "off"
 xclient-networks = ["10.3.0.1"]
 xforward-networks = ["10.4.0.0/16"]
+
+[dns]
+servers = ["192.0.2.53", "[2001:db8::53]:5353"]
+timeout = "500ms"
+tries = 1
+client-names = false
 [policy]
 deny = ["203.0.113.0/24"]
 deny-reply = { code = 550, text = "5.7.1 Go away" }
@@ -168,6 +175,7 @@ bind = "off"
         xclientNetworks: ['10.3.0.1'],
         xforwardNetworks: ['10.4.0.0/16'],
       },
+      dns: { servers: ['192.0.2.53', '[2001:db8::53]:5353'], timeoutMs: 500, tries: 1, clientNames: false },
       policy: {
         deny: ['203.0.113.0/24'],
         denyReply: { code: 550, text: '5.7.1 Go away' },
@@ -327,6 +335,22 @@ const rows: readonly Row[] = [
     path: 'proxy',
     expected: /a table/,
     found: /true/,
+  },
+  {
+    name: 'a DNS server by its name',
+    text: `${least}[dns]\nservers = ["192.0.2.53", "dns.example.org"]`,
+    line: 7,
+    path: 'dns.servers[1]',
+    expected: /an IP address, or one with a port/,
+    found: /"dns\.example\.org"/,
+  },
+  {
+    name: 'a DNS server at port 0',
+    text: `${least}[dns]\nservers = ["192.0.2.53:0"]`,
+    line: 7,
+    path: 'dns.servers[0]',
+    expected: /an IP address, or one with a port/,
+    found: /"192\.0\.2\.53:0"/,
   },
   {
     name: 'text where a number should be',

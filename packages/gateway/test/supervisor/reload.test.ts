@@ -41,6 +41,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         xclientNetworks: [],
         xforwardNetworks: [],
       },
+      dns: { servers: [], timeoutMs: 2_000, tries: 2, clientNames: false },
       policy: {
         deny: [],
         ignoredHosts: [],

@@ -6,6 +6,7 @@
  * After STARTTLS and after XCLIENT all that the server offered is forgotten and asked anew (RFC 3207 §4.2). Nothing here
  * is pipelined: each of these commands must be the last of its group.
  */
+import type { ClientNames } from '@postern/core'
 import type { TransactionStart } from '../session/destination.ts'
 import { encodeAnnouncement, type Attribute } from '../wire/announcement.ts'
 import { xclientAttributes, xforwardAttributes } from './announce.ts'
@@ -43,7 +44,8 @@ export async function open(connection: Securable, options: RelayOptions, start: 
     if (!opening.ok) return opening
   }
   if (options.announcement === 'xclient') {
-    const told = await announce(dialogue, options, opening.capabilities, 'XCLIENT', xclientAttributes(start))
+    const attributes = xclientAttributes(start, await namesOf(start))
+    const told = await announce(dialogue, options, opening.capabilities, 'XCLIENT', attributes)
     if (!told.ok) return told
     // One exchange: what the server offers now is not looked at for another (it may offer XCLIENT for ever).
     if (told.hasSaid) opening = await hello(dialogue, options)
@@ -54,10 +56,16 @@ export async function open(connection: Securable, options: RelayOptions, start: 
     if (failure !== undefined) return { ok: false, failure }
   }
   if (options.announcement === 'xforward') {
-    const told = await announce(dialogue, options, opening.capabilities, 'XFORWARD', xforwardAttributes(start))
+    const attributes = xforwardAttributes(start, await namesOf(start))
+    const told = await announce(dialogue, options, opening.capabilities, 'XFORWARD', attributes)
     if (!told.ok) return told
   }
   return opening
+}
+
+/** A name that comes late comes within the time of the lookup, which is bounded where it began. */
+async function namesOf({ connection }: TransactionStart): Promise<ClientNames> {
+  return (await connection.clientNames) ?? {}
 }
 
 /** RFC 5321 §4.1.1.1, RFC 2033 §4.1. A server without EHLO is none that mail should be relayed to today. */

@@ -33,8 +33,6 @@ export class Dialogue {
   connection: ConnectionInfo
   hello: Hello | undefined
   principal: Principal | undefined
-  /** The client's name, when a front end announced one. */
-  clientName: string | undefined
   /** What policies counted for a client that a front end announced. */
   admission: Admission | undefined
   transaction: Transaction | undefined
@@ -122,7 +120,6 @@ export class Dialogue {
   /** Nothing counts that was said before: behind a handshake (RFC 3207 §4.2), and for another client. */
   startOver(connection: ConnectionInfo): void {
     this.connection = connection
-    this.clientName = undefined
     this.hello = undefined
     this.principal = undefined
     this.exchange = undefined

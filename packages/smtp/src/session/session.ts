@@ -82,7 +82,9 @@ class SmtpSession implements SessionMachine {
     this.#reader.clear()
     this.#opening = undefined
     // XCLIENT in the clear said for whom the front end speaks, and TLS is with the front end.
-    this.#dialogue.startOver({ ...connection, identity: this.#dialogue.connection.identity })
+    const { identity, clientNames } = this.#dialogue.connection
+    const { clientNames: _, ...secured } = connection
+    this.#dialogue.startOver({ ...secured, identity, ...(clientNames !== undefined && { clientNames }) })
     this.#hasAnswered = true
     return this.#readWish()
   }

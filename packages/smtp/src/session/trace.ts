@@ -1,5 +1,5 @@
 /* What DATA and the first BDAT of a message have in common: may it come now, and what goes ahead of it. */
-import type { Awaitable } from '@postern/core'
+import type { Awaitable, ClientNames } from '@postern/core'
 import { localError, noValidRecipients } from '../wire/codes.ts'
 import { receivedField } from '../wire/trace.ts'
 import type { Answer } from './answer.ts'
@@ -22,14 +22,30 @@ export function objectionToMessage({ transaction }: Dialogue): Answer | undefine
  * @returns the answer when it has failed; the transaction is then over.
  */
 export function beginMessage(dialogue: Dialogue, transaction: Transaction): Awaitable<Answer | undefined> {
-  const { clientName, connection, hello, options, principal } = dialogue
+  return after(namesOf(dialogue), (names) => stampMessage(dialogue, transaction, names))
+}
+
+/** Found long ago in most sessions: the lookup began at the accept. From then on the session has them at hand. */
+function namesOf(dialogue: Dialogue): Awaitable<ClientNames | undefined> {
+  return after(dialogue.connection.clientNames, (clientNames) => {
+    if (clientNames !== undefined) dialogue.connection = { ...dialogue.connection, clientNames }
+    return clientNames
+  })
+}
+
+function stampMessage(
+  dialogue: Dialogue,
+  transaction: Transaction,
+  names: ClientNames | undefined,
+): Awaitable<Answer | undefined> {
+  const { connection, hello, options, principal } = dialogue
   const { envelope, start } = transaction
   if (hello === undefined) return faultAnswer('SMTP_SEQUENCE', 'greet first')
   const received = receivedField({
     connection,
     hello,
     hostname: options.hostname,
-    ...(clientName === undefined ? {} : { clientName }),
+    ...(names?.verified === undefined ? {} : { clientName: names.verified }),
     isAuthenticated: principal !== undefined,
     isSmtpUtf8: envelope.isSmtpUtf8,
     transactionId: start.id,

@@ -4,7 +4,7 @@
  *   xclient-command = XCLIENT 1*( SP attribute-name "=" attribute-value )
  *   attribute-value = xtext
  *
- * A value that is not known is `[UNAVAILABLE]`; an IPv6 address begins with `IPV6:`. A server refuses a command with an
+ * A value that is not known is `[UNAVAILABLE]`, one that may be known later `[TEMPUNAVAIL]`; an IPv6 address begins with `IPV6:`. A server refuses a command with an
  * attribute that it did not offer as a whole (501), so only what was offered is sent.
  */
 import type { IpAddress } from '@postern/core'
@@ -29,9 +29,12 @@ export interface Attribute {
   readonly name: AttributeName
   /** Absent when it is not known. */
   readonly value?: string | undefined
+  /** Without a value: it could not be found out now. */
+  readonly isUnknown?: true | undefined
 }
 
 const unavailable = '[UNAVAILABLE]'
+const temporarilyUnavailable = '[TEMPUNAVAIL]'
 /** Octets of an encoded value. Postfix keeps as many. */
 const maxValueBytes = 255
 
@@ -69,8 +72,8 @@ export function announcedAddress(address: IpAddress): string {
  * What is too long is cut where it only serves the log. Half a login or half a host name is somebody else's, so these
  * are rather not known.
  */
-function valueOf({ name, value }: Attribute): string {
-  if (value === undefined || value === '') return unavailable
+function valueOf({ name, value, isUnknown }: Attribute): string {
+  if (value === undefined || value === '') return isUnknown === true ? temporarilyUnavailable : unavailable
   const encoded = encodeXtext(value)
   if (encoded.length <= maxValueBytes) return encoded
   return name === 'HELO' ? cut(value) : unavailable

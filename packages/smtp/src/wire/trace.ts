@@ -19,7 +19,7 @@ export interface Stamp {
   readonly connection: ConnectionInfo
   readonly hello: Hello
   readonly hostname: string
-  /** The client's name, when a front end has verified it. */
+  /** The client's name, verified by us or by a front end. */
   readonly clientName?: string
   readonly isAuthenticated: boolean
   readonly isSmtpUtf8: boolean

@@ -45,6 +45,30 @@ test('XCLIENT says all that was asked for, ADDR last, and begins anew', async ()
   expect(await announce(script, 'xclient', { username: 'ann' })).toBe('250 OK')
 })
 
+test.each([
+  ['that leads back', { verified: 'a.example', claimed: 'a.example' }, 'NAME=a.example REVERSE_NAME=a.example'],
+  ['that is a claim', { claimed: 'b.example' }, 'NAME=[UNAVAILABLE] REVERSE_NAME=b.example'],
+  ['that is not known yet', { isUnknown: true }, 'NAME=[TEMPUNAVAIL] REVERSE_NAME=[TEMPUNAVAIL]'],
+] as const)('XCLIENT says a name %s', async (_, clientNames, words) => {
+  const script = `
+    ${offering('XCLIENT NAME REVERSE_NAME ADDR')}
+    C: XCLIENT ${words} ADDR=203.0.113.7
+    S: 220 mx1.example
+    C: EHLO gate.example
+    S: 250 mx1.example
+    ${transaction}`
+  expect(await announce(script, 'xclient', { clientNames })).toBe('250 OK')
+})
+
+test('XFORWARD says the name that leads back', async () => {
+  const script = `
+    ${offering('XFORWARD NAME ADDR')}
+    C: XFORWARD NAME=a.example ADDR=203.0.113.7
+    S: 250 ok
+    ${transaction}`
+  expect(await announce(script, 'xforward', { clientNames: { verified: 'a.example' } })).toBe('250 OK')
+})
+
 test('PO-06: IPv6 has its prefix, and what was not offered is not said', async () => {
   const script = `
     ${offering('XCLIENT ADDR PORT')}

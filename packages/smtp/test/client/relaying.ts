@@ -1,5 +1,5 @@
 /* What the tests of the relay share: a transaction, and a client that goes through its steps. */
-import { endpoint, type Envelope } from '@postern/core'
+import { endpoint, type ClientNames, type Envelope } from '@postern/core'
 import {
   createRelay,
   encodeReply,
@@ -84,6 +84,7 @@ export function transactionOf({
   origin = 'direct',
   helo = 'client.example',
   username,
+  clientNames,
 }: {
   readonly envelope?: Partial<Envelope>
   readonly client?: string
@@ -91,6 +92,7 @@ export function transactionOf({
   readonly origin?: 'direct' | 'proxied' | 'proxy-itself'
   readonly helo?: string
   readonly username?: string
+  readonly clientNames?: ClientNames
 } = {}): TransactionStart {
   return {
     id: 'test000000000001.1',
@@ -106,6 +108,7 @@ export function transactionOf({
         trust: { rule: 'required' },
       },
       security: { kind: 'cleartext' },
+      ...(clientNames !== undefined && { clientNames: Promise.resolve(clientNames) }),
     },
     hello: { verb: 'EHLO', domain: helo },
     ...(username === undefined ? {} : { principal: { account: `${username}@example.org`, username } }),

@@ -22,8 +22,11 @@ export function xclient(dialogue: Dialogue, argument: string): Awaitable<Answer>
   if (!announced.ok) return faultAnswer(announced.code)
   const { connection, options } = dialogue
   const identity = identityOf(connection.identity, announced.value)
+  const { name } = announced.value
   const admission = new Admission(identity, connection.listener)
-  dialogue.startOver({ ...withoutCertificate(connection), identity })
+  const { clientNames: _, ...known } = withoutCertificate(connection)
+  // The names that were looked up are those of the front end; the one it announces it has verified.
+  dialogue.startOver({ ...known, identity, ...(name !== undefined && { clientNames: { verified: name } }) })
   dialogue.admission?.release()
   dialogue.admission = admission
   return after(admission.ask(options.policies), (refusal): Awaitable<Answer> => {
@@ -45,10 +48,9 @@ export function xforward(dialogue: Dialogue, argument: string): Answer {
 }
 
 /** The session begins again with the greeting, for the client that was announced and in the words that it said. */
-function welcome(dialogue: Dialogue, { hello, protocol, login, name }: AnnouncedClient): Awaitable<Answer> {
+function welcome(dialogue: Dialogue, { hello, protocol, login }: AnnouncedClient): Awaitable<Answer> {
   const { connection, options } = dialogue
   if (login !== undefined) dialogue.principal = { account: login, username: login }
-  dialogue.clientName = name
   const greeting: Answer = { reply: greetingReply(options) }
   if (hello === undefined) return greeting
   const asked = firstRefusal(options.policies, (policy) => policy.onGreeting?.({ connection, domain: hello }))
