@@ -28,7 +28,7 @@ const libraries: Readonly<Record<string, readonly string[] | 'manifest'>> = {
 
 /** Machines and codecs: bytes in, bytes out. What they would need any of these for is the pump's work, or the embedder's. */
 const pureFolders: Readonly<Record<string, readonly string[]>> = {
-  core: ['proxy', 'ip', 'identity', 'bytes', 'contracts'],
+  core: ['proxy', 'ip', 'identity', 'bytes', 'contracts', 'sasl'],
   smtp: ['wire', 'session'],
   imap: ['wire', 'session', 'message'],
 }

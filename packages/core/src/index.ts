@@ -41,6 +41,10 @@ export {
   type Tlv,
   type Tlvs,
 } from './proxy/tlv.ts'
+export { beginSasl, type SaslExchange, type SaslStep } from './sasl/exchange.ts'
+export { offeredMechanisms, type SaslMechanism } from './sasl/mechanisms.ts'
+export { signInByPassword } from './sasl/sign-in.ts'
+export type { SaslContext, SaslEnd } from './sasl/steps.ts'
 export { MailboxGoneError } from './session/mailbox-gone.ts'
 export {
   ConnectionLostError,

@@ -22,6 +22,8 @@ export const limits = {
   headerGraceMs: 500,
   /** Connections of one server whose header is awaited at one time. Each costs a socket and under 1 KiB until its bytes come. */
   maxPendingHeaders: 10_000,
+  /** One decoded message of a SASL exchange. Tokens of large providers have up to 4 KiB; the lines of SMTP carry 9 (RFC 4954 section 4.3). */
+  maxSaslMessageBytes: 12_288,
   /** Replies that may wait for a slow reader before a session must pause, beside what the socket itself holds. */
   maxPendingOutputBytes: 65_536,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */

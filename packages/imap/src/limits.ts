@@ -37,6 +37,8 @@ export interface ImapLimits {
   readonly maxIdValueBytes: number
   /** Failed logins on one connection. After them: BYE. */
   readonly maxFailedLogins: number
+  /** Milliseconds by which the answer to a failed login is held back, times the failures so far. Dovecot waits two seconds. */
+  readonly failedLoginDelayMs: number
   /** Commands answered BAD in a row before login. After them: BYE. Few, as no honest client needs them. */
   readonly maxBadCommandsBeforeLogin: number
   /** The same after login, where a client may try what this server does not know. */
@@ -94,6 +96,7 @@ export const limits: ImapLimits = {
   maxIdKeyBytes: 30,
   maxIdValueBytes: 1_024,
   maxFailedLogins: 3,
+  failedLoginDelayMs: 1_000,
   maxBadCommandsBeforeLogin: 3,
   maxBadCommands: 10,
   loginPatienceMs: 180_000,

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   parseIpAddress,
+  type Authenticator,
   type ChannelSecurity,
   type ClientIdentity,
   type CloseReason,
@@ -27,9 +28,13 @@ export interface DialogueSetup {
   readonly maxAppendBytes?: number
   /** The directory cannot be asked. */
   readonly isDirectoryDown?: boolean
+  /** Of a client certificate that was verified. */
+  readonly clientCommonName?: string
+  /** Replaces the one that knows `ann`. */
+  readonly authenticator?: Authenticator
 }
 
-const tls: ChannelSecurity = { kind: 'tls', endedBy: 'gateway', version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' }
+const tls = { kind: 'tls', endedBy: 'gateway', version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' } as const
 
 /** A session with what it wrote and wished; `ann` signs in with `secret`. */
 export class TestSession {
@@ -67,7 +72,7 @@ export class TestSession {
         hostname: 'imap.example',
         offersStartTls: setup.offersStartTls ?? true,
         policies: setup.policies ?? [],
-        authenticator: {
+        authenticator: setup.authenticator ?? {
           verify: async ({ username, password, actAs }) => {
             if (setup.isDirectoryDown === true) return { outcome: 'unavailable', cause: new Error('down') }
             const isRight = username === 'ann' && password.reveal() === 'secret' && actAs === undefined
@@ -75,6 +80,10 @@ export class TestSession {
               ? { outcome: 'granted', principal: { account: 'ann@example.org', username } }
               : { outcome: 'denied' }
           },
+          verifyCertificate: async ({ commonName, actAs }) =>
+            commonName === 'ann' && actAs === undefined
+              ? { outcome: 'granted', principal: { account: 'ann@example.org', username: 'ann' } }
+              : { outcome: 'denied' },
         },
         store: this.store,
         now: () => new Date('2026-02-03T04:05:06Z'),
@@ -226,8 +235,13 @@ function connectionOf(setup: DialogueSetup): ConnectionInfo {
       destination: { address: address('192.0.2.1'), port: 143 },
       trust: { rule: 'absent' },
     },
-    security: setup.security === 'tls' ? tls : { kind: 'cleartext' },
+    security: securityOf(setup),
   }
+}
+
+function securityOf({ security, clientCommonName }: DialogueSetup): ChannelSecurity {
+  if (security !== 'tls') return { kind: 'cleartext' }
+  return clientCommonName === undefined ? tls : { ...tls, clientCommonName }
 }
 
 function address(text: string): ClientIdentity['client']['address'] {

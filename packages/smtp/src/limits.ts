@@ -28,7 +28,7 @@ export interface SmtpLimits {
   readonly maxErrors: number
   /** Errors since the last accepted message that cost no time; each more is answered after a delay that grows with them. */
   readonly maxPromptErrors: number
-  /** Milliseconds by which the delay grows with each such error; 0 for none. As Postfix's smtpd_error_sleep_time. */
+  /** Milliseconds by which the delay grows with each such error, and with each failed sign-in; 0 for none. As Postfix's smtpd_error_sleep_time. */
   readonly errorDelayMs: number
   /** Milliseconds that the delay is at most: clients and balancers wait longer than that. */
   readonly maxErrorDelayMs: number

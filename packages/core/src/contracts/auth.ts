@@ -38,10 +38,13 @@ export type AuthOutcome =
   | { readonly outcome: 'denied' }
   | { readonly outcome: 'unavailable'; readonly cause: unknown }
 
-/** Checks passwords: an accounts file, a directory, an HTTP service. */
+/** Checks who signs in: an accounts file, a directory, an HTTP service. What it lacks is not offered to clients. */
 export interface Authenticator {
-  /** Takes the same time for an unknown user as for a wrong password. Rejects never. */
-  verify(credentials: Credentials, connection: ConnectionInfo): Promise<AuthOutcome>
-  /** Signs in by a certificate alone. Absent: SASL EXTERNAL is not offered. Rejects never. */
-  verifyCertificate?(claim: CertificateClaim, connection: ConnectionInfo): Promise<AuthOutcome>
+  /**
+   * Checks a password (PLAIN, LOGIN, and the LOGIN command of IMAP). Takes the same time for an unknown user as for a
+   * wrong password. Rejects never.
+   */
+  verify?: ((credentials: Credentials, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined
+  /** Signs in by a certificate alone (EXTERNAL). Rejects never. */
+  verifyCertificate?: ((claim: CertificateClaim, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined
 }

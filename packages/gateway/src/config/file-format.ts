@@ -178,7 +178,7 @@ const accounts = table({
     .boolean({ error: 'true or false' })
     .prefault(false)
     .describe(
-      'A client certificate that a trusted balancer verified (SSL TLV) signs in, by `AUTH EXTERNAL`, the account that its common name says.',
+      'A client certificate that a trusted balancer verified (SSL TLV) signs in, by SASL EXTERNAL, the account that its common name says.',
     ),
 })
 

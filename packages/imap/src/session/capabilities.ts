@@ -1,8 +1,9 @@
-import type { ConnectionInfo } from '@postern/core'
+import { offeredMechanisms, type Authenticator, type ConnectionInfo } from '@postern/core'
 
 /** What decides which capabilities are offered (RFC 3501 section 6.1.1). */
 export interface CapabilityConditions {
   readonly connection: ConnectionInfo
+  readonly authenticator: Authenticator
   readonly isLoggedIn: boolean
   /** The listener can start TLS. */
   readonly offersStartTls: boolean
@@ -34,7 +35,13 @@ export function capabilities({ connection, ...conditions }: CapabilityConditions
   // A health check may greet and leave.
   if (identity.origin === 'proxy-itself') return 'IMAP4rev1 LOGINDISABLED'
   if (conditions.isLoggedIn) return [...always, ...afterLogin, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
-  if (isSecure(connection)) return [...always, 'AUTH=PLAIN', 'AUTH=LOGIN'].join(' ')
+  if (isSecure(connection)) {
+    const { authenticator } = conditions
+    const mechanisms = offeredMechanisms({ authenticator, connection }).map((mechanism) => `AUTH=${mechanism}`)
+    // RFC 3501 section 6.2.3: LOGIN is a password too.
+    const disabled = authenticator.verify === undefined ? ['LOGINDISABLED'] : []
+    return [...always, ...mechanisms, ...disabled].join(' ')
+  }
   const startTls = conditions.offersStartTls ? ['STARTTLS'] : []
   return [...always, ...startTls, 'LOGINDISABLED'].join(' ')
 }

@@ -300,7 +300,12 @@ class ImapSession implements SessionMachine {
   /** @param isProgress - a command ended, or a message grew: the client's time begins anew. Never before login. */
   #readOn(isProgress: boolean): Wish {
     const { limits, signedIn, isIdling } = this.#state
-    if (signedIn === undefined) return { next: 'read', patienceMs: limits.loginPatienceMs, keepsDeadline: true }
+    if (signedIn === undefined) {
+      const afterMs = this.#state.delayMs
+      this.#state.delayMs = 0
+      const wish: Wish = { next: 'read', patienceMs: limits.loginPatienceMs, keepsDeadline: true }
+      return afterMs === 0 ? wish : { ...wish, afterMs }
+    }
     const patienceMs = isIdling ? limits.idleKeepAliveMs : limits.autologoutMs
     return isProgress ? { next: 'read', patienceMs } : { next: 'read', patienceMs, keepsDeadline: true }
   }

@@ -5,6 +5,7 @@ import {
   type ConnectionInfo,
   type Output,
   type Principal,
+  type SaslContext,
   type SessionContext,
   type SessionObserver,
 } from '@postern/core'
@@ -23,6 +24,7 @@ export interface SignedIn {
   readonly account: Account
 }
 
+type AuthenticationOutcome = Parameters<NonNullable<SessionObserver['authenticated']>>[0]['outcome']
 type RefusalReason = Parameters<NonNullable<SessionObserver['refused']>>[0]['reason']
 
 /** What the commands of one session share. */
@@ -36,6 +38,8 @@ export class SessionState {
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
   failedLogins = 0
+  /** How long the answer that was just written is held back. */
+  delayMs = 0
   isIdling = false
   /** The connection ended while a command was under way: what it opens now must be closed at once. */
   isOver = false
@@ -76,13 +80,32 @@ export class SessionState {
     return this.selected
   }
 
+  /** What a sign-in is checked by. */
+  get saslContext(): SaslContext {
+    const { authenticator, policies } = this.options
+    return { connection: this.connection, authenticator, policies }
+  }
+
   capabilities(): string {
     return capabilities({
       connection: this.connection,
+      authenticator: this.options.authenticator,
       isLoggedIn: this.signedIn !== undefined,
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,
     })
+  }
+
+  /** A sign-in failed: the client pays for it with time, more with each. */
+  countFailedLogin(): void {
+    this.failedLogins += 1
+    this.delayMs = this.failedLogins * this.limits.failedLoginDelayMs
+  }
+
+  /** Tells whoever listens how an attempt to sign in ended. */
+  tellAuthenticated(mechanism: string, username: string, outcome: AuthenticationOutcome, detail?: string): void {
+    const event = { connection: this.connection, mechanism, username, outcome }
+    this.options.observer?.authenticated?.(detail === undefined ? event : { ...event, detail })
   }
 
   /** Tells whoever listens that something was refused, and why. */

@@ -126,6 +126,65 @@ test(
   ),
 )
 
+test(
+  'X3: AUTHENTICATE EXTERNAL, by a certificate that was verified (RFC 4422 appendix A)',
+  dialogue(
+    { security: 'tls', clientCommonName: 'ann' },
+    `
+    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE AUTH=EXTERNAL AUTH=PLAIN AUTH=LOGIN] imap.example ready
+    C: a AUTHENTICATE EXTERNAL am9l
+    S: a NO [AUTHORIZATIONFAILED] Not allowed
+    C: b AUTHENTICATE EXTERNAL
+    S: + *
+    C:
+    S: b OK [CAPABILITY *
+    `,
+  ),
+)
+
+test(
+  'X3: EXTERNAL with an initial response, and without a certificate',
+  dialogue(
+    { security: 'tls', clientCommonName: 'ann' },
+    `
+    S: * OK *
+    C: a AUTHENTICATE EXTERNAL =
+    S: a OK *
+    `,
+  ),
+)
+
+test('without a certificate EXTERNAL is not offered, and refused', async () => {
+  const session = new TestSession({ security: 'tls' })
+  await session.start()
+  expect(session.take()).not.toContain('EXTERNAL')
+  expect(await session.ask('a AUTHENTICATE EXTERNAL =')).toBe('a NO [CANNOT] Mechanism is not offered\r\n')
+})
+
+test(
+  'without anybody who checks passwords LOGIN is disabled on a secure channel too',
+  dialogue(
+    { security: 'tls', authenticator: {} },
+    `
+    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE LOGINDISABLED] imap.example ready
+    C: a LOGIN ann secret
+    S: a NO [CANNOT] Passwords are not taken here
+    C: b AUTHENTICATE PLAIN
+    S: b NO [CANNOT] Mechanism is not offered
+    `,
+  ),
+)
+
+test('AU-01: the answer to each failed login waits longer, and nothing else waits', async () => {
+  const session = new TestSession({ security: 'tls' })
+  await session.start()
+  for (const line of ['a LOGIN ann wrong', 'b NOOP', 'c AUTHENTICATE PLAIN AGFubgB3cm9uZw==', 'd LOGIN ann secret']) {
+    await session.ask(line)
+  }
+  const waits = session.wishes.map((wish) => (wish.next === 'read' ? wish.afterMs : undefined))
+  expect(waits).toEqual([undefined, 1_000, undefined, 2_000, undefined])
+})
+
 test.for([
   ['no base64', '!!!!'],
   ['unpadded', 'AGFubgBzZWNyZXQ'],

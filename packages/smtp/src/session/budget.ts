@@ -33,10 +33,14 @@ export class Budget {
     this.#errors = this.#idleCommands = 0
   }
 
-  /** How long the answer to the latest error is held back: a guesser pays with time, a clumsy client does not notice. */
+  /**
+   * How long the answer to the latest error is held back: a clumsy client does not notice, and who guesses passwords pays
+   * for each of them.
+   */
   get errorDelayMs(): number {
     const { maxPromptErrors, errorDelayMs, maxErrorDelayMs } = this.#limits
-    return Math.min(maxErrorDelayMs, errorDelayMs * Math.max(0, this.#errors - maxPromptErrors))
+    const counted = Math.max(this.#errors - maxPromptErrors, this.#failedAuthentications)
+    return Math.min(maxErrorDelayMs, errorDelayMs * Math.max(0, counted))
   }
 
   /** What there was too much of, in words for the reply and the log. */

@@ -1,4 +1,10 @@
-import type { Awaitable, ConnectionInfo, Principal } from '@postern/core'
+import {
+  offeredMechanisms,
+  type Awaitable,
+  type ConnectionInfo,
+  type Principal,
+  type SaslMechanism,
+} from '@postern/core'
 import { limits, type SmtpLimits } from '../limits.ts'
 import type { Admission } from './admission.ts'
 import type { Answer } from './answer.ts'
@@ -69,16 +75,16 @@ export class Dialogue {
     return this.options.offersStartTls && !this.isSecure && !this.isBalancerItself
   }
 
-  get offersAuthentication(): boolean {
-    if (this.options.authenticator === undefined || this.isBalancerItself) return false
-    return this.isSecure || this.options.authRequiresTls === false
+  /** Signing in is possible on this channel, by whatever mechanism. */
+  get takesAuthentication(): boolean {
+    return !this.isBalancerItself && (this.isSecure || this.options.authRequiresTls === false)
   }
 
-  /** The client has shown a certificate that was verified, and somebody can tell whose it is (RFC 4422 appendix A). */
-  get offersExternal(): boolean {
-    const { security } = this.connection
-    const hasCertificate = security.kind === 'tls' && security.clientCommonName !== undefined
-    return hasCertificate && this.offersAuthentication && this.options.authenticator?.verifyCertificate !== undefined
+  /** The SASL mechanisms to offer, the strongest first. */
+  get offeredMechanisms(): readonly SaslMechanism[] {
+    const { authenticator } = this.options
+    if (authenticator === undefined || !this.takesAuthentication) return []
+    return offeredMechanisms({ authenticator, connection: this.connection })
   }
 
   get offersXclient(): boolean {

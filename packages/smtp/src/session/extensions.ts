@@ -3,12 +3,13 @@ import type { Dialogue } from './dialogue.ts'
 
 /** The EHLO keywords (RFC 5321 §4.1.1.1), and when each is offered. What is not listed here is not offered. */
 export function offeredExtensions(dialogue: Dialogue): string[] {
+  const mechanisms = dialogue.offeredMechanisms
   return [
     'PIPELINING', // RFC 2920
     `SIZE ${dialogue.limits.maxMessageBytes}`, // RFC 1870
     `LIMITS RCPTMAX=${dialogue.limits.maxRecipients}`, // RFC 9422 §4.2
     ...(dialogue.offersStartTls ? ['STARTTLS'] : []), // RFC 3207
-    ...(dialogue.offersAuthentication ? [`AUTH PLAIN LOGIN${dialogue.offersExternal ? ' EXTERNAL' : ''}`] : []), // RFC 4954
+    ...(mechanisms.length > 0 ? [`AUTH ${mechanisms.join(' ')}`] : []), // RFC 4954
     'ENHANCEDSTATUSCODES', // RFC 2034
     '8BITMIME', // RFC 6152
     'SMTPUTF8', // RFC 6531

@@ -134,6 +134,14 @@ describe('AUTH (RFC 4954)', () => {
     expect(session.closed).toBe('too-many-errors')
   })
 
+  test('AU-01: the answer to each failure waits longer, and nothing else waits', async () => {
+    const session = await greeted({ tls: 'gateway' })
+    const wrong = `AUTH PLAIN ${base64('\0ann\0wrong')}`
+    for (const line of [wrong, 'NOOP', wrong, `AUTH PLAIN ${base64('\0ann\0secret')}`]) await session.ask(line)
+    const waits = session.wishes.map((wish) => (wish.next === 'read' ? wish.afterMs : undefined))
+    expect(waits.slice(-4)).toEqual([1_000, undefined, 2_000, undefined])
+  })
+
   test.each([
     ['unknown mechanism', 'AUTH CRAM-MD5', /^504 5\.5\.4 /],
     ['JS-01: __proto__', 'AUTH __proto__', /^504 5\.5\.4 /],
@@ -316,9 +324,9 @@ describe('X3: AUTH EXTERNAL, by a certificate that the balancer verified (RFC 44
     expect(await session.ask('AUTH EXTERNAL =')).toMatch(/^504 5\.5\.4 /)
   })
 
-  test('it is offered beside the others, and policies may object', async () => {
+  test('it is offered before the others, and policies may object', async () => {
     const session = await greeted({ ...setup, ...decide({ verdict: 'refuse', reason: 'listed' }), tls: 'proxy' })
-    expect(await session.ask('EHLO a')).toContain('250-AUTH PLAIN LOGIN EXTERNAL\r\n')
+    expect(await session.ask('EHLO a')).toContain('250-AUTH EXTERNAL PLAIN LOGIN\r\n')
     expect(await session.ask('AUTH EXTERNAL =')).toMatch(/^535 5\.7\.1 /)
   })
 })

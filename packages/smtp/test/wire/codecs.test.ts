@@ -5,7 +5,6 @@ import { encodeReply } from '../../src/index.ts'
 import { parseCommand } from '../../src/wire/command.ts'
 import { HeaderSection } from '../../src/wire/header-section.ts'
 import { parseMailParameters, parseRecipientParameters } from '../../src/wire/params.ts'
-import { decodeBase64, parseLoginAnswer, parsePlain } from '../../src/wire/sasl.ts'
 import { addressLiteral, receivedField, returnPathField, type Stamp } from '../../src/wire/trace.ts'
 
 const readParameters = (text: string, takesAuth = false): unknown => {
@@ -114,39 +113,6 @@ describe('replies', () => {
       }),
     )
     expect(encodeReply({ code: 550, lines: ['a\r\n250 b\u2028c'] })).toBe('550 a 250 b c\r\n')
-  })
-})
-
-describe('base64 and SASL', () => {
-  test.each([
-    ['AU-05: letters out of range', 'a*b='],
-    ['AU-05: no padding', 'YQ'],
-    ['AU-05: padding inside', 'YQ==YQ=='],
-    ['white space', 'YW Jj'],
-    ['URL alphabet', '_-__'],
-  ])('%s is no base64', (_, text) => expect(decodeBase64(text)).toEqual({ ok: false, code: 'SMTP_BASE64' }))
-
-  test('a single equals sign is the empty response (RFC 4954 §4)', () => {
-    expect(decodeBase64('=')).toEqual({ ok: true, value: Buffer.alloc(0) })
-  })
-
-  test.each([
-    ['AU-05: no NUL', 'ann'],
-    ['AU-05: one NUL', '\0ann'],
-    ['AU-05: three NULs', '\0ann\0x\0y'],
-    ['no user', '\0\0secret'],
-    ['no password', '\0ann\0'],
-    ['nothing', ''],
-  ])('PLAIN: %s', (_, text) => expect(parsePlain(Buffer.from(text))).toEqual({ ok: false, code: 'SMTP_SASL' }))
-
-  test('PLAIN (RFC 4616), AU-11: a password is taken octet by octet', () => {
-    const password = ` ${'p\u00e4'.repeat(500)}e\u0301 `
-    expect(parsePlain(Buffer.from(`act\0ann\0${password}`))).toEqual({
-      ok: true,
-      value: { authorizationId: 'act', username: 'ann', password },
-    })
-    expect(parsePlain(Buffer.from([0, 0xff, 0, 0x61])).ok).toBe(false)
-    expect(parseLoginAnswer(Buffer.from('a\0b')).ok).toBe(false)
   })
 })
 

@@ -23,7 +23,7 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
   const path = parseReversePath(argument, from, limits)
   if (!path.ok) return pathFaultAnswer(path.code, 'sender')
   const parameters = parseMailParameters(argument.slice(path.value.end), {
-    auth: dialogue.offersAuthentication,
+    auth: dialogue.offeredMechanisms.length > 0,
     binaryMime: dialogue.takesBinaryMime,
   })
   if (!parameters.ok) return pathFaultAnswer(parameters.code, 'sender')
