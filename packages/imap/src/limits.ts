@@ -2,18 +2,27 @@
 export interface ImapLimits {
   /** Octets of one command line before login, without its literals. RFC 2683 section 3.2.1.5 asks for 8000. Over it: BYE. */
   readonly maxLineBytesBeforeLogin: number
+  /** The same for ID, which RFC 2971 section 3.3 lets be 30 pairs of 1,054 octets. Over it: BYE. */
+  readonly maxIdLineBytes: number
   /** Octets of one command line after login. Room for a UID set of some 8,000 numbers. Over it: skipped, BAD. */
   readonly maxLineBytes: number
   /** One literal before login: a user name or a password. Over it: NO [TOOBIG] before the continuation. */
   readonly maxLiteralBytesBeforeLogin: number
   /** One literal after login that is no message: a mailbox name, a search string. Over it: NO [TOOBIG]. */
   readonly maxLiteralBytes: number
-  /** RFC 7888 section 5 (LITERAL-): the largest non-synchronizing literal. */
+  /** RFC 7888 section 5 (LITERAL-): the largest non-synchronizing literal before login. After it any may come (LITERAL+). */
   readonly maxNonSyncLiteralBytes: number
   /** One whole command with all its literals, message literals apart: what one connection can make us hold. */
   readonly maxCommandBytes: number
-  /** Octets thrown away to find the end of a refused command. Over it: BYE, since the client will not stop. */
+  /** Octets of lines thrown away to find the end of a refused command. Over it: BYE, since the client will not stop. */
   readonly maxSkippedBytes: number
+  /**
+   * Octets of its literals that are thrown away: a message that was refused, and had been sent without waiting for our
+   * word. They cost no memory. Over it: BYE.
+   */
+  readonly maxSkippedLiteralBytes: number
+  /** Messages of one APPEND (RFC 3502). All of them wait on the disk for the last one. Over it: NO [LIMIT]. */
+  readonly maxAppendMessages: number
   /** Octets of a tag. Longer ones are answered untagged, since an echo would serve nobody. */
   readonly maxTagBytes: number
   /** Nested parentheses, NOT and OR of one command. Clients nest three or four deep. */
@@ -80,12 +89,15 @@ export interface ImapLimits {
 /** The bounds of a session that was given no others. */
 export const limits: ImapLimits = {
   maxLineBytesBeforeLogin: 8_192,
+  maxIdLineBytes: 36_864,
   maxLineBytes: 65_536,
   maxLiteralBytesBeforeLogin: 1_024,
   maxLiteralBytes: 65_536,
   maxNonSyncLiteralBytes: 4_096,
   maxCommandBytes: 262_144,
   maxSkippedBytes: 1_048_576,
+  maxSkippedLiteralBytes: 67_108_864,
+  maxAppendMessages: 1_000,
   maxTagBytes: 128,
   maxDepth: 32,
   maxListElements: 1_000,

@@ -12,6 +12,7 @@ import type {
   MessageContent,
   MessageRecord,
   MessageWriter,
+  StoreAbility,
   StoreOutcome,
   StoreRefusal,
   Uid,
@@ -56,6 +57,7 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
+  can: readonly StoreAbility[] = ['commit-together']
   /** Calls of `content`: a search that needs no text makes none. */
   contentsOpened = 0
   readonly #accounts = new Map<string, Map<string, StoredMailbox>>()
@@ -100,19 +102,54 @@ export class MemoryStore implements MailStore {
     if (this.refuses !== undefined) return refused(this.refuses)
     const target = this.mailboxes(account).get(mailbox)
     if (target === undefined) return refused('no-such-mailbox')
-    const chunks: Buffer[] = []
-    let isAborted = false
-    return done<MessageWriter>({
-      write: (chunk) => void chunks.push(Buffer.from(chunk)),
-      commit: async () => {
-        if (isAborted) return refused('unavailable')
-        const uid = target.add(Buffer.concat(chunks), message.flags, message.internalDate ?? new Date())
-        return done({ uidValidity: target.uidValidity, uid })
-      },
-      abort: async () => {
-        isAborted = true
-      },
-    })
+    const writer = new MemoryWriter(target, message.flags, message.internalDate ?? new Date())
+    return done(this.can.includes('commit-together') ? writer : withoutCommitWith(writer))
+  }
+}
+
+class MemoryWriter implements MessageWriter {
+  readonly #target: StoredMailbox
+  readonly #flags: readonly Flag[]
+  readonly #date: Date
+  readonly #chunks: Buffer[] = []
+  #isAborted = false
+
+  constructor(target: StoredMailbox, flags: readonly Flag[], date: Date) {
+    this.#target = target
+    this.#flags = flags
+    this.#date = date
+  }
+
+  write(chunk: Buffer): void {
+    this.#chunks.push(Buffer.from(chunk))
+  }
+
+  async commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid }>> {
+    if (this.#isAborted) return refused('unavailable')
+    const uid = this.#target.add(Buffer.concat(this.#chunks), this.#flags, this.#date)
+    return done({ uidValidity: this.#target.uidValidity, uid })
+  }
+
+  async commitWith(
+    others: readonly MessageWriter[],
+  ): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uids: readonly Uid[] }>> {
+    const all = [this, ...(others as MemoryWriter[])]
+    if (all.some((writer) => writer.#isAborted)) return refused('unavailable')
+    const uids: Uid[] = []
+    for (const writer of all) uids.push(this.#target.add(Buffer.concat(writer.#chunks), writer.#flags, writer.#date))
+    return done({ uidValidity: this.#target.uidValidity, uids })
+  }
+
+  async abort(): Promise<void> {
+    this.#isAborted = true
+  }
+}
+
+function withoutCommitWith(writer: MessageWriter): MessageWriter {
+  return {
+    write: (chunk) => writer.write(chunk),
+    commit: () => writer.commit(),
+    abort: () => writer.abort(),
   }
 }
 

@@ -12,6 +12,7 @@ import { assertInside } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
+import type { PreparedFile } from './placing.ts'
 
 /**
  * Opens the file in `tmp/`. `release` is called once, when the writer is done with the folder, also when this refuses.
@@ -120,29 +121,37 @@ class Delivery implements MessageWriter {
   }
 
   async commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>> {
-    const prepared = this.#state === 'prepared' ? accepted(undefined) : await this.prepare()
-    if (!prepared.ok) return prepared
-    this.#state = 'committing'
-    const date = this.#date
+    const committed = await this.commitWith([])
+    if (!committed.ok || committed.value === undefined) return committed as StoreOutcome<undefined>
+    const { uidValidity, uids } = committed.value
+    const [uid] = uids
+    return accepted(uid === undefined ? undefined : { uidValidity, uid })
+  }
+
+  async commitWith(
+    others: readonly MessageWriter[],
+  ): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uids: readonly Uid[] } | undefined>> {
+    const all: Delivery[] = [this]
+    for (const other of others) {
+      if (!(other instanceof Delivery) || other.#folder !== this.#folder) throw new TypeError('writers of one mailbox')
+      all.push(other)
+    }
+    for (const delivery of all) {
+      const prepared = delivery.#state === 'prepared' ? accepted(undefined) : await delivery.prepare()
+      if (!prepared.ok) return prepared
+    }
+    for (const delivery of all) delivery.#state = 'committing'
     try {
+      // Several are placed under the lock: another process could otherwise give a UID to one that is taken back.
       const placed = await this.#folder.put(
-        [
-          {
-            tmp: this.#file.name,
-            base: this.#context.names.sized(this.#file.name, this.#bytes),
-            letters: this.#file.letters,
-            dateMs: date.getTime(),
-            rawBytes: this.#bytes,
-            bytes: this.#bytes,
-          },
-        ],
-        false,
+        all.map((delivery) => delivery.#prepared),
+        all.length > 1,
       )
-      this.#end()
-      const uid = placed?.uids[0]
-      return accepted(placed === undefined || uid === undefined ? undefined : { uidValidity: placed.uidValidity, uid })
+      for (const delivery of all) delivery.#end()
+      // A UID that has to wait leaves the others nothing to be told by.
+      return accepted(placed?.uids.length === all.length ? placed : undefined)
     } catch (error) {
-      await this.#discard()
+      for (const delivery of all) await delivery.#discard()
       // The mailbox went away while the message came in.
       if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', String(error))
       return refusalOf(error)
@@ -154,6 +163,19 @@ class Delivery implements MessageWriter {
     this.#state = 'committing'
     await this.#lastWrite
     await this.#discard()
+  }
+
+  /** The file as it waits in `tmp/`. */
+  get #prepared(): PreparedFile {
+    const { name, letters } = this.#file
+    return {
+      tmp: name,
+      base: this.#context.names.sized(name, this.#bytes),
+      letters,
+      dateMs: this.#date.getTime(),
+      rawBytes: this.#bytes,
+      bytes: this.#bytes,
+    }
   }
 
   #flush(): Promise<void> {

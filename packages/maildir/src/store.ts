@@ -1,7 +1,7 @@
 import * as fs from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
-import type { Account, MessageWriter, StoreOutcome } from '@postern/core'
+import type { Account, MessageWriter, StoreAbility, StoreOutcome } from '@postern/core'
 import { encodeAccountName, maildirPath } from './account-name.ts'
 import { MaildirAccount, type FolderPool } from './account.ts'
 import { cleanMaildir, cleanTmp } from './cleanup.ts'
@@ -22,6 +22,7 @@ export function openMaildirStore(options: MaildirStoreOptions): MaildirStore {
 }
 
 class Store implements MaildirStore, FolderPool {
+  readonly can: readonly StoreAbility[] = ['commit-together']
   readonly #root: string
   readonly #context: StoreContext
   readonly #onChange: (account: string, mailbox: string) => void

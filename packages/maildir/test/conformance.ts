@@ -9,6 +9,7 @@ import {
   type Mailbox,
   type MailStore,
   type MailboxChanges,
+  type MessageWriter,
   type StoreOutcome,
   type StoreRefusal,
   type Uid,
@@ -47,6 +48,14 @@ export async function append(
   const placed = value(await writer.commit())
   if (placed === undefined) throw new Error('delivered without a UID')
   return placed
+}
+
+function commitTogether(
+  first: MessageWriter,
+  others: readonly MessageWriter[],
+): ReturnType<NonNullable<MessageWriter['commitWith']>> {
+  if (first.commitWith === undefined) throw new Error('the store cannot commit together')
+  return first.commitWith(others)
 }
 
 export const nothing: MailboxChanges = { arrived: [], expunged: [], changed: [] }
@@ -116,6 +125,27 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         await dropped.abort()
         value(await kept.commit())
         expect((await inbox.refresh()).arrived).toHaveLength(1)
+      })
+
+      test('messages that are committed together are all there, in order, or none of them is', async () => {
+        const write = async (text: string): Promise<MessageWriter> => {
+          const writer = value(await store.deliver(ann, 'INBOX', { flags: text === 'two' ? ['\\Seen'] : [] }))
+          await writer.write(message(text))
+          return writer
+        }
+        const [one, two, three] = [await write('one'), await write('two'), await write('three')]
+        value((await one.prepare?.()) ?? { ok: true, value: undefined })
+        const inbox = await select()
+        expect(inbox.records()).toEqual([])
+        const placed = value(await commitTogether(one, [two, three]))
+        const { arrived } = await inbox.refresh()
+        expect(arrived.map(({ uid }) => uid)).toEqual(placed?.uids)
+        expect(arrived.map(({ flags }) => flags)).toEqual([[], ['\\Seen'], []])
+        const [kept, lost] = [await write('four'), await write('five')]
+        await lost.abort()
+        expect(refusal(await commitTogether(kept, [lost]))).toBe('unavailable')
+        await kept.abort()
+        expect(await inbox.refresh()).toEqual(nothing)
       })
 
       test('the caller may reuse its buffer once write has returned', async () => {

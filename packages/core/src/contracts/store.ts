@@ -25,10 +25,19 @@ export type StoreOutcome<T> =
   | { readonly ok: false; readonly refusal: StoreRefusal; readonly detail: string }
 
 /**
+ * What a store may be able to do, so that nothing is offered to clients that it cannot:
+ *
+ * - `commit-together`: its writers have `commitWith` (MULTIAPPEND).
+ */
+export type StoreAbility = 'commit-together'
+
+/**
  * A mail store. Mailbox names are Unicode in NFC with `/` between levels; `INBOX` is folded to that spelling by the
  * session. A store makes no protocol text.
  */
 export interface MailStore {
+  /** What it can do beyond the rest of this contract. */
+  readonly can?: readonly StoreAbility[]
   /** Opens what an account keeps, and makes it when it is new. Rejects only for broken I/O. */
   openAccount(account: string): Promise<Account>
   /**
@@ -53,6 +62,13 @@ export interface MessageWriter {
   prepare?(): Promise<StoreOutcome<void>>
   /** Durable and visible when it resolves with `ok`: data synced, linked into place, directory synced. */
   commit(): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uid: Uid } | undefined>>
+  /**
+   * Commits this message and others of the same mailbox, in this order: all of them, or none (RFC 3502). `others` are
+   * writers of the same store. Absent: the store cannot.
+   */
+  commitWith?(
+    others: readonly MessageWriter[],
+  ): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uids: readonly Uid[] } | undefined>>
   /** Leaves nothing behind. Safe to call at any time, also after a failed commit. */
   abort(): Promise<void>
 }

@@ -188,6 +188,10 @@ class AddressReader {
     let endsWithDot = false
     while (this.#at < this.#text.length) {
       const char = this.#text.charAt(this.#at)
+      if (char === '(' && domain === '') {
+        this.#readComment()
+        continue
+      }
       if (',;>('.includes(char)) break
       if (char === '<' || char === ':' || char === '"') break
       if (char === ' ' || char === '\t') {

@@ -43,7 +43,7 @@ export interface PartFields {
 type Bounds = Pick<ImapLimits, 'maxAddresses' | 'maxPartDepth' | 'maxParts' | 'maxPartHeaderBytes' | 'maxListElements'>
 
 /** RFC 2046 section 5.1.1 allows 70; some senders exceed it. A longer one is no boundary. */
-const maxBoundaryLength = 200
+export const maxBoundaryLength = 200
 /** As much of a line as a delimiter with its two hyphens on each side can be. */
 const maxDelimiterLength = maxBoundaryLength + 4
 

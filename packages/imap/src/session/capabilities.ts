@@ -1,4 +1,4 @@
-import { offeredMechanisms, type Authenticator, type ConnectionInfo } from '@postern/core'
+import { offeredMechanisms, type Authenticator, type ConnectionInfo, type StoreAbility } from '@postern/core'
 
 /** What decides which capabilities are offered (RFC 3501 section 6.1.1). */
 export interface CapabilityConditions {
@@ -8,13 +8,22 @@ export interface CapabilityConditions {
   /** The listener can start TLS. */
   readonly offersStartTls: boolean
   readonly maxAppendBytes: number
+  /** What the store can do beyond its contract. */
+  readonly storeCan: readonly StoreAbility[]
 }
 
 /** In every state. */
-const always = ['IMAP4rev1', 'SASL-IR', 'LITERAL-', 'ID', 'ENABLE', 'IDLE'] as const
+const always = ['ID', 'ENABLE', 'IDLE'] as const
+
+/** RFC 7888 section 6: one of LITERAL+ and LITERAL-, never both. Before login there is little room. */
+const beforeLogin = ['IMAP4rev1', 'SASL-IR', 'LITERAL-', ...always] as const
 
 /** Commands and responses that need a login. */
 const afterLogin = [
+  'IMAP4rev1',
+  'SASL-IR',
+  'LITERAL+',
+  ...always,
   'NAMESPACE',
   'UIDPLUS',
   'UNSELECT',
@@ -26,6 +35,11 @@ const afterLogin = [
   'STATUS=SIZE',
 ] as const
 
+/** Those that need a store that can. */
+const byStore: readonly { readonly name: string; readonly needs: StoreAbility }[] = [
+  { name: 'MULTIAPPEND', needs: 'commit-together' },
+]
+
 /**
  * The capabilities of this moment, the only place that knows them: the greeting, CAPABILITY, and the reply to a login
  * say the same. Nothing is offered that is not done.
@@ -34,16 +48,19 @@ export function capabilities({ connection, ...conditions }: CapabilityConditions
   const { identity } = connection
   // A health check may greet and leave.
   if (identity.origin === 'proxy-itself') return 'IMAP4rev1 LOGINDISABLED'
-  if (conditions.isLoggedIn) return [...always, ...afterLogin, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
+  if (conditions.isLoggedIn) {
+    const ofStore = byStore.filter(({ needs }) => conditions.storeCan.includes(needs)).map(({ name }) => name)
+    return [...afterLogin, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
+  }
   if (isSecure(connection)) {
     const { authenticator } = conditions
     const mechanisms = offeredMechanisms({ authenticator, connection }).map((mechanism) => `AUTH=${mechanism}`)
     // RFC 3501 section 6.2.3: LOGIN is a password too.
     const disabled = authenticator.verify === undefined ? ['LOGINDISABLED'] : []
-    return [...always, ...mechanisms, ...disabled].join(' ')
+    return [...beforeLogin, ...mechanisms, ...disabled].join(' ')
   }
   const startTls = conditions.offersStartTls ? ['STARTTLS'] : []
-  return [...always, ...startTls, 'LOGINDISABLED'].join(' ')
+  return [...beforeLogin, ...startTls, 'LOGINDISABLED'].join(' ')
 }
 
 /** Protected by our TLS, or by that of a balancer whose word is trusted: passwords may be sent. */

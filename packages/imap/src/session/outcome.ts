@@ -1,4 +1,5 @@
 import type { Awaitable, CloseReason, StoreRefusal } from '@postern/core'
+import type { AnnouncedLiteral } from '../wire/framing.ts'
 import { no, type Completion, type ResponseCode } from '../wire/response.ts'
 
 /** What becomes of a command. */
@@ -16,10 +17,18 @@ export interface Conversation {
   readonly onLine: (line: string) => Awaitable<Outcome>
 }
 
-/** A message on its way into the store (APPEND). */
-export interface IncomingMessage {
+/** Messages on their way into the store (APPEND). */
+export interface IncomingMessages {
   write(chunk: Buffer): Awaitable<void>
-  finish(): Promise<Completion>
+  /**
+   * Another message is announced behind the one before.
+   *
+   * @param text - what stood between them.
+   * @returns the refusal, if it is refused.
+   */
+  next(text: string, literal: AnnouncedLiteral): Promise<Completion | undefined>
+  /** @param rest - what stood behind the last message. */
+  finish(rest: string): Promise<Completion>
   abort(): Promise<void>
 }
 

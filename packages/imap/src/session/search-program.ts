@@ -1,4 +1,5 @@
 import type { Uid } from '@postern/core'
+import { parseAddressList } from '../message/address.ts'
 import { decodeFieldText } from '../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../message/fields.ts'
 import { calendarDay, dayOf, monthOf, type Day } from '../wire/date-time.ts'
@@ -135,7 +136,10 @@ export class HeaderFacts {
     if (values === undefined) {
       values = []
       for (const field of headerFields(this.#block)) {
-        if (field.name === name) values.push(comparable(fieldValue(this.#block, field)))
+        if (field.name !== name) continue
+        const value = fieldValue(this.#block, field)
+        values.push(comparable(value))
+        if (addressFields.has(name)) values.push(comparable(plainAddresses(value)))
       }
       this.#fields.set(name, values)
     }
@@ -167,6 +171,19 @@ export class HeaderFacts {
     return undefined
   }
 }
+
+/** RFC 3501 section 6.4.4: of these, the addresses as ENVELOPE tells them are searched; we look at the text besides. */
+const addressFields: ReadonlySet<string> = new Set(['from', 'sender', 'reply-to', 'to', 'cc', 'bcc'])
+
+/** Without comments, quotes and folding. */
+function plainAddresses(value: string): string {
+  return parseAddressList(value, maxSearchedAddresses)
+    .map(({ name = '', mailbox = '', host = '' }) => `${name} <${host === '' ? mailbox : `${mailbox}@${host}`}>`)
+    .join(', ')
+}
+
+/** Of one field. What stands behind them is found by its text. */
+const maxSearchedAddresses = 10_000
 
 function comparable(value: string): string {
   return decodeFieldText(value).normalize('NFC').toLowerCase()

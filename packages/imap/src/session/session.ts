@@ -12,7 +12,7 @@ import { admit, verbOf } from './admission.ts'
 import { commands, type CommandSpec } from './commands.ts'
 import { endsSession, Opening, tellProxyHeader } from './opening.ts'
 import type { ImapSessionOptions } from './options.ts'
-import { mailboxGone, type Conversation, type Finished, type IncomingMessage, type Outcome } from './outcome.ts'
+import { mailboxGone, type Conversation, type Finished, type IncomingMessages, type Outcome } from './outcome.ts'
 import { refusalResponse } from './refusal.ts'
 import { SessionState } from './state.ts'
 
@@ -24,7 +24,7 @@ export function createImapSession(context: SessionContext, options: ImapSessionO
 /** A command whose end is still to come: the client's turn, the message it sends, or what must be skipped of it. */
 type Pending =
   | { readonly as: 'conversation'; readonly command: Command; readonly next: Conversation }
-  | { readonly as: 'message'; readonly command: Command; readonly message: IncomingMessage }
+  | { readonly as: 'messages'; readonly command: Command; readonly messages: IncomingMessages }
   | { readonly as: 'refused'; readonly tag: string; readonly name: string; readonly completion: Completion }
 
 class ImapSession implements SessionMachine {
@@ -86,7 +86,7 @@ class ImapSession implements SessionMachine {
   stopping(): Wish {
     // A message that is being received is worth waiting for.
     this.#isStopping = true
-    return this.#pending?.as === 'message' ? this.#readOn(false) : this.#leave()
+    return this.#pending?.as === 'messages' ? this.#readOn(false) : this.#leave()
   }
 
   failed(): void {
@@ -101,7 +101,7 @@ class ImapSession implements SessionMachine {
     this.#state.isOver = true
     this.#state.signedIn = undefined
     try {
-      if (pending?.as === 'message') await pending.message.abort()
+      if (pending?.as === 'messages') await pending.messages.abort()
       await this.#state.unselect()
     } finally {
       await signedIn?.account.close()
@@ -113,7 +113,7 @@ class ImapSession implements SessionMachine {
   async #run(): Promise<Wish> {
     for (let completed = false; ;) {
       const frame = this.#reader.next()
-      if (frame.kind === 'more') return this.#readOn(completed || this.#pending?.as === 'message')
+      if (frame.kind === 'more') return this.#readOn(completed || this.#pending?.as === 'messages')
       const wish = await this.#take(frame)
       if (wish !== undefined) return wish
       if (this.#isStopping && this.#pending === undefined) return this.#leave()
@@ -134,7 +134,7 @@ class ImapSession implements SessionMachine {
       case 'content':
         return this.#content(frame.bytes)
       case 'rest':
-        return this.#endMessage(frame.text)
+        return this.#endMessages(frame.text)
       case 'skipped':
         return this.#endSkipped()
       case 'overlong':
@@ -188,32 +188,54 @@ class ImapSession implements SessionMachine {
 
   // ── literals ──────────────────────────────────────────────────────────────
 
-  async #literal({ head, bytes, isSync }: Extract<Frame, { kind: 'literal' }>): Promise<Wish | undefined> {
+  async #literal(literal: Extract<Frame, { kind: 'literal' }>): Promise<Wish | undefined> {
+    if (this.#pending?.as === 'messages') return this.#nextMessage(this.#pending, literal)
+    const { head, bytes, isSync } = literal
     const { limits } = this.#state
     const command = parseCommand(head, limits)
     const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#refuseLiteral(command, spec)
     if (command.name === undefined) return undefined
-    if (!isSync && bytes > limits.maxNonSyncLiteralBytes) {
+    const isSignedIn = this.#state.signedIn !== undefined
+    if (!isSync && !isSignedIn && bytes > limits.maxNonSyncLiteralBytes) {
       return this.#refuseLiteral(command, bad('Literal is too big to be sent without waiting', 'TOOBIG'))
     }
     if (spec.takesMessage === true) {
-      const begun = await beginAppend(this.#state, command.args, bytes)
+      const begun = await beginAppend(this.#state, command.args, literal)
       if (begun !== 'argument') {
         if ('status' in begun) return this.#refuseLiteral(command, begun)
-        this.#pending = { as: 'message', command, message: begun }
-        this.#reader.streamLiteral()
-        if (isSync) this.#state.write('+ Ready for the message\r\n')
+        this.#pending = { as: 'messages', command, messages: begun }
+        this.#takeMessage(isSync)
         return undefined
       }
     }
-    const isSignedIn = this.#state.signedIn !== undefined
+    if (literal.isBinary) return this.#refuseLiteral(command, bad('No literal8 is expected'))
     if (bytes > (isSignedIn ? limits.maxLiteralBytes : limits.maxLiteralBytesBeforeLogin)) {
       return this.#refuseLiteral(command, no('Literal is too big', 'TOOBIG'))
     }
     this.#reader.keepLiteral()
     if (isSync) this.#state.write('+ Ready for the literal\r\n')
     return undefined
+  }
+
+  /** Another message of the same APPEND (RFC 3502). */
+  async #nextMessage(
+    { command, messages }: Extract<Pending, { as: 'messages' }>,
+    literal: Extract<Frame, { kind: 'literal' }>,
+  ): Promise<Wish | undefined> {
+    const refusal = await messages.next(literal.head, literal)
+    if (refusal === undefined) {
+      this.#takeMessage(literal.isSync)
+      return undefined
+    }
+    this.#pending = undefined
+    await messages.abort()
+    return this.#refuseLiteral(command, refusal)
+  }
+
+  #takeMessage(isSync: boolean): void {
+    this.#reader.streamLiteral()
+    if (isSync) this.#state.write('+ Ready for the message\r\n')
   }
 
   #refuseLiteral({ tag, name }: Command | MalformedCommand, completion: Completion): Wish | undefined {
@@ -224,20 +246,14 @@ class ImapSession implements SessionMachine {
   }
 
   async #content(bytes: Buffer): Promise<undefined> {
-    if (this.#pending?.as === 'message') await this.#pending.message.write(bytes)
+    if (this.#pending?.as === 'messages') await this.#pending.messages.write(bytes)
   }
 
-  /** What follows the message: nothing, or it was not one command (RFC 3502 is not offered). */
-  async #endMessage(rest: string): Promise<Wish | undefined> {
+  async #endMessages(rest: string): Promise<Wish | undefined> {
     const pending = this.#pending
-    if (pending?.as !== 'message') return undefined
-    const { command, message } = pending
-    if (rest !== '') {
-      this.#pending = undefined
-      await message.abort()
-      return this.#finish(command.tag, command.name, bad('One message is expected'))
-    }
-    const completion = await message.finish()
+    if (pending?.as !== 'messages') return undefined
+    const { command, messages } = pending
+    const completion = await messages.finish(rest)
     this.#pending = undefined
     await this.#lookAndTell({})
     return this.#finish(command.tag, command.name, completion)
@@ -251,6 +267,12 @@ class ImapSession implements SessionMachine {
   }
 
   #overlong(head: string): Wish | undefined {
+    const { bounds } = this.#reader
+    const { maxIdLineBytes } = this.#state.limits
+    if (bounds.maxLineBytes < maxIdLineBytes && parseCommand(head, this.#state.limits).name === 'ID') {
+      this.#reader.bounds = { ...bounds, maxLineBytes: maxIdLineBytes, maxCommandBytes: maxIdLineBytes }
+      return undefined
+    }
     this.#state.refused('UNKNOWN', 'limit', describeError('IMAP_LINE_TOO_LONG'))
     if (this.#state.signedIn === undefined || this.#pending !== undefined) {
       return this.#bye('Line is too long', 'protocol')
@@ -335,6 +357,7 @@ class ImapSession implements SessionMachine {
           maxLineBytes: limits.maxLineBytesBeforeLogin,
           maxCommandBytes: limits.maxLineBytesBeforeLogin * 2,
           maxSkippedBytes: limits.maxLineBytesBeforeLogin * 2,
+          maxSkippedLiteralBytes: limits.maxLineBytesBeforeLogin * 2,
         }
       : limits
   }

@@ -93,6 +93,7 @@ export class SessionState {
       isLoggedIn: this.signedIn !== undefined,
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,
+      storeCan: this.options.store.can ?? [],
     })
   }
 

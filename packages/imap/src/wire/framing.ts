@@ -14,10 +14,10 @@ export type Frame =
   /** A whole command without its last line end; literals stand in it as `{n}` CRLF octets. */
   | { readonly kind: 'command'; readonly text: string }
   /** A literal is announced: answer with `keepLiteral`, `streamLiteral` or `refuseLiteral`. `head` is what came before. */
-  | { readonly kind: 'literal'; readonly head: string; readonly bytes: number; readonly isSync: boolean }
+  | ({ readonly kind: 'literal'; readonly head: string } & AnnouncedLiteral)
   /** Octets of a streamed literal; a view, valid until the next call of `feed`. `isLast`: nothing of it is missing. */
   | { readonly kind: 'content'; readonly bytes: Buffer; readonly isLast: boolean }
-  /** What followed a streamed literal up to the line end, or up to a literal that was not asked for. */
+  /** What followed a streamed literal up to the line end. Up to another literal, `literal` comes with it as its head. */
   | { readonly kind: 'rest'; readonly text: string }
   /** The end of a command that was refused has been found. */
   | { readonly kind: 'skipped' }
@@ -26,7 +26,16 @@ export type Frame =
   /** More was skipped than allowed, or the client sends a literal whose length cannot be understood. */
   | { readonly kind: 'lost' }
 
-type Bounds = Pick<ImapLimits, 'maxLineBytes' | 'maxCommandBytes' | 'maxSkippedBytes'>
+/** A literal that is announced, and has not been taken. */
+export interface AnnouncedLiteral {
+  readonly bytes: number
+  /** The client waits for our word before it sends. */
+  readonly isSync: boolean
+  /** RFC 3516 section 4.4, `literal8`: any octet may stand in it, NUL too. */
+  readonly isBinary: boolean
+}
+
+type Bounds = Pick<ImapLimits, 'maxLineBytes' | 'maxCommandBytes' | 'maxSkippedBytes' | 'maxSkippedLiteralBytes'>
 
 const LF = 10
 const CR = 13
@@ -57,6 +66,7 @@ export class CommandReader {
   #literalBytes = 0
   #isSync = true
   #skipped = 0
+  #skippedOfLiterals = 0
 
   constructor(bounds: Bounds) {
     this.bounds = bounds
@@ -150,6 +160,7 @@ export class CommandReader {
     }
     this.#mode = 'skip-literal'
     this.#skipped = 0
+    this.#skippedOfLiterals = 0
     return false
   }
 
@@ -157,6 +168,7 @@ export class CommandReader {
   skipCommand(): void {
     this.#mode = 'skip-line'
     this.#skipped = 0
+    this.#skippedOfLiterals = 0
   }
 
   #nextLine(): Frame {
@@ -178,15 +190,10 @@ export class CommandReader {
       this.#beginCommand(lf + 1)
       return { kind, text }
     }
-    if (this.#mode === 'rest') {
-      const text = this.#text(this.#start, lineEnd)
-      this.#announce(announced, lf + 1, lineBytes)
-      this.refuseLiteral()
-      return { kind: 'rest', text }
-    }
-    const head = this.#text(this.#start, lineEnd - announced.width)
+    const { bytes, isSync, isBinary, width } = announced
+    const head = this.#text(this.#start, lineEnd - width)
     this.#announce(announced, lf + 1, lineBytes)
-    return { kind: 'literal', head, bytes: announced.bytes, isSync: announced.isSync }
+    return { kind: 'literal', head, bytes, isSync, isBinary }
   }
 
   #announce(announced: Announced, after: number, lineBytes: number): void {
@@ -211,10 +218,11 @@ export class CommandReader {
   #skip(): Frame {
     for (;;) {
       if (this.#mode === 'skip-literal') {
-        if (this.#literalBytes > this.bounds.maxSkippedBytes - this.#skipped) return { kind: 'lost' }
+        const left = this.bounds.maxSkippedLiteralBytes - this.#skippedOfLiterals
+        if (this.#literalBytes > left) return { kind: 'lost' }
         const available = Math.min(this.#literalBytes, this.#end - this.#start)
         this.#literalBytes -= available
-        this.#skipped += available
+        this.#skippedOfLiterals += available
         this.#beginLine((this.#start += available))
         if (this.#literalBytes > 0) return more
         this.#mode = 'skip-line'
@@ -242,7 +250,7 @@ export class CommandReader {
 
   /**
    * The literal announced at the end of the line `[#lineStart, lineEnd)`: RFC 3501 section 9, `literal = "{" number "}"
-   * CRLF *CHAR8`, RFC 7888 adds `"+"`. An argument follows a space or an opening parenthesis; braces elsewhere, or
+   * CRLF *CHAR8`, RFC 7888 adds `"+"`, RFC 3516 the `"~"` before it. An argument follows a space or an opening parenthesis; braces elsewhere, or
    * inside quotes, are part of the line.
    */
   #announced(lineEnd: number): Announced | 'malformed' | undefined {
@@ -253,11 +261,11 @@ export class CommandReader {
       // A client that does not wait has sent its octets already, and they must not be read as commands.
       return tail.endsWith('+}') && !this.#isInQuotes(lineEnd) ? 'malformed' : undefined
     }
-    const [all, digits = '', plus] = found
+    const [all, tilde, digits = '', plus] = found
     const bytes = Number(digits)
     const isSync = plus === ''
     if (bytes > 0xffff_ffff) return isSync ? undefined : 'malformed'
-    return { bytes, isSync, width: all.length - 1 }
+    return { bytes, isSync, isBinary: tilde === '~', width: all.length - 1 }
   }
 
   #isInQuotes(lineEnd: number): boolean {
@@ -297,12 +305,10 @@ export class CommandReader {
   }
 }
 
-interface Announced {
-  readonly bytes: number
-  readonly isSync: boolean
+interface Announced extends AnnouncedLiteral {
   /** Octets of the announcement itself. */
   readonly width: number
 }
 
 /** No leading zeros: `{00}` and `{007}` are nothing that a client sends. */
-const announcement = /[ (]\{(0|[1-9]\d{0,19})(\+?)\}$/
+const announcement = /[ (](~?)\{(0|[1-9]\d{0,19})(\+?)\}$/

@@ -24,7 +24,8 @@ export type ResponseCode =
   | 'TOOBIG'
   | 'TRYCREATE'
   | 'UNAVAILABLE'
-  | `APPENDUID ${number} ${number}`
+  | 'UNKNOWN-CTE'
+  | `APPENDUID ${number} ${number | string}`
   | `BADCHARSET (${string})`
   | `CAPABILITY ${string}`
   | `COPYUID ${number} ${string} ${string}`

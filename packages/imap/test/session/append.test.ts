@@ -75,8 +75,57 @@ test('IM-05: a message that breaks off leaves nothing', async () => {
   expect(store.mailboxes(account).get('INBOX')?.messages.size).toBe(0)
 })
 
-test('a second message in one APPEND is BAD, and nothing is added', async () => {
+test('MULTIAPPEND: two messages in one APPEND (RFC 3502 section 6.3.11)', async () => {
   const store = new MemoryStore()
+  const session = await signedIn({ store })
+  session.take()
+  await session.send('a APPEND INBOX (\\Seen) {10}\r\n')
+  expect(session.take()).toBe('+ Ready for the message\r\n')
+  await session.send('A: one\r\n\r\n (\\Seen $Later) " 7-Feb-1994 22:43:04 -0800" {11+}\r\nA: two\r\n\r\nx')
+  await session.send('\r\n')
+  expect(session.take()).toBe('a OK [APPENDUID 1001 1:2] Append completed\r\n')
+  expect(await session.ask('b EXAMINE INBOX')).toMatch(/^\* 2 EXISTS\r$/m)
+  expect(await session.ask('c FETCH 2 (FLAGS INTERNALDATE BODY[])')).toBe(
+    '* 2 FETCH (FLAGS (\\Seen $Later) INTERNALDATE " 8-Feb-1994 06:43:04 +0000" BODY[] {11}\r\nA: two\r\n\r\nx)\r\n' +
+      'c OK Fetch completed\r\n',
+  )
+})
+
+test.for([
+  ['the second is empty', '{0+}\r\n\r\n', 'NO [CANNOT] A message cannot be empty'],
+  ['the second is too big', '{100001}\r\n', 'NO [TOOBIG] Message is too big'],
+  ['the second has no size', '(\\Seen)\r\n', 'BAD Arguments are missing or malformed'],
+  ['the second has a bad date', '"x" {1+}\r\nx\r\n', 'BAD Arguments are missing or malformed'],
+  ['the second has an unknown flag', '(\\Odd) {1+}\r\nx\r\n', 'BAD No such system flag'],
+  ['the third is one too many', '{1+}\r\nx {1+}\r\ny\r\n', 'NO [LIMIT] Too many messages'],
+  ['the second holds NUL', '{1+}\r\n\0\r\n', 'BAD NUL needs a literal8'],
+])('MULTIAPPEND: nothing is added when %s', async ([, second, answer]) => {
+  const store = new MemoryStore()
+  const session = await signedIn({ store, limits: { maxAppendMessages: 2 } })
+  session.take()
+  await session.send(`a APPEND INBOX {1+}\r\nx ${second}b NOOP\r\n`)
+  expect(session.take()).toBe(`a ${answer}\r\nb OK Noop completed\r\n`)
+  expect(store.mailboxes(account).get('INBOX')?.messages.size).toBe(0)
+})
+
+test('MULTIAPPEND: nothing is added when the client leaves behind the first message', async () => {
+  const store = new MemoryStore()
+  const session = await signedIn({ store })
+  await session.send('a APPEND INBOX {1+}\r\nx {3+}\r\ny')
+  await session.machine.ended('connection-lost')
+  expect(store.mailboxes(account).get('INBOX')?.messages.size).toBe(0)
+})
+
+test('MULTIAPPEND is offered by a store that commits together, and by no other', async () => {
+  const store = new MemoryStore()
+  expect(await (await signedIn({ store })).ask('a CAPABILITY')).toMatch(/ MULTIAPPEND /)
+  store.can = []
+  expect(await (await signedIn({ store })).ask('a CAPABILITY')).not.toMatch(/ MULTIAPPEND /)
+})
+
+test('without MULTIAPPEND a second message is BAD, and nothing is added', async () => {
+  const store = new MemoryStore()
+  store.can = []
   const session = await signedIn({ store })
   session.take()
   await session.send('a APPEND INBOX {1+}\r\nx {3+}\r\nabc\r\nb APPEND INBOX {1}\r\n')

@@ -53,7 +53,7 @@ test.for(['SEARCH NOT SEEN', 'FETCH 1:* FLAGS', 'STORE 1:* +FLAGS (\\Seen)', 'LI
   },
 )
 
-test.for(['{100000000+}', '{4294967295+}', '{99999999999999999999+}', '{-5+}', '~{5+}'])(
+test.for(['{100000000+}', '{4294967295+}', '{99999999999999999999+}', '{-5+}', '~{0x5+}'])(
   'IM-02: a literal that does not wait and cannot be skipped ends the connection: %s',
   async (announcement) => {
     const session = await greeted()
@@ -62,11 +62,45 @@ test.for(['{100000000+}', '{4294967295+}', '{99999999999999999999+}', '{-5+}', '
   },
 )
 
-test('IM-04: LITERAL- allows 4096 octets and no more', async () => {
+test('IM-04: before login, LITERAL- allows 4096 octets and no more', async () => {
+  const session = await greeted()
+  await session.send(`a LOGIN {5000+}\r\n${'x'.repeat(5000)} {1+}\r\ny\r\nb NOOP\r\n`)
+  expect(session.take()).toBe('a BAD [TOOBIG] Literal is too big to be sent without waiting\r\nb OK Noop completed\r\n')
+})
+
+test('IM-04: after login, LITERAL+ allows as many as literals that wait', async () => {
   const session = await signedIn()
   session.take()
-  await session.send(`a STATUS {5000+}\r\n${'x'.repeat(5000)} (MESSAGES)\r\nb NOOP\r\n`)
-  expect(session.take()).toBe('a BAD [TOOBIG] Literal is too big to be sent without waiting\r\nb OK Noop completed\r\n')
+  const long = 'x'.repeat(65_537)
+  await session.send(`a STATUS {1000+}\r\n${long.slice(0, 1000)} (MESSAGES)\r\n`)
+  expect(session.take()).toBe('a NO [NONEXISTENT] No such mailbox\r\n')
+  await session.send(`b STATUS {65537+}\r\n${long} (MESSAGES)\r\nc NOOP\r\n`)
+  expect(session.take()).toBe('b NO [TOOBIG] Literal is too big\r\nc OK Noop completed\r\n')
+})
+
+test('a literal8 where no message is expected is skipped', async () => {
+  const session = await greeted()
+  await session.send('a LOGIN ~{5+}\r\na\0b\0c {1+}\r\ny\r\nb NOOP\r\n')
+  expect(session.take()).toBe('a BAD No literal8 is expected\r\nb OK Noop completed\r\n')
+})
+
+test('a refused message that was sent without waiting is skipped, up to a bound', async () => {
+  const session = await signedIn({ limits: { maxSkippedLiteralBytes: 2_000_000 }, maxAppendBytes: 9_000_000 })
+  session.take()
+  await session.send('a APPEND nowhere {2000000+}\r\n')
+  for (let sent = 0; sent < 20; sent += 1) await session.send('x'.repeat(100_000))
+  await session.send('\r\nb NOOP\r\n')
+  expect(session.take()).toBe('a NO [TRYCREATE] No such mailbox\r\nb OK Noop completed\r\n')
+  await session.send('c APPEND nowhere {2000001+}\r\n')
+  expect(session.take()).toBe('* BYE Command cannot be followed\r\n')
+})
+
+test('IM-17: an ID of 30 long pairs is a long line, and may be', async () => {
+  const session = await greeted()
+  const pairs = Array.from({ length: 30 }, (_, at) => `"${String(at).padStart(30, 'k')}" "${'v'.repeat(1024)}"`)
+  expect(await session.ask(`a ID (${pairs.join(' ')})`)).toMatch(/^\* ID \([^]*\r\na OK ID completed\r\n$/)
+  expect(await session.ask(`b ID (${pairs.join(' ')} "x" "y")`)).toMatch(/^b BAD /)
+  expect(await session.ask(`c ID ("x" "${'v'.repeat(40_000)}")`)).toBe('* BYE Line is too long\r\n')
 })
 
 test.for(['('.repeat(100_000), '("'.repeat(50_000), '{('.repeat(50_000), 'A'.repeat(1_000_000)])(

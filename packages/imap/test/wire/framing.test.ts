@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CommandReader } from '../../src/wire/framing.ts'
 
-const bounds = { maxLineBytes: 64, maxCommandBytes: 128, maxSkippedBytes: 256 }
+const bounds = { maxLineBytes: 64, maxCommandBytes: 128, maxSkippedBytes: 256, maxSkippedLiteralBytes: 256 }
 
 type Answer = 'keep' | 'stream' | 'refuse'
 
@@ -72,10 +72,24 @@ const rows: readonly (readonly [name: string, input: string, answers: readonly A
   ],
   [
     'something behind a streamed literal',
-    'a X {1}\r\nz more {9}\r\nc Y\r\n',
+    'a X {1}\r\nz more\r\nc Y\r\n',
     ['stream'],
-    ['literal 1 after a X ', 'content z', 'rest  more {9}', 'command c Y'],
+    ['literal 1 after a X ', 'content z', 'rest  more', 'command c Y'],
   ],
+  [
+    'a streamed literal behind another',
+    'a X {1}\r\nz (y) {2+}\r\nww\r\nc Y\r\n',
+    ['stream', 'stream'],
+    ['literal 1 after a X ', 'content z', 'literal 2+ after  (y) ', 'content zww', 'rest ', 'command c Y'],
+  ],
+  [
+    'a refused literal behind a streamed one',
+    'a X {1}\r\nz {9}\r\nc Y\r\n',
+    ['stream', 'refuse'],
+    ['literal 1 after a X ', 'content z', 'literal 9 after  ', 'command c Y'],
+  ],
+  ['a literal8', 'a X ~{1+}\r\nz\r\n', [], ['literal 1+ after a X ', 'command a X ~{1+}\r\nz']],
+  ['a tilde in an atom', 'a X y~{1}\r\n', [], ['command a X y~{1}']],
   ['a literal whose length is no number', 'a X {0x1}\r\nb Y\r\n', [], ['command a X {0x1}', 'command b Y']],
   ['the same, sent without waiting', 'a X {0x1+}\r\nb Y\r\n', [], ['lost']],
   ['a literal that is too long to skip', 'a X {257+}\r\n', ['refuse'], ['literal 257+ after a X ', 'lost']],

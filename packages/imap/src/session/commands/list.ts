@@ -43,9 +43,15 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
   for (const listing of listings) {
     await state.room()
     if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
+    // RFC 5258 section 4: CHILDINFO is for children that are not told of themselves.
     const hasSelectedChild =
       command.selects.has('RECURSIVEMATCH') &&
-      listings.some((child) => child.name.startsWith(`${listing.name}${hierarchyDelimiter}`) && isSelected(child))
+      listings.some(
+        (child) =>
+          child.name.startsWith(`${listing.name}${hierarchyDelimiter}`) &&
+          isSelected(child) &&
+          !matchesAny(command.patterns, encodeMailboxName(child.name)),
+      )
     if (!isSelected(listing) && !hasSelectedChild) continue
     state.write(encodeListing(listing, command, hasSelectedChild))
     await writeStatus(state, listing, command)
