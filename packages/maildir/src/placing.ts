@@ -41,7 +41,7 @@ export async function placeFiles(
       await disk.rename(`${place.path}/tmp/${file.tmp}`, target)
       placed.push(target)
     }
-    for (const folder of new Set(files.map(subFolderOf))) await folders.sync(`${place.path}/${folder}`)
+    await folders.sync(`${place.path}/new`)
     return placed
   } catch (error) {
     await takeBack(placed, disk)
@@ -96,12 +96,10 @@ export async function giveUids(
   }
 }
 
-function subFolderOf(file: PreparedFile): 'new' | 'cur' {
-  return file.letters === '' ? 'new' : 'cur'
-}
-
-function targetOf(file: PreparedFile, place: MailboxPlace): string {
-  return file.letters === ''
-    ? `${place.path}/new/${file.base}`
-    : `${place.path}/cur/${flaggedName(file.base, file.letters)}`
+/**
+ * In `new/`, with flags too: no session took it yet, so it is recent to the first that does (RFC 3501 section 2.3.2).
+ * Programs that move it to `cur/` keep a suffix that is there.
+ */
+function targetOf({ base, letters }: PreparedFile, place: MailboxPlace): string {
+  return `${place.path}/new/${letters === '' ? base : flaggedName(base, letters)}`
 }

@@ -21,6 +21,8 @@ test.for([
   ['John Q. Public <j@x>', ['John Q. Public <j@x>']],
   ['ann@example.org (Ann Lee)', ['Ann Lee <ann@example.org>']],
   ['Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>', ['Pete <pete@silly.test>']],
+  ['<pete (his account) @ (his host) silly.test>', ['- <pete@silly.test>']],
+  ['pete@(his host)silly.test (Pete)', ['Pete <pete@silly.test>']],
   ['<@a.test,@b.test:joe@c.test>', ['- <@a.test,@b.test:joe@c.test>']],
   [
     'A Group:Ed Jones <joe@where.test>,john@one.test;',
