@@ -60,8 +60,11 @@ export interface SessionMachine {
   secured(connection: ConnectionInfo): Awaitable<Wish>
   /** The session called `wake` of its context from outside a step. */
   woken(): Awaitable<Wish>
-  /** The deadline passed. */
-  timedOut(): Wish
+  /**
+   * Time is up: `patience`, the deadline of the last wish; `session`, that of the whole connection, which grants no
+   * further one.
+   */
+  timedOut(of: 'patience' | 'session'): Awaitable<Wish>
   /** The worker drains. A `read` wish asks to finish what is under way; `stopping` is then not called again. */
   stopping(): Wish
   /**

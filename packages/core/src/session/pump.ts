@@ -21,6 +21,8 @@ export interface PumpOptions {
    * done. Rejects when it fails or takes too long.
    */
   readonly upgradeTls?: (spent: Connection) => Promise<Connection>
+  /** How long the whole session may take, in milliseconds. Without it a session that moves goes on. */
+  readonly maxSessionMs?: number
 }
 
 /** How a session ended. */
@@ -83,9 +85,15 @@ class Pump implements Output {
   #wakeAsked = false
   #stopAsked = false
   #deadlinePassed = false
+  #sessionPassed = false
 
   #deadline: NodeJS.Timeout | undefined
   #deadlineMs = 0
+  /** When the machine began to wait for something that is not the client. */
+  #waitingSince = 0
+  /** What such waits have taken since the deadline was set: the client gets it back. */
+  #waitedMs = 0
+  #sessionEnd: NodeJS.Timeout | undefined
   /** Runs while what was written is held back. */
   #delay: NodeJS.Timeout | undefined
 
@@ -111,6 +119,12 @@ class Pump implements Output {
       turn: () => nextTurn(),
       wake: () => this.#wake(),
     })
+    if (options.maxSessionMs !== undefined) {
+      this.#sessionEnd = setTimeout(() => {
+        this.#sessionPassed = true
+        if (!this.#isBusy) this.#whenIdle()
+      }, options.maxSessionMs)
+    }
     this.#listen()
     this.#step(() => this.#machine.start())
     this.#noticeEarlyEnd()
@@ -144,8 +158,12 @@ class Pump implements Output {
     }
     if (wish instanceof Promise) {
       this.#stream.pause()
+      this.#waitingSince = performance.now()
       wish.then(
-        (settled) => this.#follow(settled),
+        (settled) => {
+          this.#waitedMs += performance.now() - this.#waitingSince
+          this.#follow(settled)
+        },
         (error: unknown) => this.#crash(error),
       )
     } else {
@@ -194,7 +212,10 @@ class Pump implements Output {
       this.#finish('client-closed')
     } else if (this.#deadlinePassed) {
       this.#deadlinePassed = false
-      this.#step(() => this.#machine.timedOut())
+      this.#step(() => this.#machine.timedOut('patience'))
+    } else if (this.#sessionPassed) {
+      this.#sessionPassed = false
+      this.#step(() => this.#machine.timedOut('session'))
     } else if (this.#stopAsked) {
       this.#stopAsked = false
       this.#step(() => this.#machine.stopping())
@@ -329,19 +350,36 @@ class Pump implements Output {
 
   // ── time ──────────────────────────────────────────────────────────────────
 
+  /** A deadline that is kept is later by what was waited for beside the client: a slow disk is not its fault. */
   #setDeadline(wish: ReadWish): void {
-    if (wish.keepsDeadline === true && this.#deadline !== undefined) return
-    this.#deadlinePassed = false
-    if (this.#deadline !== undefined && this.#deadlineMs === wish.patienceMs) {
-      this.#deadline.refresh()
+    if (wish.keepsDeadline === true && this.#deadline !== undefined) {
+      if (this.#deadlinePassed) this.#deadlineReached()
       return
     }
+    this.#deadlinePassed = false
+    this.#waitedMs = 0
+    if (this.#deadlineMs === wish.patienceMs && this.#deadline !== undefined) this.#deadline.refresh()
+    else this.#startDeadline(wish.patienceMs)
+  }
+
+  #startDeadline(ms: number): void {
     clearTimeout(this.#deadline)
-    this.#deadlineMs = wish.patienceMs
+    this.#deadlineMs = ms
     this.#deadline = setTimeout(() => {
-      this.#deadlinePassed = true
-      if (!this.#isBusy && !this.#isOver) this.#whenIdle()
-    }, wish.patienceMs)
+      if (this.#isBusy) this.#deadlinePassed = true
+      else this.#deadlineReached()
+    }, ms)
+  }
+
+  #deadlineReached(): void {
+    this.#deadlinePassed = this.#waitedMs === 0
+    if (this.#deadlinePassed) {
+      if (!this.#isBusy) this.#whenIdle()
+      return
+    }
+    const owedMs = this.#waitedMs
+    this.#waitedMs = 0
+    this.#startDeadline(owedMs)
   }
 
   // ── TLS ───────────────────────────────────────────────────────────────────
@@ -438,6 +476,7 @@ class Pump implements Output {
   async #over(reason: CloseReason, error: unknown): Promise<void> {
     this.#isOver = true
     clearTimeout(this.#deadline)
+    clearTimeout(this.#sessionEnd)
     clearTimeout(this.#delay)
     this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
     let fault = error

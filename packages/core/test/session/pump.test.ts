@@ -62,8 +62,9 @@ class Scripted implements SessionMachine {
     return this.#told('woken', this.#script.woken?.() ?? read)
   }
 
-  timedOut(): Wish {
-    return this.#told('timedOut', this.#script.timedOut?.() ?? { next: 'close', reason: 'timeout' })
+  timedOut(of: 'patience' | 'session'): Awaitable<Wish> {
+    const wish = this.#script.timedOut?.(of) ?? ({ next: 'close', reason: 'timeout' } as const)
+    return this.#told(of === 'patience' ? 'timedOut' : 'timedOut session', wish)
   }
 
   stopping(): Wish {
@@ -117,7 +118,7 @@ async function settle(): Promise<void> {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
 })
 
 afterEach(() => {
@@ -312,16 +313,88 @@ describe('time', () => {
     expect(machine.calls).toEqual(['start', 'timedOut', 'ended timeout'])
   })
 
-  test('a deadline that passes while the session works is told when its work is done', async () => {
+  /** A session that works at what it gets until the gate opens, and keeps its deadline. */
+  const working = () => {
     const gate = Promise.withResolvers<Wish>()
-    const { machine, client } = run(() => ({ receive: () => gate.promise }))
+    return { ...run(() => ({ receive: () => gate.promise })), gate }
+  }
+
+  test('while the session works no deadline is told, and what the work took is given back to the client', async () => {
+    const { machine, client, gate } = working()
+    vi.advanceTimersByTime(300)
     client.write('a')
     await settle()
-    vi.advanceTimersByTime(1_000)
+    vi.advanceTimersByTime(5_000)
     expect(machine.calls).toEqual(['start', 'receive a'])
     gate.resolve({ ...read, keepsDeadline: true })
     await settle()
+    expect(machine.calls).toEqual(['start', 'receive a'])
+    vi.advanceTimersByTime(4_999)
+    expect(machine.calls).toEqual(['start', 'receive a'])
+    vi.advanceTimersByTime(1)
+    await settle()
     expect(machine.calls).toEqual(['start', 'receive a', 'timedOut', 'ended timeout'])
+  })
+
+  test('work within the deadline moves it, too', async () => {
+    const { machine, client, gate } = working()
+    client.write('a')
+    await settle()
+    vi.advanceTimersByTime(400)
+    gate.resolve({ ...read, keepsDeadline: true })
+    await settle()
+    vi.advanceTimersByTime(999)
+    expect(machine.calls).not.toContain('timedOut')
+    vi.advanceTimersByTime(1)
+    expect(machine.calls).toContain('timedOut')
+  })
+
+  test('a deadline that passes while replies are held back is told behind them', async () => {
+    const { machine, client } = run(() => ({ receive: () => ({ ...read, keepsDeadline: true, afterMs: 2_000 }) }))
+    vi.advanceTimersByTime(500)
+    client.write('a')
+    await settle()
+    vi.advanceTimersByTime(1_999)
+    expect(machine.calls).toEqual(['start', 'receive a'])
+    vi.advanceTimersByTime(1)
+    expect(machine.calls).toContain('timedOut')
+  })
+
+  test('the time of a whole session passes once, whatever moves in it', async () => {
+    const { machine, client } = run(() => ({ timedOut: (of) => (of === 'session' ? quit : read) }), {
+      maxSessionMs: 2_500,
+    })
+    for (let i = 0; i < 4; i++) {
+      vi.advanceTimersByTime(600)
+      client.write('x')
+      await settle()
+    }
+    expect(machine.calls).not.toContain('timedOut session')
+    vi.advanceTimersByTime(100)
+    await settle()
+    expect(machine.calls.slice(-2)).toEqual(['timedOut session', 'ended quit'])
+  })
+
+  test('and in the midst of work when the work is done', async () => {
+    const gate = Promise.withResolvers<Wish>()
+    const { machine, client, running } = run(() => ({ receive: () => gate.promise }), { maxSessionMs: 500 })
+    client.write('a')
+    await settle()
+    vi.advanceTimersByTime(500)
+    expect(machine.calls).toEqual(['start', 'receive a'])
+    gate.resolve(read)
+    client.end()
+    await running.ended
+    expect(machine.calls.slice(-2)).toEqual(['timedOut session', 'ended timeout'])
+  })
+
+  test('what ends earlier leaves no timer behind', async () => {
+    const { client, running } = run(() => ({ receive: () => quit }), { maxSessionMs: 500 })
+    client.write('a')
+    client.end()
+    await running.ended
+    vi.advanceTimersByTime(limits.lingerMs)
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   test('a session in long work gives others their turn', async () => {
