@@ -132,7 +132,7 @@ export class TestSession {
   }
 
   async passDeadline(): Promise<void> {
-    await this.#follow(this.machine.timedOut())
+    await this.#follow(await this.machine.timedOut('patience'))
   }
 
   async stop(): Promise<void> {

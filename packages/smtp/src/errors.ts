@@ -29,6 +29,7 @@ export const smtpErrors = {
   SMTP_CHUNK: 'The size of a chunk cannot be read, so what follows cannot be told from commands.',
   SMTP_ATTRIBUTE: 'An attribute of XCLIENT or XFORWARD is unknown, malformed, or given twice.',
   SMTP_PIPELINING: 'Bytes came behind DATA or STARTTLS, where the client must wait: an injection, or a broken client.',
+  SMTP_EARLY_TALKER: 'The client spoke before it was greeted, as programs do that only write and never read.',
   SMTP_NOT_SMTP: 'The client speaks another protocol: TLS in the clear, HTTP, or SSH.',
   SMTP_MESSAGE_NUL: 'The message holds a NUL.',
   SMTP_MESSAGE_NEWLINE: 'The message holds a CR or LF that is not part of a CRLF.',

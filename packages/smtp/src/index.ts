@@ -10,7 +10,14 @@ export { createRelay } from './client/relay.ts'
 export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'
 export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
-export type { BareNewlinePolicy, DestinationExtension, SmtpMode, SmtpSessionOptions } from './session/options.ts'
+export type {
+  BareNewlinePolicy,
+  DestinationExtension,
+  GreetingDelay,
+  SessionOpening,
+  SmtpMode,
+  SmtpSessionOptions,
+} from './session/options.ts'
 export { refusalReply } from './session/refusal.ts'
 export { createSmtpSession } from './session/session.ts'
 export { encodeReply, type Reply } from './wire/reply.ts'

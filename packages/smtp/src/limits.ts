@@ -42,8 +42,8 @@ export interface SmtpLimits {
   readonly commandPatienceMs: number
   /** Milliseconds for each block of a message (RFC 5321 §4.5.3.2.5). */
   readonly dataBlockPatienceMs: number
-  /** Octets of such a block: fewer in that time do not extend it, so 64 KiB in 3 minutes is the slowest that goes on. */
-  readonly dataBlockBytes: number
+  /** Octets of a message in each second, on average over such a time. Fewer: 421, since a slot could be held for ever. As Postfix's smtpd_min_data_rate. */
+  readonly minDataBytesPerSecond: number
 }
 
 /** The bounds of a session that was given no others. */
@@ -69,7 +69,7 @@ export const limits: SmtpLimits = {
   firstCommandPatienceMs: 60_000,
   commandPatienceMs: 300_000,
   dataBlockPatienceMs: 180_000,
-  dataBlockBytes: 65_536,
+  minDataBytesPerSecond: 500,
 }
 
 /** Every bound of the client. A relay takes them from `RelayOptions.limits`. */

@@ -21,6 +21,8 @@ import {
   createSmtpSession,
   type BareNewlinePolicy,
   type DestinationExtension,
+  type GreetingDelay,
+  type SessionOpening,
   type SmtpLimits,
   type SmtpMode,
 } from '../src/index.ts'
@@ -47,6 +49,8 @@ export interface Setup {
   readonly announcers?: readonly string[]
   readonly observer?: SessionObserver
   readonly limits?: Partial<SmtpLimits>
+  readonly greetingDelay?: GreetingDelay
+  readonly opening?: SessionOpening
   readonly bareNewline?: BareNewlinePolicy
   readonly destination?: MemoryDestination
   readonly destinationTakes?: readonly DestinationExtension[]
@@ -123,7 +127,9 @@ export class TestSession {
           : { mayAnnounce: (_, by) => setup.announcers?.includes(by.toString()) === true }),
         ...(setup.destinationTakes === undefined ? {} : { destinationTakes: setup.destinationTakes }),
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
+        ...(setup.greetingDelay === undefined ? {} : { greetingDelay: setup.greetingDelay }),
       },
+      setup.opening,
     )
   }
 
@@ -175,8 +181,8 @@ export class TestSession {
     await this.#follow(await this.machine.secured(this.#connection))
   }
 
-  async passDeadline(): Promise<void> {
-    await this.#follow(this.machine.timedOut())
+  async passDeadline(of: 'patience' | 'session' = 'patience'): Promise<void> {
+    await this.#follow(await this.machine.timedOut(of))
   }
 
   async stop(): Promise<void> {
@@ -227,7 +233,7 @@ export async function inData(setup: Setup = {}): Promise<TestSession> {
  * - `R:` sends bytes with the escapes of JSON and no CRLF.
  * - `S:` must be the next line received: `*` at its end matches the rest, `<name>` a word, the same one each time.
  * - `!close REASON`, `!open`: whether the session has closed, and why. `!tls` expects it to ask for TLS, and secures.
- * - `!tick` lets the deadline pass, `!stop` asks it to stop.
+ * - `!tick` lets the deadline pass, `!tock` that of the session; `!stop` asks it to stop.
  *
  * At the end nothing may be left unread.
  */
@@ -264,6 +270,7 @@ export async function play(session: TestSession, script: string): Promise<void> 
       expect(session.lastWish).toEqual({ next: 'upgrade-tls' })
       await session.secure()
     } else if (line === '!tick') await session.passDeadline()
+    else if (line === '!tock') await session.passDeadline('session')
     else if (line === '!stop') await session.stop()
     else throw new Error(`not a line of a dialogue: ${line}`)
   }

@@ -42,6 +42,7 @@ export interface SessionObserver {
       | 'limit'
       | 'injection'
       | 'bare-line-end'
+      | 'early-talker'
       | 'proxy-untrusted'
       | 'proxy-again'
     readonly detail: string

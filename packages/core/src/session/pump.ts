@@ -160,15 +160,18 @@ class Pump implements Output {
       this.#stream.pause()
       this.#waitingSince = performance.now()
       wish.then(
-        (settled) => {
-          this.#waitedMs += performance.now() - this.#waitingSince
-          this.#follow(settled)
-        },
+        (settled) => this.#goOn(settled),
         (error: unknown) => this.#crash(error),
       )
     } else {
       this.#follow(wish)
     }
+  }
+
+  /** What the machine waited for is there. */
+  #goOn(wish: Wish): void {
+    this.#waitedMs += performance.now() - this.#waitingSince
+    this.#follow(wish)
   }
 
   #follow(wish: Wish): void {

@@ -112,6 +112,12 @@ function run(script: Script = () => ({}), options?: PumpOptions, pair = duplexPa
   return { machine, running, stream, client, received }
 }
 
+/** A session that works at what it gets until the gate opens, and keeps its deadline. */
+const working = (): Session & { readonly gate: PromiseWithResolvers<Wish> } => {
+  const gate = Promise.withResolvers<Wish>()
+  return { ...run(() => ({ receive: () => gate.promise })), gate }
+}
+
 /** Lets everything that is due happen, but no timer. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
@@ -312,12 +318,6 @@ describe('time', () => {
     vi.advanceTimersByTime(1_000)
     expect(machine.calls).toEqual(['start', 'timedOut', 'ended timeout'])
   })
-
-  /** A session that works at what it gets until the gate opens, and keeps its deadline. */
-  const working = () => {
-    const gate = Promise.withResolvers<Wish>()
-    return { ...run(() => ({ receive: () => gate.promise })), gate }
-  }
 
   test('while the session works no deadline is told, and what the work took is given back to the client', async () => {
     const { machine, client, gate } = working()

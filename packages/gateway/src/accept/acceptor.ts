@@ -98,6 +98,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
       // ── header ────────────────────────────────────────────────────────────
       let header: ProxyHeader | undefined
+      let bytesWithHeader = 0
       if (verdict.rule !== 'absent') {
         log.expectsHeader(peer)
         const key = peer.address.toString()
@@ -121,7 +122,11 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
           log.proxyRefused(why.reason, why.mend, why.fields)
           return await sayGoodbye(socket, refusal(why.refusal))
         }
-        if (received.outcome === 'header') header = received.header
+        if (received.outcome === 'header') {
+          header = received.header
+          // Behind the header of a listener with TLS come handshakes, and no commands.
+          if (listener.tls !== 'implicit') bytesWithHeader = socket.readableLength
+        }
       }
 
       // ── identity ──────────────────────────────────────────────────────────
@@ -171,8 +176,11 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       }
 
       // ── session ───────────────────────────────────────────────────────────
-      const session = runSession(connection, (context) => dialect.session(context, log), {
+      const opening = { isGreetedAtOnce: isIgnored || isCheck, bytesWithHeader }
+      const { maxSessionMs } = dialect
+      const session = runSession(connection, (context) => dialect.session(context, log, opening), {
         ...(tls && { upgradeTls: (spent) => tls.secure(spent) }),
+        ...(maxSessionMs !== undefined && { maxSessionMs }),
       })
       connections.serve(socket, session)
       const end = await session.ended

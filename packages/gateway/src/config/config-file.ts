@@ -23,6 +23,19 @@ export interface ConfigFile {
     readonly 'bare-newline': BareNewline
     readonly 'submission-sender': SubmissionSender
     readonly 'error-delay': number | 'off'
+    readonly 'greeting-delay': number | 'off'
+    readonly 'greeting-tease': boolean
+    readonly 'first-command-timeout': number
+    readonly 'command-timeout': number
+    readonly 'data-timeout': number
+    readonly 'min-data-rate': number
+    readonly 'session-timeout': number | 'off'
+    readonly 'max-command-line': number
+    readonly 'max-header-size': number
+    readonly 'max-hops': number
+    readonly 'max-errors': number
+    readonly 'max-idle-commands': number
+    readonly 'max-failed-logins': number
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }

@@ -201,6 +201,46 @@ const smtp = table({
     .union([z.literal('off'), duration('100ms', '10s')], { error: 'a duration from "100ms" to "10s", or "off"' })
     .prefault('1s')
     .describe('After five errors of a client, each more holds its replies back by so much more, up to `10s`.'),
+  'greeting-delay': z
+    .union([z.literal('off'), duration('100ms', '30s')], { error: 'a duration from "100ms" to "30s", or "off"' })
+    .prefault('off')
+    .describe(
+      'Listeners with `protocol = "smtp"` greet so much later, and answer `421` to a client that does not wait for it.',
+    ),
+  'greeting-tease': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe(
+      'With a `greeting-delay`: a first line of the greeting is sent at once, and the last one behind the delay.',
+    ),
+  'first-command-timeout': duration('5s', '10m')
+    .prefault('1m')
+    .describe('From the greeting to the first EHLO. Over it `421`, as over the others.'),
+  'command-timeout': duration('10s', '1h')
+    .prefault('5m')
+    .describe('For each command, however it trickles in. RFC 5321 section 4.5.3.2.7 asks for `5m` at least.'),
+  'data-timeout': duration('10s', '1h')
+    .prefault('3m')
+    .describe('For each block of a message, which is as much as `min-data-rate` makes of this time.'),
+  'min-data-rate': bytes('1B', '1MiB')
+    .prefault('500B')
+    .describe('Of a message in each second, on average over `data-timeout`. What is slower is cut off.'),
+  'session-timeout': z
+    .union([z.literal('off'), duration('1m', '7d')], { error: 'a duration from "1m" to "7d", or "off"' })
+    .prefault('off')
+    .describe('For a whole session, whatever moves in it.'),
+  'max-command-line': bytes('512B', '12KiB')
+    .prefault('4KiB')
+    .describe('Octets of a command line. Over it `500`; RFC 5321 section 4.5.3.1.4 asks for 512 at least.'),
+  'max-header-size': bytes('16KiB', '16MiB').prefault('256KiB').describe('Header section of a message. Over it `554`.'),
+  'max-hops': wholeNumber(10, 1_000).prefault(50).describe('`Received` fields of a message. Over it `554`: a loop.'),
+  'max-errors': wholeNumber(1, 10_000)
+    .prefault(20)
+    .describe('Commands of a client that were refused since its last accepted message. After them `421`.'),
+  'max-idle-commands': wholeNumber(1, 10_000)
+    .prefault(100)
+    .describe('Commands that move no mail (NOOP, RSET, VRFY, another EHLO), counted likewise. After them `421`.'),
+  'max-failed-logins': wholeNumber(1, 100).prefault(3).describe('Failed sign-ins on one connection. After them `421`.'),
   'xclient-networks': networks
     .prefault([])
     .describe(

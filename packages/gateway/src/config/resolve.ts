@@ -229,6 +229,9 @@ class Resolution {
 
   #smtp(hostName: string): SmtpConfig {
     const { smtp } = this.#file
+    if (smtp['greeting-tease'] && smtp['greeting-delay'] === 'off') {
+      this.#warn(['smtp', 'greeting-tease'], 'without greeting-delay there is no line to tease with')
+    }
     return {
       localDomains: (smtp['local-domains'] ?? [hostName]).map((domain) => domain.toLowerCase()),
       maxMessageBytes: smtp['max-message-size'],
@@ -236,6 +239,22 @@ class Resolution {
       bareNewline: smtp['bare-newline'],
       submissionSender: smtp['submission-sender'],
       errorDelayMs: smtp['error-delay'] === 'off' ? 0 : smtp['error-delay'],
+      ...(smtp['greeting-delay'] !== 'off' && {
+        greetingDelay: { delayMs: smtp['greeting-delay'], isTeasing: smtp['greeting-tease'] },
+      }),
+      ...(smtp['session-timeout'] !== 'off' && { maxSessionMs: smtp['session-timeout'] }),
+      bounds: {
+        firstCommandPatienceMs: smtp['first-command-timeout'],
+        commandPatienceMs: smtp['command-timeout'],
+        dataBlockPatienceMs: smtp['data-timeout'],
+        minDataBytesPerSecond: smtp['min-data-rate'],
+        maxCommandLineBytes: smtp['max-command-line'],
+        maxHeaderSectionBytes: smtp['max-header-size'],
+        maxHops: smtp['max-hops'],
+        maxErrors: smtp['max-errors'],
+        maxIdleCommands: smtp['max-idle-commands'],
+        maxFailedAuthentications: smtp['max-failed-logins'],
+      },
       xclientNetworks: smtp['xclient-networks'],
       xforwardNetworks: smtp['xforward-networks'],
     }

@@ -109,10 +109,29 @@ export interface SmtpConfig {
   readonly submissionSender: SubmissionSender
   /** By which the delay of a reply grows with each error beyond the first few; 0 for none. */
   readonly errorDelayMs: number
+  /** Listeners for mail from other hosts greet so much later; absent: at once. */
+  readonly greetingDelay?: { readonly delayMs: number; readonly isTeasing: boolean }
+  /** How long a whole session may take; absent: as long as it moves. */
+  readonly maxSessionMs?: number
+  readonly bounds: SmtpBounds
   /** Who may announce another client by XCLIENT; no other list gives that right. */
   readonly xclientNetworks: readonly string[]
   /** Who may announce another client by XFORWARD, for the log alone. */
   readonly xforwardNetworks: readonly string[]
+}
+
+/** Bounds of a session that an operator may move; each replaces the one of its name in the SMTP package. */
+export interface SmtpBounds {
+  readonly firstCommandPatienceMs: number
+  readonly commandPatienceMs: number
+  readonly dataBlockPatienceMs: number
+  readonly minDataBytesPerSecond: number
+  readonly maxCommandLineBytes: number
+  readonly maxHeaderSectionBytes: number
+  readonly maxHops: number
+  readonly maxErrors: number
+  readonly maxIdleCommands: number
+  readonly maxFailedAuthentications: number
 }
 
 /** Whom a user who signed in may send as. */

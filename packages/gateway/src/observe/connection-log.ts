@@ -193,7 +193,14 @@ export class ConnectionLog implements SessionObserver {
 }
 
 /** Refusals that say something of the client's program and nothing of our rules: many, and of little news. */
-const clumsiness: ReadonlySet<string> = new Set(['syntax', 'sequence', 'limit', 'injection', 'bare-line-end'])
+const clumsiness: ReadonlySet<string> = new Set([
+  'syntax',
+  'sequence',
+  'limit',
+  'injection',
+  'bare-line-end',
+  'early-talker',
+])
 
 /** Somebody sent a header whom this listener does not trust: most often a balancer that was forgotten. */
 function untrustedSender({ identity, listener }: ConnectionInfo): string {

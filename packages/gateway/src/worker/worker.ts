@@ -161,7 +161,7 @@ export class Worker {
     const destination = storeDestination(this.#store)
     const accountOf = (mailbox: LocalMailbox): Promise<string | undefined> => accountFor(authenticator, mailbox)
     const checksSender = protocol === 'submission' && smtp.submissionSender === 'own'
-    return smtpDialect({
+    const options: Parameters<typeof smtpDialect>[0] = {
       hostname,
       mode: protocol === 'smtp' ? 'mx' : protocol,
       offersStartTls,
@@ -176,8 +176,12 @@ export class Worker {
         maxMessageBytes: smtp.maxMessageBytes,
         maxRecipients: smtp.maxRecipients,
         errorDelayMs: smtp.errorDelayMs,
+        ...smtp.bounds,
       },
-    })
+      // Users wait for a program of theirs, and front ends for us: to make them wait tells nothing.
+      ...(protocol === 'smtp' && smtp.greetingDelay !== undefined && { greetingDelay: smtp.greetingDelay }),
+    }
+    return smtpDialect(options, smtp.maxSessionMs)
   }
 
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {

@@ -65,6 +65,18 @@ describe('a complete configuration', () => {
         bareNewline: 'normalize',
         submissionSender: 'own',
         errorDelayMs: 1_000,
+        bounds: {
+          firstCommandPatienceMs: 60_000,
+          commandPatienceMs: 300_000,
+          dataBlockPatienceMs: 180_000,
+          minDataBytesPerSecond: 500,
+          maxCommandLineBytes: 4_096,
+          maxHeaderSectionBytes: 262_144,
+          maxHops: 50,
+          maxErrors: 20,
+          maxIdleCommands: 100,
+          maxFailedAuthentications: 3,
+        },
         xclientNetworks: [],
         xforwardNetworks: [],
       },
@@ -116,6 +128,19 @@ submission-sender = "any"
 error-delay = "off"
 xclient-networks = ["10.3.0.1"]
 xforward-networks = ["10.4.0.0/16"]
+greeting-delay = "2s"
+greeting-tease = true
+session-timeout = "2h"
+first-command-timeout = "30s"
+command-timeout = "2m"
+data-timeout = "1m"
+min-data-rate = "1KiB"
+max-command-line = "2KiB"
+max-header-size = "128KiB"
+max-hops = 25
+max-errors = 10
+max-idle-commands = 50
+max-failed-logins = 2
 
 [dns]
 servers = ["192.0.2.53", "[2001:db8::53]:5353"]
@@ -172,6 +197,20 @@ bind = "off"
         bareNewline: 'reject',
         submissionSender: 'any',
         errorDelayMs: 0,
+        greetingDelay: { delayMs: 2_000, isTeasing: true },
+        maxSessionMs: 7_200_000,
+        bounds: {
+          firstCommandPatienceMs: 30_000,
+          commandPatienceMs: 120_000,
+          dataBlockPatienceMs: 60_000,
+          minDataBytesPerSecond: 1_024,
+          maxCommandLineBytes: 2_048,
+          maxHeaderSectionBytes: 131_072,
+          maxHops: 25,
+          maxErrors: 10,
+          maxIdleCommands: 50,
+          maxFailedAuthentications: 2,
+        },
         xclientNetworks: ['10.3.0.1'],
         xforwardNetworks: ['10.4.0.0/16'],
       },

@@ -1,3 +1,4 @@
+import { limits as smtpLimits } from '@postern/smtp'
 import { describe, expect, test } from 'vitest'
 import type { Config, ListenerLiveConfig } from '../../src/config/schema.ts'
 import { liveFor, startChanges } from '../../src/supervisor/reload.ts'
@@ -38,6 +39,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         bareNewline: 'normalize',
         submissionSender: 'own',
         errorDelayMs: 1000,
+        bounds: { ...smtpLimits },
         xclientNetworks: [],
         xforwardNetworks: [],
       },

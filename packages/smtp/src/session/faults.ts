@@ -45,6 +45,13 @@ const faults: Readonly<Record<SmtpErrorCode, Fault>> = {
     reason: 'injection',
     closes: true,
   },
+  SMTP_EARLY_TALKER: {
+    code: 421,
+    enhanced: '4.7.0',
+    text: 'Wait for the greeting',
+    reason: 'early-talker',
+    closes: true,
+  },
   SMTP_NOT_SMTP: { code: 554, enhanced: '5.5.2', text: 'This is an SMTP server', reason: 'syntax', closes: true },
   SMTP_MESSAGE_NUL: { code: 554, enhanced: '5.6.0', text: 'The message holds a NUL', reason: 'syntax' },
   SMTP_MESSAGE_NEWLINE: {

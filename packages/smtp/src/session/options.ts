@@ -25,6 +25,28 @@ export type BareNewlinePolicy = 'normalize' | 'reject' | 'note'
  */
 export type DestinationExtension = 'BINARYMIME'
 
+/** A greeting that comes late, on purpose: a program that does not wait for it is none that delivers mail. */
+export interface GreetingDelay {
+  /** Milliseconds from the beginning of the session. Who speaks earlier is answered 421. */
+  readonly delayMs: number
+  /**
+   * The first line of the greeting is sent at once and says that another follows (RFC 5321 §4.2). Programs that look for
+   * any 220 give themselves away by it.
+   */
+  readonly isTeasing?: boolean
+}
+
+/** What is known of a connection's first bytes before its session begins. */
+export interface SessionOpening {
+  /** It is greeted at once whatever the delay: a health check waits for nobody. */
+  readonly isGreetedAtOnce?: boolean
+  /**
+   * Octets that came in one piece with the PROXY header. Who packed them together was the balancer, so they are not
+   * held against the client; they are answered behind the greeting.
+   */
+  readonly bytesWithHeader?: number
+}
+
 /** What an SMTP session is given by the program that embeds it. One object may serve every session of a listener. */
 export interface SmtpSessionOptions {
   /** Named in the greeting, the replies and `Received`. */
@@ -49,6 +71,8 @@ export interface SmtpSessionOptions {
   /** The clock, for `Received`. */
   readonly now: () => Date
   readonly bareNewline?: BareNewlinePolicy
+  /** Without it the greeting is sent at once, and what came earlier is answered behind it. */
+  readonly greetingDelay?: GreetingDelay
   /** Replaces single bounds of `limits`. */
   readonly limits?: Partial<SmtpLimits>
 }

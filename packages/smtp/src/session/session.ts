@@ -21,21 +21,32 @@ import { Dialogue } from './dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from './faults.ts'
 import type { Octets } from './octets.ts'
 import { isForeignLine, OpeningDetector } from './opening.ts'
-import type { SmtpSessionOptions } from './options.ts'
-import { greetingReply } from './greeting.ts'
+import type { SessionOpening, SmtpSessionOptions } from './options.ts'
+import { greetingReply, teaser } from './greeting.ts'
 import { closingReply } from './refusal.ts'
 
-/** Makes the server side of one SMTP connection. Nothing is written before `start`. */
-export function createSmtpSession(context: SessionContext, options: SmtpSessionOptions): SessionMachine {
-  return new SmtpSession(context, options)
+/**
+ * Makes the server side of one SMTP connection. Nothing is written before `start`.
+ *
+ * @param opening - matters only with a greeting that is delayed.
+ */
+export function createSmtpSession(
+  context: SessionContext,
+  options: SmtpSessionOptions,
+  opening: SessionOpening = {},
+): SessionMachine {
+  return new SmtpSession(context, options, opening)
 }
 
 class SmtpSession implements SessionMachine {
   readonly #context: SessionContext
   readonly #dialogue: Dialogue
   readonly #reader: LineReader
+  readonly #sessionOpening: SessionOpening
   /** Only before the first command, and only in what came in the clear. */
   #opening: OpeningDetector | undefined = new OpeningDetector()
+  /** While the greeting waits: what came packed with the PROXY header, and how much of that may still come. */
+  #early: { bytes: Buffer; readonly mayCome: number } | undefined
   /** What the client sends now is no command line. */
   #octets: Octets | undefined
   /** The call that waits for something, so that `ended` can let it settle. */
@@ -51,22 +62,26 @@ class SmtpSession implements SessionMachine {
   /** Octets of a line that is too long, thrown away so far; -1 outside of one. */
   #skippedBytes = -1
 
-  constructor(context: SessionContext, options: SmtpSessionOptions) {
+  constructor(context: SessionContext, options: SmtpSessionOptions, opening: SessionOpening) {
     this.#context = context
+    this.#sessionOpening = opening
     this.#dialogue = new Dialogue(context.connection, options)
     this.#reader = new LineReader(this.#dialogue.limits.maxAuthLineBytes)
   }
 
   // ── the calls of the pump ─────────────────────────────────────────────────
 
-  /** RFC 5321 §4.2: the greeting has no enhanced code (RFC 2034 §3). */
   start(): Wish {
-    this.#write(greetingReply(this.#dialogue.options))
-    this.#hasAnswered = true
-    return this.#readWish()
+    const { greetingDelay } = this.#dialogue.options
+    const { isGreetedAtOnce = false, bytesWithHeader = 0 } = this.#sessionOpening
+    if (greetingDelay === undefined || isGreetedAtOnce || this.#dialogue.isBalancerItself) return this.#greet()
+    this.#early = { bytes: nothing, mayCome: bytesWithHeader }
+    if (greetingDelay.isTeasing === true) this.#context.output.write(teaser(this.#dialogue.options))
+    return { next: 'read', patienceMs: greetingDelay.delayMs }
   }
 
   receive(bytes: Buffer): Awaitable<Wish> {
+    if (this.#early !== undefined) return this.#receiveEarly(this.#early, bytes)
     if (this.#octets !== undefined) this.#blockBytes += bytes.length
     if (this.#skippedBytes !== -1) this.#skippedBytes += bytes.length
     const refused = this.#opening === undefined ? undefined : this.#open(this.#opening, bytes)
@@ -94,9 +109,11 @@ class SmtpSession implements SessionMachine {
     return this.#readWish()
   }
 
-  timedOut(): Wish {
+  timedOut(of: 'patience' | 'session'): Awaitable<Wish> {
+    if (this.#early !== undefined && of === 'patience') return this.#greetAtLast(this.#early.bytes)
+    const what = of === 'patience' ? 'Timeout' : 'Session too long'
     return this.#takeLeave(
-      { code: 421, enhanced: '4.4.2', lines: [`${this.#hostname} Timeout, closing connection`] },
+      { code: 421, enhanced: '4.4.2', lines: [`${this.#hostname} ${what}, closing connection`] },
       'timeout',
     )
   }
@@ -167,6 +184,34 @@ class SmtpSession implements SessionMachine {
     const { overdrawn } = this.#dialogue.budget
     if (overdrawn !== undefined) return this.#sendAway(overdrawn)
     return this.#takeCommand(line)
+  }
+
+  // ── the greeting ──────────────────────────────────────────────────────────
+
+  /** RFC 5321 §4.2: the greeting has no enhanced code (RFC 2034 §3). */
+  #greet(): Wish {
+    this.#write(greetingReply(this.#dialogue.options))
+    this.#hasAnswered = true
+    return this.#readWish()
+  }
+
+  /** The delay is over, and the client has waited for it. */
+  #greetAtLast(early: Buffer): Awaitable<Wish> {
+    this.#early = undefined
+    const wish = this.#greet()
+    return early.length === 0 ? wish : this.receive(early)
+  }
+
+  /** RFC 5321 §3.1: the client waits for the greeting. Nothing of what it sends before is a command. */
+  #receiveEarly(early: { bytes: Buffer; readonly mayCome: number }, bytes: Buffer): Wish {
+    if (early.bytes.length + bytes.length <= early.mayCome) {
+      early.bytes = Buffer.concat([early.bytes, bytes])
+      const { delayMs = 0 } = this.#dialogue.options.greetingDelay ?? {}
+      return { next: 'read', patienceMs: delayMs, keepsDeadline: true }
+    }
+    // A header from a balancer that is not trusted deserves a better word.
+    const refused = this.#opening === undefined ? undefined : this.#open(this.#opening, bytes)
+    return refused?.next === 'close' ? refused : this.#refuse('SMTP_EARLY_TALKER')
   }
 
   // ── the first bytes ───────────────────────────────────────────────────────
@@ -327,9 +372,9 @@ class SmtpSession implements SessionMachine {
   }
 
   /** Answers a fault that ends the session. */
-  #refuse(code: 'SMTP_ENDLESS_LINE' | 'SMTP_NOT_SMTP'): Wish {
-    const { reply } = faultAnswer(code)
-    this.#tellRefused('UNKNOWN', code === 'SMTP_NOT_SMTP' ? 'syntax' : 'limit', smtpErrors[code])
+  #refuse(code: 'SMTP_ENDLESS_LINE' | 'SMTP_NOT_SMTP' | 'SMTP_EARLY_TALKER'): Wish {
+    const { reply, refused } = faultAnswer(code)
+    this.#tellRefused('UNKNOWN', refused?.reason ?? 'syntax', smtpErrors[code])
     return this.#takeLeave(reply, 'protocol')
   }
 
@@ -366,7 +411,8 @@ class SmtpSession implements SessionMachine {
   #readWish(): Wish {
     const { limits, hello } = this.#dialogue
     if (this.#octets !== undefined) {
-      const keepsDeadline = !this.#hasAnswered && this.#blockBytes < limits.dataBlockBytes
+      const blockBytes = (limits.minDataBytesPerSecond * limits.dataBlockPatienceMs) / 1000
+      const keepsDeadline = !this.#hasAnswered && this.#blockBytes < blockBytes
       if (!keepsDeadline) this.#blockBytes = 0
       this.#hasAnswered = false
       return { next: 'read', patienceMs: limits.dataBlockPatienceMs, keepsDeadline }
@@ -381,6 +427,8 @@ class SmtpSession implements SessionMachine {
       : { next: 'read', patienceMs, keepsDeadline, afterMs }
   }
 }
+
+const nothing = Buffer.alloc(0)
 
 /** What to do instead of a command that may not come now. */
 const hints = {
