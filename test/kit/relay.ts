@@ -64,6 +64,7 @@ function transactionFor(client: string, envelope: Partial<Envelope>): Transactio
       security: { kind: 'cleartext' },
     },
     hello: { verb: 'EHLO', domain: 'client.example.net' },
+    takesVerdictForEach: false,
     at: new Date(),
   }
 }

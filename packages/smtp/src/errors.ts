@@ -22,6 +22,7 @@ export const smtpErrors = {
   SMTP_PARAMETER_SYNTAX: 'A parameter of MAIL or RCPT is malformed, or given twice.',
   SMTP_PARAMETER_UNKNOWN: 'A parameter of MAIL or RCPT belongs to no extension that was offered.',
   SMTP_PARAMETER_VALUE: 'A parameter of MAIL or RCPT has a value that its extension forbids.',
+  SMTP_TLS_NOT_REQUIRABLE: 'The client asks for TLS all the way, and that cannot be promised here.',
   SMTP_MECHANISM: 'The SASL mechanism is none that was offered.',
   SMTP_BASE64: 'The answer to a SASL challenge is not base64.',
   SMTP_SASL: 'The answer to a SASL challenge is not what its mechanism asks for.',

@@ -1,3 +1,4 @@
+export { capabilitiesOf, extensionsOf, type BackendWay, type Capabilities } from './client/capabilities.ts'
 export {
   nameOf,
   type Announcement,
@@ -10,9 +11,13 @@ export { createRelay } from './client/relay.ts'
 export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'
 export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
+export {
+  commonExtensions,
+  type DestinationExtension,
+  type DestinationExtensions,
+} from './session/destination-extensions.ts'
 export type {
   BareNewlinePolicy,
-  DestinationExtension,
   GreetingDelay,
   SessionOpening,
   SmtpMode,

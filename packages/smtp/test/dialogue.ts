@@ -21,10 +21,12 @@ import {
   createSmtpSession,
   type BareNewlinePolicy,
   type DestinationExtension,
+  type DestinationExtensions,
   type GreetingDelay,
   type SessionOpening,
   type SmtpLimits,
   type SmtpMode,
+  type SmtpSessionOptions,
 } from '../src/index.ts'
 import { expect } from 'vitest'
 import { MemoryDestination } from './memory-destination.ts'
@@ -53,7 +55,12 @@ export interface Setup {
   readonly opening?: SessionOpening
   readonly bareNewline?: BareNewlinePolicy
   readonly destination?: MemoryDestination
+  /** What destinations can do, beside 8BITMIME and SMTPUTF8. */
   readonly destinationTakes?: readonly DestinationExtension[]
+  /** The same, whole. */
+  readonly destinationExtensions?: DestinationExtensions
+  /** The same, as they are at each greeting. */
+  readonly extensionsNow?: NonNullable<SmtpSessionOptions['destinationExtensions']>
   /** Routes by recipient; the others go to the store when they are at `example.org`, and else nowhere. */
   readonly routes?: Readonly<Record<string, Route>>
 }
@@ -125,7 +132,7 @@ export class TestSession {
         ...(setup.announcers === undefined
           ? {}
           : { mayAnnounce: (_, by) => setup.announcers?.includes(by.toString()) === true }),
-        ...(setup.destinationTakes === undefined ? {} : { destinationTakes: setup.destinationTakes }),
+        ...extensionsOf(setup),
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
         ...(setup.greetingDelay === undefined ? {} : { greetingDelay: setup.greetingDelay }),
       },
@@ -294,6 +301,18 @@ function expectLine(received: string, expected: string, captures: Map<string, st
   const match = new RegExp(`^${pattern}${isPrefix ? '' : '$'}`, 'u').exec(received)
   expect(match, `${received}\n  should match\n${expected}`).not.toBeNull()
   for (const [index, name] of names.entries()) captures.set(name, match?.[index + 1] ?? '')
+}
+
+function extensionsOf({
+  destinationTakes,
+  destinationExtensions,
+  extensionsNow,
+}: Setup): Pick<SmtpSessionOptions, 'destinationExtensions'> {
+  if (extensionsNow !== undefined) return { destinationExtensions: extensionsNow }
+  if (destinationExtensions !== undefined) return { destinationExtensions: () => destinationExtensions }
+  if (destinationTakes === undefined) return {}
+  const extensions = new Set<DestinationExtension>(['8BITMIME', 'SMTPUTF8', ...destinationTakes])
+  return { destinationExtensions: () => ({ extensions }) }
 }
 
 function tlsEndedBy(endedBy: 'gateway' | 'proxy', clientCommonName?: string): ChannelSecurity {

@@ -1,8 +1,11 @@
+import type { RecipientDsnRequest } from '@postern/core'
 import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from '../src/index.ts'
 
 export interface StoredMessage {
   readonly transaction: TransactionStart
   readonly recipients: readonly string[]
+  /** What was asked of delivery reports for each of them. */
+  readonly dsn: readonly (RecipientDsnRequest | undefined)[]
   readonly bytes: Buffer
 }
 
@@ -54,6 +57,7 @@ class MemoryDelivery implements Delivery {
   readonly #destination: MemoryDestination
   readonly #transaction: TransactionStart
   readonly #recipients: string[] = []
+  readonly #dsn: (RecipientDsnRequest | undefined)[] = []
   readonly #chunks: Buffer[] = []
   #isOver = false
 
@@ -62,11 +66,16 @@ class MemoryDelivery implements Delivery {
     this.#transaction = transaction
   }
 
-  addRecipient(forwardPath: string, _route: DeliverableRoute): DeliveryReply | Promise<DeliveryReply> {
+  addRecipient(
+    forwardPath: string,
+    _route: DeliverableRoute,
+    dsn?: RecipientDsnRequest,
+  ): DeliveryReply | Promise<DeliveryReply> {
     return this.#destination.perform('addRecipient', () => {
       const reply = this.#destination.recipientReplies.get(forwardPath)
       if (reply !== undefined && reply.code >= 300) return reply
       this.#recipients.push(forwardPath)
+      this.#dsn.push(dsn)
       return reply ?? { code: 250, enhanced: '2.1.5', lines: ['OK'] }
     })
   }
@@ -86,6 +95,7 @@ class MemoryDelivery implements Delivery {
       this.#destination.messages.push({
         transaction: this.#transaction,
         recipients: this.#recipients,
+        dsn: this.#dsn,
         bytes: Buffer.concat(this.#chunks),
       })
       return reply ?? { code: 250, enhanced: '2.0.0', lines: [`OK ${this.#transaction.id}`] }
@@ -95,7 +105,7 @@ class MemoryDelivery implements Delivery {
   /** The same, with a fate for each recipient. */
   withEach(refusals: ReadonlyMap<string, DeliveryReply>): Delivery {
     return {
-      addRecipient: (forwardPath, route) => this.addRecipient(forwardPath, route),
+      addRecipient: (forwardPath, route, dsn) => this.addRecipient(forwardPath, route, dsn),
       write: (chunk) => this.write(chunk),
       commit: () => this.commit(),
       commitEach: async () => {

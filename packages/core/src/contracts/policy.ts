@@ -44,6 +44,23 @@ export type AcceptRefusal =
   | 'stopping'
   | 'internal-error'
 
+/** When a sender wants to be told of a recipient (RFC 3461 section 4.1). `NEVER` stands alone. */
+export type DsnCondition = 'NEVER' | 'SUCCESS' | 'FAILURE' | 'DELAY'
+
+/** What MAIL asks of delivery reports (RFC 3461 sections 4.3 and 4.4). */
+export interface DsnRequest {
+  readonly returns?: 'FULL' | 'HDRS'
+  /** ENVID as it came: xtext. */
+  readonly envelopeId?: string
+}
+
+/** What RCPT asks of delivery reports (RFC 3461 sections 4.1 and 4.2). */
+export interface RecipientDsnRequest {
+  readonly notify?: readonly DsnCondition[]
+  /** ORCPT as it came: an address type, a semicolon, and xtext or what RFC 6533 allows. */
+  readonly originalRecipient?: string
+}
+
 /** An SMTP envelope so far (RFC 5321 section 2.3.1). Below smtp, since policies and routers see it. */
 export interface Envelope {
   /** Empty for the null reverse-path `<>`. */
@@ -53,6 +70,10 @@ export interface Envelope {
   readonly body: '7BIT' | '8BITMIME' | 'BINARYMIME'
   /** SIZE= of MAIL (RFC 1870), when the client declared it. */
   readonly declaredBytes?: number
+  /** Absent when the client asked for nothing of the kind. */
+  readonly dsn?: DsnRequest
+  /** REQUIRETLS of MAIL (RFC 8689): the message goes on under verified TLS, or not at all. */
+  readonly requiresTls?: true
 }
 
 /** A rule that plugs in at named moments of a connection. A moment that it lacks is passed. */

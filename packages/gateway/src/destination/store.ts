@@ -1,5 +1,12 @@
 import type { MailStore, MessageWriter, StoreRefusal } from '@postern/core'
-import type { Delivery, DeliveryReply, DeliverableRoute, Destination, TransactionStart } from '@postern/smtp'
+import type {
+  Delivery,
+  DeliveryReply,
+  DeliverableRoute,
+  Destination,
+  DestinationExtensions,
+  TransactionStart,
+} from '@postern/smtp'
 
 /**
  * Delivers into the embedded store: a copy for each account, once however many of its names were given.
@@ -11,6 +18,14 @@ import type { Delivery, DeliveryReply, DeliverableRoute, Destination, Transactio
  */
 export function storeDestination(store: MailStore): Destination {
   return { begin: (transaction) => new StoreDelivery(store, transaction) }
+}
+
+/**
+ * What the store can do. It sends no reports, so DSN is not among it. REQUIRETLS asks how a message goes on, and here it
+ * goes nowhere (RFC 8689 §4.2).
+ */
+export const storeExtensions: DestinationExtensions = {
+  extensions: new Set(['8BITMIME', 'SMTPUTF8', 'PRDR', 'REQUIRETLS']),
 }
 
 class StoreDelivery implements Delivery {
@@ -68,7 +83,7 @@ class StoreDelivery implements Delivery {
     return this.#delivered
   }
 
-  /** LMTP: each account has a fate of its own. */
+  /** LMTP and PRDR: each account has a fate of its own. */
   async commitEach(): Promise<readonly DeliveryReply[]> {
     const replies = new Map<string, DeliveryReply>()
     for (const [account, copy] of this.#copies) {

@@ -9,7 +9,7 @@ import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
 import { mailRoot } from '../destination/mail-root.ts'
-import { storeDestination } from '../destination/store.ts'
+import { storeDestination, storeExtensions } from '../destination/store.ts'
 import { ClientNameLookup } from '../dns/client-names.ts'
 import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
@@ -169,6 +169,7 @@ export class Worker {
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
       destinationFor: () => destination,
+      destinationExtensions: () => storeExtensions,
       mayAnnounce: announcers(smtp),
       now,
       bareNewline: smtp.bareNewline,

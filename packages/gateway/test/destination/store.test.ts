@@ -12,6 +12,7 @@ import { storeDestination } from '../../src/destination/store.ts'
 
 const transaction: TransactionStart = {
   id: '0123456789abcdef.1',
+  takesVerdictForEach: false,
   at: new Date('2026-11-21T12:00:00Z'),
   envelope: {
     reversePath: 'ann@example.org',

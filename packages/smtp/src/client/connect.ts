@@ -58,6 +58,7 @@ export class UpstreamConnection implements Link, Securable {
   readonly #limits: SmtpClientLimits
   #socket: Socket
   #isSecure = false
+  #isVerified = false
   readonly #receive = (bytes: Buffer): void => this.dialogue.receive(bytes)
   readonly #lost = (error: unknown): void => {
     this.dialogue.lost(error instanceof Error ? describe(error) : 'the backend closed the connection')
@@ -76,6 +77,11 @@ export class UpstreamConnection implements Link, Securable {
 
   get isSecure(): boolean {
     return this.#isSecure
+  }
+
+  /** The backend proved its name, whether we insist on it or not. */
+  get isVerified(): boolean {
+    return this.#isVerified
   }
 
   /** Resolves when the connection stands, with TLS where that comes first, or the dialogue has failed. */
@@ -124,6 +130,7 @@ export class UpstreamConnection implements Link, Securable {
       return
     }
     this.#isSecure = true
+    this.#isVerified = secured.authorized
     this.#listen()
   }
 

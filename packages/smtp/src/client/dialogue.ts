@@ -32,6 +32,17 @@ export interface Question {
   readonly endsCleartext?: true
 }
 
+/** How many replies the end of a message has. */
+export interface Verdicts {
+  /** Accepted ones. */
+  readonly recipients: number
+  /**
+   * `smtp`: one. `lmtp`: one for each recipient (RFC 2033 §4.2). `prdr`: 353, then one for each and one for the whole;
+   * or one, as in SMTP, when the server has no more to say.
+   */
+  readonly manner: 'smtp' | 'lmtp' | 'prdr'
+}
+
 type Expected = Omit<Question, 'command'>
 
 interface Waiting {
@@ -98,12 +109,38 @@ export class UpstreamDialogue {
     if (this.#waiting.length === 0 && this.#reader.hasPending) this.fail('SMTP_UPSTREAM_STRAY_REPLY', 'half a reply')
   }
 
-  /** The end of the data, answered by this many replies: one, or with LMTP one for each recipient (RFC 2033 §4.2). */
-  endData(bytes: Buffer, replies: number): Promise<readonly Answer[]> {
+  /** The end of the data, and what the backend makes of it. */
+  endData(bytes: Buffer, verdicts: Verdicts): Promise<readonly Answer[]> {
     this.refuseHalfReply()
     this.#isSendingData = false
     if (this.#failure === undefined) void this.#link.write(bytes)
-    return Promise.all(Array.from({ length: replies }, () => this.expect(this.limits.finalPatienceMs)))
+    return this.#expectVerdicts(verdicts)
+  }
+
+  /** The same for the last chunk, command and octets together (RFC 3030 §2). */
+  endChunks(command: string, octets: Buffer, verdicts: Verdicts): Promise<readonly Answer[]> {
+    this.refuseHalfReply()
+    if (this.#failure === undefined) void this.#link.write(Buffer.concat([Buffer.from(command), octets]))
+    return this.#expectVerdicts(verdicts)
+  }
+
+  #expectVerdicts({ manner, recipients }: Verdicts): Promise<readonly Answer[]> {
+    const one = (): Promise<Answer> => this.expect(this.limits.finalPatienceMs)
+    const each = (count: number): Promise<Answer[]> => Promise.all(Array.from({ length: count }, one))
+    if (manner === 'smtp') return each(1)
+    if (manner === 'lmtp') return each(recipients)
+    return new Promise((resolve) => {
+      this.#await({ patienceMs: this.limits.finalPatienceMs, mayContinue: true }, (first) => {
+        if (!first.ok || first.reply.code !== 353) resolve([first])
+        // What follows may have come with it, so it is expected before anything more is read.
+        else
+          resolve(
+            Promise.all([each(recipients), one()]).then(([replies, last]) =>
+              replies.map((reply) => within(last, reply)),
+            ),
+          )
+      })
+    })
   }
 
   /** @param bytes - a view of the read buffer; nothing of it is kept. */
@@ -141,12 +178,20 @@ export class UpstreamDialogue {
   }
 
   #expect(expected: Expected): Promise<Answer> {
-    const failure = this.#failure
-    if (failure !== undefined) return Promise.resolve({ ok: false, failure })
     return new Promise((resolve) => {
-      this.#waiting.push({ expected, resolve })
-      if (this.#waiting.length === 1) this.#link.setDeadline(expected.patienceMs)
+      this.#await(expected, resolve)
     })
+  }
+
+  /** @param resolve - called when the reply was read, and before another one is. */
+  #await(expected: Expected, resolve: Waiting['resolve']): void {
+    const failure = this.#failure
+    if (failure !== undefined) {
+      resolve({ ok: false, failure })
+      return
+    }
+    this.#waiting.push({ expected, resolve })
+    if (this.#waiting.length === 1) this.#link.setDeadline(expected.patienceMs)
   }
 
   #pair(reply: Reply): void {
@@ -173,6 +218,13 @@ export class UpstreamDialogue {
     else if (reply.code < 300) this.fail('SMTP_UPSTREAM_EARLY_ACCEPTANCE', detail)
     else this.fail('SMTP_UPSTREAM_EARLY_REFUSAL', detail, reply)
   }
+}
+
+/** PRDR: what was said to a recipient holds when the message was taken as a whole. */
+function within(whole: Answer, reply: Answer): Answer {
+  const isTaken = whole.ok && whole.reply.code < 300
+  const wasAccepted = reply.ok && reply.reply.code < 300
+  return wasAccepted && !isTaken ? whole : reply
 }
 
 function isIntermediate({ code }: Reply): boolean {

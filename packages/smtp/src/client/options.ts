@@ -47,10 +47,10 @@ export interface RelayOptions {
   /** BDAT instead of DATA where CHUNKING is offered (RFC 3030). BODY=BINARYMIME needs it in any case. */
   readonly prefersChunking?: boolean
   /**
-   * LMTP gives a verdict for each recipient, and a client of SMTP takes only one for all. `apart`, the default: the
-   * second recipient is answered 452 and sent separately, so every verdict reaches the sender. `together`, for clients
-   * of LMTP: they get them all (`commitEach`). For one of SMTP mixed verdicts become 451 then, and who had accepted the
-   * message gets it again.
+   * LMTP gives a verdict for each recipient, and a client of SMTP takes only one for all, unless it asks for PRDR.
+   * `together`, the default for clients that take them all: they get them (`commitEach`). `apart`, the default for the
+   * others: the second recipient is answered 452 and sent separately, so every verdict reaches the sender. With
+   * `together` mixed verdicts become 451 for these, and who had accepted the message gets it again.
    */
   readonly lmtpRecipients?: 'apart' | 'together'
   readonly observer?: RelayObserver

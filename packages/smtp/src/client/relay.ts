@@ -8,14 +8,22 @@
  */
 import { performance } from 'node:perf_hooks'
 import { clientLimits, type SmtpClientLimits } from '../limits.ts'
-import type { Delivery, DeliveryReply, Destination, TransactionStart } from '../session/destination.ts'
+import type { RecipientDsnRequest } from '@postern/core'
+import type {
+  DeliverableRoute,
+  Delivery,
+  DeliveryReply,
+  Destination,
+  TransactionStart,
+} from '../session/destination.ts'
+import type { Recipient } from '../session/transaction.ts'
 import { otherRoute } from '../wire/codes.ts'
 import type { Reply } from '../wire/reply.ts'
 import { connect } from './connect.ts'
 import { failed, failureReply, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
 import { open } from './opening.ts'
 import { nameOf, type Backend, type RelayOptions } from './options.ts'
-import { badRecipient, isOneLine, UpstreamTransaction } from './transaction.ts'
+import { badRecipient, isOneLine, isWord, UpstreamTransaction } from './transaction.ts'
 
 /** A destination that hands each step of a transaction to an SMTP or LMTP server. */
 export function createRelay(options: RelayOptions): Destination {
@@ -38,14 +46,14 @@ class RelayDelivery implements Delivery {
     this.#start = start
   }
 
-  async addRecipient(forwardPath: string): Promise<DeliveryReply> {
+  async addRecipient(forwardPath: string, _route: DeliverableRoute, dsn?: RecipientDsnRequest): Promise<DeliveryReply> {
     if (this.#verdict !== undefined) return this.#verdict
-    if (!isOneLine(forwardPath)) return badRecipient
+    if (!isOneLine(forwardPath) || !isWord(dsn?.originalRecipient)) return badRecipient
     const upstream = this.#upstream
-    if (upstream === undefined) return this.#introduce(forwardPath)
-    const { protocol, lmtpRecipients = 'apart' } = this.#options
+    if (upstream === undefined) return this.#introduce({ forwardPath, dsn })
+    const { protocol, lmtpRecipients = this.#start.takesVerdictForEach ? 'together' : 'apart' } = this.#options
     if (protocol === 'lmtp' && lmtpRecipients === 'apart' && upstream.recipients > 0) return otherRoute
-    return this.#tell(await upstream.addRecipient(forwardPath))
+    return this.#tell(await upstream.addRecipient({ forwardPath, dsn }))
   }
 
   async write(chunk: Buffer): Promise<void> {
@@ -67,7 +75,7 @@ class RelayDelivery implements Delivery {
     this.#upstream?.leave()
   }
 
-  /** The end of the message: a verdict on all of it, or with LMTP one for each recipient. */
+  /** The end of the message: a verdict on all of it, or with LMTP and PRDR one for each recipient. */
   async #finish(): Promise<readonly DeliveryReply[]> {
     const upstream = this.#upstream
     if (this.#verdict !== undefined) return [this.#verdict]
@@ -81,7 +89,7 @@ class RelayDelivery implements Delivery {
   }
 
   /** Finds a backend that answers MAIL and the first RCPT, whatever its answer is. */
-  async #introduce(forwardPath: string): Promise<DeliveryReply> {
+  async #introduce(recipient: Recipient): Promise<DeliveryReply> {
     const startedAt = performance.now()
     let failure = noBackend
     for (const backend of this.#options.backends(this.#start)) {
@@ -89,7 +97,7 @@ class RelayDelivery implements Delivery {
       if (leftMs <= 0) break
       this.#backend = backend
       const reaching = await this.#reach(backend, this.#options, leftMs)
-      const answer = reaching.ok ? await reaching.upstream.begin(forwardPath) : reaching
+      const answer = reaching.ok ? await reaching.upstream.begin(recipient) : reaching
       if (answer.ok && reaching.ok) {
         this.#upstream = reaching.upstream
         return this.#tell(answer)

@@ -1,12 +1,13 @@
 import type { TransactionStart } from '../session/destination.ts'
+import type { Recipient } from '../session/transaction.ts'
 import { DataEncoder } from '../wire/data-encoder.ts'
 import type { Reply } from '../wire/reply.ts'
 import type { Capabilities } from './capabilities.ts'
 import type { UpstreamConnection } from './connect.ts'
-import type { Question } from './dialogue.ts'
+import type { Question, Verdicts } from './dialogue.ts'
 import { sayOf, type Answer, type UpstreamFailure } from './failures.ts'
 import type { RelayOptions } from './options.ts'
-import { decideMailParameters } from './parameters.ts'
+import { decideMailParameters, decideRecipientParameters } from './parameters.ts'
 
 /** One transaction with one backend: MAIL, RCPT as they come, the message, the verdicts. */
 export class UpstreamTransaction {
@@ -15,6 +16,8 @@ export class UpstreamTransaction {
   readonly #options: RelayOptions
   readonly #start: TransactionStart
   readonly #usesChunks: boolean
+  /** MAIL had PRDR. */
+  readonly #asksForEach: boolean
   readonly #encoder: DataEncoder
   #recipients = 0
   #hasBegunMessage = false
@@ -35,6 +38,7 @@ export class UpstreamTransaction {
     this.#capabilities = capabilities
     this.#options = options
     this.#start = start
+    this.#asksForEach = start.takesVerdictForEach && options.protocol === 'smtp' && capabilities.has('PRDR')
     this.#usesChunks = isBinary || (options.prefersChunking === true && capabilities.has('CHUNKING'))
     this.#encoder = new DataEncoder(isBinary ? 'octets' : this.#usesChunks ? 'lines' : 'dots')
   }
@@ -53,27 +57,36 @@ export class UpstreamTransaction {
   }
 
   /** MAIL and the first RCPT, in one write where the backend offered PIPELINING (RFC 2920). */
-  async begin(forwardPath: string): Promise<Answer> {
+  async begin(recipient: Recipient): Promise<Answer> {
     const { envelope } = this.#start
-    const parameters = decideMailParameters(envelope, this.#capabilities)
+    const way = { isVerified: this.#connection.isVerified, asksForEach: this.#asksForEach }
+    const parameters = decideMailParameters(envelope, this.#capabilities, way)
     if (!parameters.ok) return this.#refuse(parameters.reply)
-    if (!isOneLine(envelope.reversePath)) return this.#refuse(badSender)
+    if (!isOneLine(envelope.reversePath) || !isWord(envelope.dsn?.envelopeId)) return this.#refuse(badSender)
     const mail = this.#question(`MAIL FROM:<${envelope.reversePath}>${parameters.text}`)
-    if (!this.#capabilities.has('PIPELINING')) {
+    const rcpt = this.#rcpt(recipient)
+    if (!this.#capabilities.has('PIPELINING') || !rcpt.ok) {
       const answer = this.#judge(await this.#connection.dialogue.ask(mail))
       if (!answer.ok) return answer
-      return answer.reply.code >= 300 ? this.#refuse(answer.reply) : this.addRecipient(forwardPath)
+      return answer.reply.code >= 300 ? this.#refuse(answer.reply) : this.addRecipient(recipient)
     }
-    const rcpt = this.#question(`RCPT TO:<${forwardPath}>`)
-    const [toMail, toRecipient] = await this.#connection.dialogue.askTogether([mail, rcpt])
+    const [toMail, toRecipient] = await this.#connection.dialogue.askTogether([mail, rcpt.question])
     const judged = this.#judge(toMail)
     if (!judged.ok) return judged
     return judged.reply.code >= 300 ? this.#refuse(judged.reply) : this.#counted(this.#judge(toRecipient))
   }
 
-  async addRecipient(forwardPath: string): Promise<Answer> {
-    const answer = await this.#connection.dialogue.ask(this.#question(`RCPT TO:<${forwardPath}>`))
-    return this.#counted(this.#judge(answer))
+  async addRecipient(recipient: Recipient): Promise<Answer> {
+    const rcpt = this.#rcpt(recipient)
+    if (!rcpt.ok) return rcpt.answer
+    return this.#counted(this.#judge(await this.#connection.dialogue.ask(rcpt.question)))
+  }
+
+  #rcpt({ forwardPath, dsn }: Recipient): { ok: true; question: Question } | { ok: false; answer: Answer } {
+    const parameters = decideRecipientParameters(dsn, this.#capabilities)
+    return parameters.ok
+      ? { ok: true, question: this.#question(`RCPT TO:<${forwardPath}>${parameters.text}`) }
+      : { ok: false, answer: { ok: true, reply: parameters.reply } }
   }
 
   /** Says DATA where that is the way, and learns whether the backend wants the message. */
@@ -94,14 +107,14 @@ export class UpstreamTransaction {
     const bytes = this.#encoder.encode(chunk)
     if (bytes.length === 0) return
     if (!this.#usesChunks) return this.#connection.dialogue.sendData(bytes)
-    const answer = this.#judge(await this.#sendChunk(bytes, ''))
+    const answer = this.#judge(await this.#sendChunk(bytes))
     if (answer.ok && answer.reply.code >= 300) this.#refusal = answer.reply
   }
 
   /**
    * The end of the message.
    *
-   * @returns the verdicts: one, or with LMTP one for each accepted recipient in their order (RFC 2033 §4.2).
+   * @returns the verdicts: one, or with LMTP and PRDR one for each accepted recipient in their order (RFC 2033 §4.2).
    */
   async commit(): Promise<readonly Answer[]> {
     if (!this.#hasBegunMessage) await this.beginMessage()
@@ -112,10 +125,11 @@ export class UpstreamTransaction {
     if (this.#refusal !== undefined) return [{ ok: true, reply: this.#refusal }]
     if (dialogue.failure !== undefined) return [{ ok: false, failure: dialogue.failure }]
     this.#isReleased = true
-    const replies = this.#options.protocol === 'lmtp' ? this.#recipients : 1
-    const answers = this.#usesChunks
-      ? await this.#endChunks(replies)
-      : await dialogue.endData(this.#encoder.end(), replies)
+    const end = this.#encoder.end()
+    const verdicts = { recipients: this.#recipients, manner: this.#manner }
+    const answers = await (this.#usesChunks
+      ? dialogue.endChunks(`BDAT ${end.length} LAST\r\n`, end, verdicts)
+      : dialogue.endData(end, verdicts))
     return answers.map((answer) => this.#judge(answer))
   }
 
@@ -142,20 +156,13 @@ export class UpstreamTransaction {
   }
 
   /** RFC 3030 §2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CRLF, and the octets. */
-  #sendChunk(octets: Buffer, marker: '' | ' LAST'): Promise<Answer> {
-    const question = this.#question(`BDAT ${octets.length}${marker}`)
-    const { dialogue } = this.#connection
-    return dialogue.askWithOctets(
-      marker === '' ? question : { ...question, patienceMs: dialogue.limits.finalPatienceMs },
-      octets,
-    )
+  #sendChunk(octets: Buffer): Promise<Answer> {
+    return this.#connection.dialogue.askWithOctets(this.#question(`BDAT ${octets.length}`), octets)
   }
 
-  async #endChunks(replies: number): Promise<readonly Answer[]> {
-    const first = this.#sendChunk(this.#encoder.end(), ' LAST')
-    const { dialogue } = this.#connection
-    const rest = Array.from({ length: replies - 1 }, () => dialogue.expect(dialogue.limits.finalPatienceMs))
-    return Promise.all([first, ...rest])
+  get #manner(): Verdicts['manner'] {
+    if (this.#options.protocol === 'lmtp') return 'lmtp'
+    return this.#asksForEach ? 'prdr' : 'smtp'
   }
 
   /** RFC 4954 §6: the backend wants us to sign in, or no longer believes us. That is our business, not the client's. */
@@ -185,4 +192,9 @@ export const badRecipient: Reply = { code: 501, enhanced: '5.1.3', lines: ['Bad 
 /** Sessions let no other address through. This holds also for who calls the relay without one. */
 export function isOneLine(path: string): boolean {
   return !/\p{Cc}/u.test(path)
+}
+
+/** The same for the value of a parameter, which a space would end. */
+export function isWord(value: string = ''): boolean {
+  return !/[\p{Cc}\p{Z}]/u.test(value)
 }

@@ -1,4 +1,4 @@
-import type { Awaitable, ConnectionInfo, Envelope, Principal, Route } from '@postern/core'
+import type { Awaitable, ConnectionInfo, Envelope, Principal, RecipientDsnRequest, Route } from '@postern/core'
 import type { Reply } from '../wire/reply.ts'
 import type { Hello } from '../wire/trace.ts'
 
@@ -24,6 +24,8 @@ export interface TransactionStart {
   readonly principal?: Principal
   /** How the client greeted us. */
   readonly hello?: Hello
+  /** The client takes a verdict for each recipient (LMTP, PRDR): the message ends with `commitEach`. */
+  readonly takesVerdictForEach: boolean
   /** When MAIL was accepted. */
   readonly at: Date
 }
@@ -43,8 +45,10 @@ export interface Delivery {
   /**
    * 2yz takes the recipient; anything else is passed to the client, and the recipient is not part of the message. The
    * same one may come twice.
+   *
+   * @param dsn - what the client asked of delivery reports; only where the destination said that it can do DSN.
    */
-  addRecipient(forwardPath: string, route: DeliverableRoute): Awaitable<DeliveryReply>
+  addRecipient(forwardPath: string, route: DeliverableRoute, dsn?: RecipientDsnRequest): Awaitable<DeliveryReply>
   /**
    * A piece of the message, `Received` first: dots un-stuffed, lines ended by CRLF, cut anywhere.
    * A delivery that has failed takes the rest in silence and says so at `commit`.
@@ -55,7 +59,8 @@ export interface Delivery {
   /** The end of the message. A 2yz here is the moment at which responsibility passes: the message is safe. */
   commit(): Awaitable<DeliveryReply>
   /**
-   * The end of the message in LMTP: a reply for each accepted recipient, in order, duplicates included (RFC 2033 §4.2).
+   * The end of the message in LMTP and with PRDR: a reply for each accepted recipient, in order, duplicates included
+   * (RFC 2033 §4.2).
    * A destination without it has one fate for all, and `commit` says it. What is refused leaves nothing behind; `abort`
    * is not called behind it.
    */

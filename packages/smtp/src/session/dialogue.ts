@@ -12,6 +12,8 @@ import { Budget } from './budget.ts'
 import type { IncomingMessage } from './message.ts'
 import type { Hello } from '../wire/trace.ts'
 import type { SmtpSessionOptions } from './options.ts'
+import { usualExtensions, type DestinationExtension, type DestinationExtensions } from './destination-extensions.ts'
+import type { ParameterExtension } from '../wire/params.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Where a session is, for the order of commands (RFC 5321 §4.1.4). */
@@ -38,6 +40,8 @@ export class Dialogue {
   readonly budget: Budget
   connection: ConnectionInfo
   hello: Hello | undefined
+  /** As destinations said at the last greeting: what was offered then is honoured. */
+  extensions: DestinationExtensions = usualExtensions
   principal: Principal | undefined
   /** What policies counted for a client that a front end announced. */
   admission: Admission | undefined
@@ -100,9 +104,27 @@ export class Dialogue {
     return this.options.mayAnnounce(verb, this.connection.identity.client.address)
   }
 
-  /** What destinations do not say they can take is not offered. */
-  get takesBinaryMime(): boolean {
-    return this.options.destinationTakes?.includes('BINARYMIME') ?? false
+  /** What destinations do not say they can do is not offered. */
+  offers(extension: DestinationExtension): boolean {
+    if (!this.extensions.extensions.has(extension)) return false
+    // RFC 8689 §4.1: the promise begins with the client's own TLS, and a balancer's network is not a part of it.
+    if (extension === 'REQUIRETLS') return this.#isTlsOurs
+    return extension !== 'PRDR' || !this.isLmtp
+  }
+
+  /** RFC 1870: ours, or the least of the destinations when that is less. */
+  get maxMessageBytes(): number {
+    return Math.min(this.limits.maxMessageBytes, this.extensions.maxMessageBytes ?? Infinity)
+  }
+
+  /** Whether MAIL and RCPT may be given the parameters of the extension. */
+  offersParametersOf(extension: ParameterExtension): boolean {
+    return extension === 'AUTH' ? this.offeredMechanisms.length > 0 : this.offers(extension)
+  }
+
+  get #isTlsOurs(): boolean {
+    const { security } = this.connection
+    return security.kind === 'tls' && security.endedBy === 'gateway'
   }
 
   /** A health check: nobody's client, so nobody's mail. */
@@ -113,6 +135,11 @@ export class Dialogue {
   /** Unique, and made of what `Received` allows in an id without quotes (RFC 5321 §4.4). */
   nextTransactionId(): string {
     return `${this.connection.id}-${++this.#transactions}`
+  }
+
+  /** What is offered from now on. */
+  learnExtensions(): void {
+    this.extensions = this.options.destinationExtensions?.(this.connection) ?? usualExtensions
   }
 
   /** The transaction is over, however it ended; whatever of it is not delivered is given up. */
@@ -127,6 +154,7 @@ export class Dialogue {
   startOver(connection: ConnectionInfo): void {
     this.connection = connection
     this.hello = undefined
+    this.extensions = usualExtensions
     this.principal = undefined
     this.exchange = undefined
   }

@@ -32,6 +32,13 @@ const faults: Readonly<Record<SmtpErrorCode, Fault>> = {
   SMTP_PARAMETER_SYNTAX: { code: 501, enhanced: '5.5.4', text: 'Bad parameter syntax', reason: 'syntax' },
   SMTP_PARAMETER_UNKNOWN: { code: 555, enhanced: '5.5.4', text: 'Parameter not recognized', reason: 'syntax' },
   SMTP_PARAMETER_VALUE: { code: 501, enhanced: '5.5.4', text: 'Bad parameter value', reason: 'syntax' },
+  /** RFC 8689 §6. In the clear it is 530 5.7.4: the client could still start TLS. */
+  SMTP_TLS_NOT_REQUIRABLE: {
+    code: 550,
+    enhanced: '5.7.30',
+    text: 'REQUIRETLS support required',
+    reason: 'tls-required',
+  },
   SMTP_MECHANISM: { code: 504, enhanced: '5.5.4', text: 'Unrecognized authentication mechanism', reason: 'syntax' },
   SMTP_BASE64: { code: 501, enhanced: '5.5.2', text: 'Cannot decode the response', reason: 'syntax' },
   SMTP_SASL: { code: 501, enhanced: '5.5.2', text: 'Malformed response', reason: 'syntax' },

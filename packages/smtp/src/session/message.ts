@@ -8,6 +8,7 @@ import type { DeliveryReply } from './destination.ts'
 import type { Dialogue } from './dialogue.ts'
 import { faultAnswer } from './faults.ts'
 import type { Octets } from './octets.ts'
+import type { Reply } from '../wire/reply.ts'
 import type { Transaction } from './transaction.ts'
 import { dateField, messageIdField } from '../wire/trace.ts'
 
@@ -53,7 +54,7 @@ export class IncomingMessage implements Octets {
 
   /** So many octets are announced: what is surely too big is not stored first. */
   expect(bytes: number): void {
-    if (this.#bytes + bytes > this.#dialogue.limits.maxMessageBytes) this.#fault ??= 'SMTP_MESSAGE_SIZE'
+    if (this.#bytes + bytes > this.#dialogue.maxMessageBytes) this.#fault ??= 'SMTP_MESSAGE_SIZE'
   }
 
   receive(bytes: Buffer): Awaitable<void> {
@@ -88,7 +89,7 @@ export class IncomingMessage implements Octets {
    */
   finish(isEnd: boolean = true): Awaitable<Answer> {
     return after(this.#flush(), () =>
-      after(this.#judge(isEnd && this.#dialogue.isLmtp), (answer) =>
+      after(this.#judge(isEnd && this.#transaction.start.takesVerdictForEach), (answer) =>
         after(this.#dialogue.endTransaction(), () => answer),
       ),
     )
@@ -100,7 +101,8 @@ export class IncomingMessage implements Octets {
     if (fault !== undefined) {
       const answer = faultAnswer(fault)
       this.#report(answer.reply?.code ?? 0, smtpErrors[fault])
-      return forEach ? repeated(answer, transaction.envelope.forwardPaths.length) : answer
+      // A message that is refused whole has one reply with PRDR, and in LMTP one for each.
+      return forEach && this.#dialogue.isLmtp ? repeated(answer, transaction.envelope.forwardPaths.length) : answer
     }
     return forEach
       ? after(transaction.commitEach(), (replies) => this.#conclude(replies))
@@ -114,14 +116,17 @@ export class IncomingMessage implements Octets {
     this.#report(worst?.code ?? 0, transaction.hasFailed ? transaction.failureText : worst?.detail)
     if (replies.some(({ code }) => code < 300)) this.#dialogue.budget.restore()
     const [reply, ...more] = replies
-    return reply === undefined ? {} : { reply, ...(more.length === 0 ? {} : { more }) }
+    if (reply === undefined) return {}
+    if (more.length === 0) return { reply }
+    if (this.#dialogue.isLmtp) return { reply, more }
+    return { reply: verdictsFollow, more: [...replies, verdictOnAll(replies)] }
   }
 
   #findFault(): SmtpErrorCode | undefined {
     const { limits, options } = this.#dialogue
     if (this.#decoder?.hasNul === true) return 'SMTP_MESSAGE_NUL'
     if (this.#oddNewlines > 0 && options.bareNewline === 'reject') return 'SMTP_MESSAGE_NEWLINE'
-    if (this.#bytes > limits.maxMessageBytes) return 'SMTP_MESSAGE_SIZE'
+    if (this.#bytes > this.#dialogue.maxMessageBytes) return 'SMTP_MESSAGE_SIZE'
     if (this.#header.bytes > limits.maxHeaderSectionBytes) return 'SMTP_MESSAGE_HEADER'
     if (this.#header.hops > limits.maxHops) return 'SMTP_MESSAGE_HOPS'
     return undefined
@@ -146,6 +151,15 @@ export class IncomingMessage implements Octets {
       ...(details.length === 0 ? {} : { detail: details.join('; ') }),
     })
   }
+}
+
+/** PRDR: behind 353 stand the replies for each recipient and one for the whole; with a single recipient that one will do. */
+const verdictsFollow: Reply = { code: 353, lines: ['A reply for each recipient follows'] }
+
+/** Somebody has the message, so the client is free of it; or nobody, and then it may try those again who said 4yz. */
+function verdictOnAll(replies: readonly Reply[]): Reply {
+  if (replies.some(({ code }) => code < 300)) return { code: 250, enhanced: '2.0.0', lines: ['OK, as said for each'] }
+  return replies.find(({ code }) => code < 500) ?? replies[0]!
 }
 
 const none: ReadonlyMap<string, string> = new Map()

@@ -1,6 +1,7 @@
-import type { Authenticator, IpAddress, Policy, Router, SessionObserver } from '@postern/core'
+import type { Authenticator, ConnectionInfo, IpAddress, Policy, Router, SessionObserver } from '@postern/core'
 import type { SmtpLimits } from '../limits.ts'
 import type { DeliverableRoute, Destination } from './destination.ts'
+import type { DestinationExtensions } from './destination-extensions.ts'
 
 /**
  * `mx`: mail from other hosts to our recipients, in the clear or not. `submission`: mail from our users, who must sign
@@ -17,13 +18,6 @@ export type SmtpMode = 'mx' | 'submission' | 'lmtp'
  * - `note`: handed on as it came, and told to the observer. Only for a destination that stores and never relays.
  */
 export type BareNewlinePolicy = 'normalize' | 'reject' | 'note'
-
-/**
- * Extensions that ask something of whoever takes the message.
- *
- * - `BINARYMIME` (RFC 3030 §3): a message that is no text, with NUL, CR and LF anywhere.
- */
-export type DestinationExtension = 'BINARYMIME'
 
 /** A greeting that comes late, on purpose: a program that does not wait for it is none that delivers mail. */
 export interface GreetingDelay {
@@ -63,8 +57,11 @@ export interface SmtpSessionOptions {
   readonly router: Router
   /** Asked once in a transaction, for the route of its first recipient; the others must go the same way. */
   readonly destinationFor: (route: DeliverableRoute) => Destination
-  /** Extensions that every destination of the listener can honour; without its word they are not offered. */
-  readonly destinationTakes?: readonly DestinationExtension[]
+  /**
+   * What every destination can do that mail of this connection may reach: EHLO offers no more. Asked at each greeting,
+   * and held until the next one, so it must answer at once. Without it: 8BITMIME and SMTPUTF8.
+   */
+  readonly destinationExtensions?: (connection: ConnectionInfo) => DestinationExtensions
   /** Whether a client may announce another one. Without it neither XCLIENT nor XFORWARD is offered. */
   readonly mayAnnounce?: (verb: 'XCLIENT' | 'XFORWARD', by: IpAddress) => boolean
   readonly observer?: SessionObserver

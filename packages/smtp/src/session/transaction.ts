@@ -1,7 +1,13 @@
-import type { Awaitable, Envelope } from '@postern/core'
+import type { Awaitable, Envelope, RecipientDsnRequest } from '@postern/core'
 import { after, attempt } from './awaitable.ts'
 import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './destination.ts'
 import { localError } from '../wire/codes.ts'
+
+/** What RCPT said. */
+export interface Recipient {
+  readonly forwardPath: string
+  readonly dsn: RecipientDsnRequest | undefined
+}
 
 /** One envelope, and the one destination that its first accepted recipient fixed. */
 export class Transaction {
@@ -45,12 +51,12 @@ export class Transaction {
   }
 
   /** Offers a recipient to its destination; with 2yz it is part of the envelope. */
-  offer(forwardPath: string, route: DeliverableRoute): Awaitable<DeliveryReply> {
+  offer({ forwardPath, dsn }: Recipient, route: DeliverableRoute): Awaitable<DeliveryReply> {
     // Another delivery would lack the recipients accepted before.
     if (this.hasFailed) return localError
     return this.#attempt(() =>
       after(this.#deliveryFor(route), (delivery) =>
-        after(delivery.addRecipient(forwardPath, route), (reply) => {
+        after(delivery.addRecipient(forwardPath, route, dsn), (reply) => {
           if (reply.code < 300) this.#forwardPaths.push(forwardPath)
           return reply
         }),
@@ -80,7 +86,7 @@ export class Transaction {
     )
   }
 
-  /** RFC 2033 §4.2: a reply for each recipient that was accepted, in order. */
+  /** RFC 2033 §4.2, and PRDR: a reply for each recipient that was accepted, in order. */
   commitEach(): Awaitable<readonly DeliveryReply[]> {
     const delivery = this.#delivery
     const forAll = (reply: DeliveryReply): DeliveryReply[] => this.#forwardPaths.map(() => reply)

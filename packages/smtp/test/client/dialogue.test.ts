@@ -101,7 +101,9 @@ test('BK-05: half a reply before the end of the data is no reply to it', async (
   const asked = dialogue.ask({ ...question('DATA'), mayContinue: true })
   dialogue.receive(Buffer.from('354 go\r\n250 2.0'))
   await asked
-  expect(codesOf(await dialogue.endData(Buffer.from('.\r\n'), 1))).toEqual(['SMTP_UPSTREAM_STRAY_REPLY'])
+  expect(codesOf(await dialogue.endData(Buffer.from('.\r\n'), { manner: 'smtp', recipients: 1 }))).toEqual([
+    'SMTP_UPSTREAM_STRAY_REPLY',
+  ])
   expect(link.sent).toBe('DATA\r\n')
 })
 

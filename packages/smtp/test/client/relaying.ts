@@ -1,5 +1,5 @@
 /* What the tests of the relay share: a transaction, and a client that goes through its steps. */
-import { endpoint, type ClientNames, type Envelope } from '@postern/core'
+import { endpoint, type ClientNames, type Envelope, type RecipientDsnRequest } from '@postern/core'
 import {
   createRelay,
   encodeReply,
@@ -50,8 +50,8 @@ export class Client {
     return this.events.map(({ code }) => code)
   }
 
-  async recipient(forwardPath = 'ann@example.org'): Promise<string> {
-    return told(await this.delivery.addRecipient(forwardPath, { to: 'upstream', upstream: 'test' }))
+  async recipient(forwardPath = 'ann@example.org', dsn?: RecipientDsnRequest): Promise<string> {
+    return told(await this.delivery.addRecipient(forwardPath, { to: 'upstream', upstream: 'test' }, dsn))
   }
 
   async message(text = 'Subject: hello\r\n\r\nworld\r\n'): Promise<string> {
@@ -85,6 +85,7 @@ export function transactionOf({
   helo = 'client.example',
   username,
   clientNames,
+  takesVerdictForEach = false,
 }: {
   readonly envelope?: Partial<Envelope>
   readonly client?: string
@@ -93,6 +94,7 @@ export function transactionOf({
   readonly helo?: string
   readonly username?: string
   readonly clientNames?: ClientNames
+  readonly takesVerdictForEach?: boolean
 } = {}): TransactionStart {
   return {
     id: 'test000000000001.1',
@@ -112,6 +114,7 @@ export function transactionOf({
     },
     hello: { verb: 'EHLO', domain: helo },
     ...(username === undefined ? {} : { principal: { account: `${username}@example.org`, username } }),
+    takesVerdictForEach,
     at: new Date('2026-02-03T04:05:06Z'),
   }
 }

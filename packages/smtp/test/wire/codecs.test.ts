@@ -4,11 +4,24 @@ import { describe, expect, test } from 'vitest'
 import { encodeReply } from '../../src/index.ts'
 import { parseCommand } from '../../src/wire/command.ts'
 import { HeaderSection } from '../../src/wire/header-section.ts'
-import { parseMailParameters, parseRecipientParameters } from '../../src/wire/params.ts'
+import { parseMailParameters, parseRecipientParameters, type ParameterExtension } from '../../src/wire/params.ts'
 import { addressLiteral, receivedField, returnPathField, type Stamp } from '../../src/wire/trace.ts'
 
-const readParameters = (text: string, takesAuth = false): unknown => {
-  const parameters = parseMailParameters(text, { auth: takesAuth, binaryMime: false })
+const usual: readonly ParameterExtension[] = ['8BITMIME', 'SMTPUTF8']
+
+const readParameters = (text: string, ...more: readonly ParameterExtension[]): unknown => {
+  const parameters = parseMailParameters(text, (extension) => [...usual, ...more].includes(extension))
+  return parameters.ok ? parameters.value : parameters.code
+}
+
+const noneOffered = (): boolean => false
+
+const readRecipientParameters = (
+  text: string,
+  isSmtpUtf8 = false,
+  ...offered: readonly ParameterExtension[]
+): unknown => {
+  const parameters = parseRecipientParameters(text, (extension) => offered.includes(extension), isSmtpUtf8)
   return parameters.ok ? parameters.value : parameters.code
 }
 
@@ -25,7 +38,7 @@ describe('parameters of MAIL', () => {
     ['none', '', { declaredBytes: undefined, body: '7BIT', isSmtpUtf8: false }],
     ['all, in any case', ' size=12 Body=8bitmime SmtpUtf8', { declaredBytes: 12, body: '8BITMIME', isSmtpUtf8: true }],
     ['more than one space', '  SIZE=0   BODY=7BIT', { declaredBytes: 0, body: '7BIT', isSmtpUtf8: false }],
-  ])('%s', (_, text, value) => expect(readParameters(text)).toEqual(value))
+  ])('%s', (_, text, value) => expect(readParameters(text)).toMatchObject(value))
 
   test.each([
     ['SC-06: SIZE=-1', ' SIZE=-1', 'SMTP_PARAMETER_VALUE'],
@@ -51,10 +64,10 @@ describe('parameters of MAIL', () => {
   ])('%s', (_, text, code) => expect(readParameters(text)).toBe(code))
 
   test('AUTH= where AUTH is offered (RFC 4954 §5)', () => {
-    expect(readParameters(' AUTH=<>', true)).toMatchObject({ body: '7BIT' })
-    expect(readParameters(' AUTH=e+3Dmc2@example.org', true)).toMatchObject({ body: '7BIT' })
-    expect(readParameters(' AUTH=e+3dmc2', true)).toBe('SMTP_PARAMETER_VALUE')
-    expect(readParameters(' AUTH=<> AUTH=<>', true)).toBe('SMTP_PARAMETER_SYNTAX')
+    expect(readParameters(' AUTH=<>', 'AUTH')).toMatchObject({ body: '7BIT' })
+    expect(readParameters(' AUTH=e+3Dmc2@example.org', 'AUTH')).toMatchObject({ body: '7BIT' })
+    expect(readParameters(' AUTH=e+3dmc2', 'AUTH')).toBe('SMTP_PARAMETER_VALUE')
+    expect(readParameters(' AUTH=<> AUTH=<>', 'AUTH')).toBe('SMTP_PARAMETER_SYNTAX')
   })
 
   test.each([
@@ -63,10 +76,148 @@ describe('parameters of MAIL', () => {
     ['SC-07: ORCPT with an encoded CR LF', ' ORCPT=rfc822;a+0D+0Ab', 'SMTP_PARAMETER_UNKNOWN'],
     ['nonsense', ' =', 'SMTP_PARAMETER_SYNTAX'],
     ['no space', 'x', 'SMTP_PATH'],
-  ])('of RCPT: %s', (_, text, code) => {
-    const outcome = parseRecipientParameters(text)
-    expect(outcome.ok ? undefined : outcome.code).toBe(code)
+  ])('of RCPT: %s', (_, text, code) => expect(readRecipientParameters(text)).toBe(code))
+})
+
+describe('DSN: parameters of MAIL (RFC 3461)', () => {
+  test.each([
+    ['RET', ' RET=hdrs', { returns: 'HDRS' }],
+    ['the example of section 10.1', ' RET=HDRS ENVID=QQ314159', { returns: 'HDRS', envelopeId: 'QQ314159' }],
+    ['ENVID stays as it came', ' ENVID=a+2Bb+3D+20c', { envelopeId: 'a+2Bb+3D+20c' }],
+    ['ENVID of 100 octets', ` ENVID=${'a'.repeat(100)}`, { envelopeId: 'a'.repeat(100) }],
+    ['none of both', ' SIZE=1', undefined],
+  ])('%s', (_, text, dsn) => expect(readParameters(text, 'DSN')).toMatchObject({ dsn }))
+
+  test.each([
+    ['RET without a value', ' RET', 'SMTP_PARAMETER_VALUE'],
+    ['RET of something else', ' RET=NONE', 'SMTP_PARAMETER_VALUE'],
+    ['RET twice', ' RET=FULL RET=FULL', 'SMTP_PARAMETER_SYNTAX'],
+    ['ENVID without a value', ' ENVID=', 'SMTP_PARAMETER_SYNTAX'],
+    ['ENVID twice', ' ENVID=a envid=b', 'SMTP_PARAMETER_SYNTAX'],
+    ['SC-07: ENVID of 1000 octets', ` ENVID=${'a'.repeat(1_000)}`, 'SMTP_PARAMETER_VALUE'],
+    ['a lone plus', ' ENVID=a+', 'SMTP_PARAMETER_VALUE'],
+    ['a plus with one digit', ' ENVID=a+2', 'SMTP_PARAMETER_VALUE'],
+    ['lower-case digits', ' ENVID=a+2b', 'SMTP_PARAMETER_VALUE'],
+    ['SC-07: an encoded CR LF', ' ENVID=a+0D+0Ab', 'SMTP_PARAMETER_VALUE'],
+    ['SC-07: an encoded NUL', ' ENVID=+00', 'SMTP_PARAMETER_VALUE'],
+    ['an encoded DEL', ' ENVID=+7F', 'SMTP_PARAMETER_VALUE'],
+    ['an encoded octet that is no ASCII', ' ENVID=+C3+A9', 'SMTP_PARAMETER_VALUE'],
+    ['UTF-8', ' ENVID=é', 'SMTP_PARAMETER_VALUE'],
+  ])('%s', (_, text, code) => expect(readParameters(text, 'DSN')).toBe(code))
+})
+
+describe('DSN: parameters of RCPT (RFC 3461, RFC 6533)', () => {
+  test.each([
+    ['NEVER', ' NOTIFY=never', { notify: ['NEVER'] }],
+    ['conditions in their order', ' NOTIFY=DELAY,success,FAILURE', { notify: ['DELAY', 'SUCCESS', 'FAILURE'] }],
+    [
+      'the example of section 10.1',
+      ' NOTIFY=SUCCESS ORCPT=rfc822;Bob@Example.COM',
+      { notify: ['SUCCESS'], originalRecipient: 'rfc822;Bob@Example.COM' },
+    ],
+    ['ORCPT stays as it came', ' ORCPT=rfc822;a+2Bb@c.example', { originalRecipient: 'rfc822;a+2Bb@c.example' }],
+    ['any type of address', ' ORCPT=X-local!x;+20', { originalRecipient: 'X-local!x;+20' }],
+    ['ORCPT of 500 octets', ` ORCPT=rfc822;${'a'.repeat(493)}`, { originalRecipient: `rfc822;${'a'.repeat(493)}` }],
+    [
+      'utf-8-addr-xtext',
+      ' ORCPT=utf-8;j\\x{F6}rg@\\x{1F600}.example',
+      { originalRecipient: 'utf-8;j\\x{F6}rg@\\x{1F600}.example' },
+    ],
+  ])('%s', (_, text, dsn) => expect(readRecipientParameters(text, false, 'DSN')).toEqual(dsn))
+
+  test('utf-8-addr-unitext, where MAIL had SMTPUTF8', () => {
+    expect(readRecipientParameters(' ORCPT=UTF-8;jörg\\x{2B}x@e.example', true, 'DSN')).toEqual({
+      originalRecipient: 'UTF-8;jörg\\x{2B}x@e.example',
+    })
+    expect(readRecipientParameters(' ORCPT=utf-8;jörg@e.example', false, 'DSN')).toBe('SMTP_PARAMETER_VALUE')
   })
+
+  test.each([
+    ['SC-07: NEVER with another', ' NOTIFY=NEVER,SUCCESS'],
+    ['NEVER behind another', ' NOTIFY=SUCCESS,NEVER'],
+    ['a condition twice', ' NOTIFY=DELAY,DELAY'],
+    ['NEVER twice', ' NOTIFY=NEVER,NEVER'],
+    ['an unknown condition', ' NOTIFY=ALWAYS'],
+    ['nothing between commas', ' NOTIFY=SUCCESS,,DELAY'],
+    ['no condition', ' NOTIFY'],
+    ['no type of address', ' ORCPT=ann@example.org'],
+    ['an empty type', ' ORCPT=;ann@example.org'],
+    ['a type that is no atom', ' ORCPT=rf(c822;ann@example.org'],
+    ['no address', ' ORCPT=rfc822;'],
+    ['ORCPT without a value', ' ORCPT'],
+    ['ORCPT of 501 octets', ` ORCPT=rfc822;${'a'.repeat(494)}`],
+    ['SC-07: an encoded CR LF', ' ORCPT=rfc822;a+0D+0Ab'],
+    ['SC-07: an encoded NUL', ' ORCPT=rfc822;a+00'],
+    ['a lone plus', ' ORCPT=rfc822;a+b@example.org'],
+    ['UTF-8 in xtext', ' ORCPT=rfc822;jörg@example.org'],
+    ['utf-8: an escape of a control', String.raw` ORCPT=utf-8;a\x{0D}\x{0A}b`],
+    ['utf-8: an escape of a C1 control', String.raw` ORCPT=utf-8;a\x{85}`],
+    ['utf-8: an escape of a surrogate', String.raw` ORCPT=utf-8;a\x{D800}`],
+    ['utf-8: an escape of no character', String.raw` ORCPT=utf-8;a\x{110000}`],
+    ['utf-8: an escape with a zero too many', String.raw` ORCPT=utf-8;a\x{00E9}`],
+    ['utf-8: an escape in lower case', String.raw` ORCPT=utf-8;a\x{e9}`],
+    ['utf-8: a backslash', String.raw` ORCPT=utf-8;a\b`],
+    ['utf-8: a plus', ' ORCPT=utf-8;a+2B'],
+  ])('%s', (_, text) => expect(readRecipientParameters(text, false, 'DSN')).toBe('SMTP_PARAMETER_VALUE'))
+
+  test.each([
+    ['NOTIFY twice', ' NOTIFY=DELAY NOTIFY=DELAY', 'SMTP_PARAMETER_SYNTAX'],
+    ['RET, which is one of MAIL', ' RET=HDRS', 'SMTP_PARAMETER_UNKNOWN'],
+    ['JS-01: constructor', ' constructor=1', 'SMTP_PARAMETER_UNKNOWN'],
+  ])('%s', (_, text, code) => expect(readRecipientParameters(text, false, 'DSN')).toBe(code))
+
+  test('no value throws, and none that is taken holds a control, a space or a lone plus', () => {
+    const pieces = fc.constantFrom(
+      'rfc822;',
+      'utf-8;',
+      '+0D',
+      '+2B',
+      '+',
+      '=',
+      '\\x{0A}',
+      '\\x{2B}',
+      'a',
+      ' ',
+      'é',
+      ',',
+      'NEVER',
+      '\r',
+    )
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 8 }), fc.boolean(), (parts, isSmtpUtf8) => {
+        const outcome = readRecipientParameters(` ORCPT=${parts.join('')}`, isSmtpUtf8, 'DSN')
+        if (typeof outcome === 'string') return
+        const { originalRecipient = '' } = outcome as { readonly originalRecipient?: string }
+        expect(originalRecipient).not.toMatch(/[\p{Cc}\p{Z}]/u)
+        expect(originalRecipient).not.toMatch(/^rfc822;.*(?:\+(?![\dA-F]{2})|\+[01])/)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
+describe('REQUIRETLS and PRDR', () => {
+  test.each([
+    ['REQUIRETLS (RFC 8689)', ' REQUIRETLS', { requiresTls: true, takesVerdictForEach: false }],
+    ['PRDR', ' prdr', { requiresTls: false, takesVerdictForEach: true }],
+  ])('%s', (_, text, value) => expect(readParameters(text, 'REQUIRETLS', 'PRDR')).toMatchObject(value))
+
+  test.each([
+    ['REQUIRETLS with a value', ' REQUIRETLS=YES', 'SMTP_PARAMETER_VALUE'],
+    ['REQUIRETLS twice', ' REQUIRETLS REQUIRETLS', 'SMTP_PARAMETER_SYNTAX'],
+    ['PRDR with a value', ' PRDR=1', 'SMTP_PARAMETER_VALUE'],
+  ])('%s', (_, text, code) => expect(readParameters(text, 'REQUIRETLS', 'PRDR')).toBe(code))
+
+  test('where they are not offered', () => {
+    expect(readParameters(' REQUIRETLS')).toBe('SMTP_TLS_NOT_REQUIRABLE')
+    expect(readParameters(' PRDR')).toBe('SMTP_PARAMETER_UNKNOWN')
+  })
+})
+
+test('where neither 8BITMIME nor SMTPUTF8 is offered, their parameters are unknown', () => {
+  expect(parseMailParameters(' BODY=7BIT', noneOffered)).toEqual({ ok: false, code: 'SMTP_PARAMETER_UNKNOWN' })
+  expect(parseMailParameters(' SMTPUTF8', noneOffered)).toEqual({ ok: false, code: 'SMTP_PARAMETER_UNKNOWN' })
+  expect(parseMailParameters(' SIZE=1', noneOffered)).toMatchObject({ ok: true })
 })
 
 describe('command lines', () => {

@@ -37,6 +37,7 @@ function hello(dialogue: Dialogue, verb: Hello['verb'], domain: string): Awaitab
     // RFC 5321 §4.1.4: EHLO ends an open transaction as RSET does.
     return after(dialogue.endTransaction(), () => {
       dialogue.hello = { verb, domain }
+      dialogue.learnExtensions()
       const greeting = `${options.hostname} Hello ${domain} ${addressLiteral(connection.identity.client.address)}`
       return { reply: { code: 250, lines: verb === 'HELO' ? [greeting] : [greeting, ...offeredExtensions(dialogue)] } }
     })

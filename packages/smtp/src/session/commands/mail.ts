@@ -11,6 +11,12 @@ import { Transaction } from '../transaction.ts'
 
 const accepted: Answer = { reply: senderOk }
 
+/** RFC 8689 §4.1: what must stay under TLS has come in the clear. */
+const tlsNotStarted: Answer = {
+  reply: { code: 530, enhanced: '5.7.4', lines: ['REQUIRETLS needs a TLS session'] },
+  refused: { reason: 'tls-required', detail: 'MAIL with REQUIRETLS in the clear' },
+}
+
 /** RFC 5321 §4.1.1.2: "MAIL FROM:" Reverse-path [SP Mail-parameters] CRLF */
 export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
   const { connection, limits, options, principal } = dialogue
@@ -22,27 +28,32 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
   if (from === -1) return pathFaultAnswer('SMTP_PATH', 'sender')
   const path = parseReversePath(argument, from, limits)
   if (!path.ok) return pathFaultAnswer(path.code, 'sender')
-  const parameters = parseMailParameters(argument.slice(path.value.end), {
-    auth: dialogue.offeredMechanisms.length > 0,
-    binaryMime: dialogue.takesBinaryMime,
-  })
-  if (!parameters.ok) return pathFaultAnswer(parameters.code, 'sender')
-  const { declaredBytes, body, isSmtpUtf8 } = parameters.value
+  const parameters = parseMailParameters(argument.slice(path.value.end), (extension) =>
+    dialogue.offersParametersOf(extension),
+  )
+  if (!parameters.ok) {
+    const isInTheClear = parameters.code === 'SMTP_TLS_NOT_REQUIRABLE' && !dialogue.isSecure
+    return isInTheClear ? tlsNotStarted : pathFaultAnswer(parameters.code, 'sender')
+  }
+  const { declaredBytes, body, isSmtpUtf8, dsn, requiresTls } = parameters.value
   if (!path.value.isAscii && !isSmtpUtf8) return faultAnswer('SMTP_NON_ASCII')
   // RFC 1870 §6.1: what is announced to be too big is refused before it is sent.
-  if (declaredBytes !== undefined && declaredBytes > limits.maxMessageBytes) return faultAnswer('SMTP_MESSAGE_SIZE')
+  if (declaredBytes !== undefined && declaredBytes > dialogue.maxMessageBytes) return faultAnswer('SMTP_MESSAGE_SIZE')
 
   const envelope: Omit<Envelope, 'forwardPaths'> = {
     reversePath: path.value.mailbox,
     isSmtpUtf8,
     body,
     ...(declaredBytes === undefined ? {} : { declaredBytes }),
+    ...(dsn === undefined ? {} : { dsn }),
+    ...(requiresTls ? { requiresTls } : {}),
   }
   const transaction = new Transaction(
     {
       id: dialogue.nextTransactionId(),
       connection,
       at: options.now(),
+      takesVerdictForEach: dialogue.isLmtp || parameters.value.takesVerdictForEach,
       ...(principal === undefined ? {} : { principal }),
       ...(dialogue.hello === undefined ? {} : { hello: dialogue.hello }),
     },

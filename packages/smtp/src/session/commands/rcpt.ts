@@ -9,7 +9,7 @@ import type { DeliveryReply } from '../destination.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from '../faults.ts'
 import { firstRefusal } from '../policies.ts'
-import type { Transaction } from '../transaction.ts'
+import type { Recipient, Transaction } from '../transaction.ts'
 
 /** RFC 5321 §4.1.1.3: "RCPT TO:" Forward-path [SP Rcpt-parameters] CRLF */
 export function rcpt(dialogue: Dialogue, argument: string): Awaitable<Answer> {
@@ -27,9 +27,14 @@ function judge(dialogue: Dialogue, transaction: Transaction, argument: string): 
   if (from === -1) return pathFaultAnswer('SMTP_PATH', 'recipient')
   const path = parseForwardPath(argument, from, limits)
   if (!path.ok) return pathFaultAnswer(path.code, 'recipient')
-  const parameters = parseRecipientParameters(argument.slice(path.value.end))
-  if (!parameters.ok) return pathFaultAnswer(parameters.code, 'recipient')
   const { envelope } = transaction
+  const parameters = parseRecipientParameters(
+    argument.slice(path.value.end),
+    (extension) => dialogue.offersParametersOf(extension),
+    envelope.isSmtpUtf8,
+  )
+  if (!parameters.ok) return pathFaultAnswer(parameters.code, 'recipient')
+  const dsn = parameters.value
   if (!path.value.isAscii && !envelope.isSmtpUtf8) return faultAnswer('SMTP_NON_ASCII')
   if (envelope.forwardPaths.length >= limits.maxRecipients) {
     return defer(
@@ -47,12 +52,12 @@ function judge(dialogue: Dialogue, transaction: Transaction, argument: string): 
     firstRefusal(options.policies, (policy) => policy.onForwardPath?.(at)),
     (refusal): Awaitable<Answer> =>
       refusal === undefined
-        ? after(options.router.forRecipient(at), (route) => offer(dialogue, transaction, forwardPath, route))
+        ? after(options.router.forRecipient(at), (route) => offer(dialogue, transaction, { forwardPath, dsn }, route))
         : refusalAnswer(refusal, 'command', options.hostname),
   )
 }
 
-function offer(dialogue: Dialogue, transaction: Transaction, forwardPath: string, route: Route): Awaitable<Answer> {
+function offer(dialogue: Dialogue, transaction: Transaction, recipient: Recipient, route: Route): Awaitable<Answer> {
   if (route.to === 'nowhere') {
     const { decision } = route
     const refused = decision.verdict === 'pass' ? ({ verdict: 'defer', reason: 'route' } as const) : decision
@@ -61,7 +66,7 @@ function offer(dialogue: Dialogue, transaction: Transaction, forwardPath: string
   if (transaction.isElsewhere(route)) {
     return defer(dialogue, transaction, otherRoute, 'route', 'another route than the recipients before it')
   }
-  return after(transaction.offer(forwardPath, route), (reply) => answerFrom(transaction, reply))
+  return after(transaction.offer(recipient, route), (reply) => answerFrom(transaction, reply))
 }
 
 function answerFrom(transaction: Transaction, reply: DeliveryReply): Answer {
