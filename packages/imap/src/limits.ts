@@ -36,6 +36,16 @@ export interface ImapLimits {
    * case, and people look for words. Over it: NO [LIMIT].
    */
   readonly maxSearchBytes: number
+  /** Characters of a subject or a name that SORT and THREAD compare; kept for each message while they run. */
+  readonly maxSortKeyLength: number
+  /** Ids that THREAD follows of one References field: the nearest ones. */
+  readonly maxReferences: number
+  /** Messages that THREAD knows by reference only. What is referred to beyond them is left out. */
+  readonly maxReferencedMessages: number
+  /** Answers to answers in one thread. A deeper one begins a thread of its own, and is gathered by its subject. */
+  readonly maxThreadDepth: number
+  /** How often a command that takes long says how far it is, in milliseconds (RFC 9585 section 4: not too often). */
+  readonly progressEveryMs: number
   /** Octets of a mailbox name as the client sends it. */
   readonly maxMailboxNameBytes: number
   /** RFC 2971 section 3.3: an ID list holds at most 30 pairs. */
@@ -103,6 +113,11 @@ export const limits: ImapLimits = {
   maxListElements: 1_000,
   maxSequenceRanges: 10_000,
   maxSearchBytes: 2_048,
+  maxSortKeyLength: 256,
+  maxReferences: 1_000,
+  maxReferencedMessages: 100_000,
+  maxThreadDepth: 1_000,
+  progressEveryMs: 10_000,
   maxMailboxNameBytes: 1_024,
   maxIdPairs: 30,
   maxIdKeyBytes: 30,

@@ -26,6 +26,7 @@ export interface DialogueSetup {
   readonly policies?: readonly Policy[]
   readonly limits?: Partial<ImapLimits>
   readonly maxAppendBytes?: number
+  readonly now?: () => Date
   /** The directory cannot be asked. */
   readonly isDirectoryDown?: boolean
   /** Of a client certificate that was verified. */
@@ -86,7 +87,7 @@ export class TestSession {
               : { outcome: 'denied' },
         },
         store: this.store,
-        now: () => new Date('2026-02-03T04:05:06Z'),
+        now: setup.now ?? (() => new Date('2026-02-03T04:05:06Z')),
         maxAppendBytes: setup.maxAppendBytes ?? 100_000,
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),

@@ -33,6 +33,16 @@ const afterLogin = [
   'LIST-STATUS',
   'SPECIAL-USE',
   'STATUS=SIZE',
+  'ESEARCH',
+  'SEARCHRES',
+  'WITHIN',
+  'PARTIAL',
+  'SORT',
+  'SORT=DISPLAY',
+  'ESORT',
+  'THREAD=ORDEREDSUBJECT',
+  'THREAD=REFERENCES',
+  'INPROGRESS',
 ] as const
 
 /** Those that need a store that can. */

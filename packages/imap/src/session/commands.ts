@@ -12,9 +12,11 @@ import { login } from './commands/login.ts'
 import { create, deleteMailbox, namespace, rename, subscribe, unsubscribe } from './commands/mailboxes.ts'
 import { search, uidSearch } from './commands/search.ts'
 import { close, examine, select, unselect } from './commands/select.ts'
+import { sort, uidSort } from './commands/sort.ts'
 import { starttls } from './commands/starttls.ts'
 import { status } from './commands/status.ts'
 import { store, uidStore } from './commands/store.ts'
+import { thread, uidThread } from './commands/thread.ts'
 import type { Outcome } from './outcome.ts'
 import type { Phase, SessionState } from './state.ts'
 
@@ -78,6 +80,11 @@ const table: Readonly<Record<string, CommandSpec>> = {
   MOVE: { in: selected, run: move, looks: 'after' }, // RFC 6851
   // 6.4.8: another command than the one without UID, so EXPUNGE may be told with it
   'UID EXPUNGE': { in: selected, run: uidExpunge, looks: 'after' }, // RFC 4315
+  // RFC 5256; their keys may hold sequence numbers, as those of UID SEARCH may.
+  SORT: { in: selected, run: sort, looks: 'before', holdsExpunges: true },
+  THREAD: { in: selected, run: thread, looks: 'before', holdsExpunges: true },
+  'UID SORT': { in: selected, run: uidSort, looks: 'before', holdsExpunges: true },
+  'UID THREAD': { in: selected, run: uidThread, looks: 'before', holdsExpunges: true },
   // Its keys may hold sequence numbers, which mean what they meant when the client sent them.
   'UID SEARCH': { in: selected, run: uidSearch, looks: 'before', holdsExpunges: true },
   'UID FETCH': { in: selected, run: uidFetch, looks: 'before' },

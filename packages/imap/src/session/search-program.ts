@@ -4,7 +4,7 @@ import { decodeFieldText } from '../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../message/fields.ts'
 import { calendarDay, dayOf, monthOf, type Day } from '../wire/date-time.ts'
 import type { SearchKey } from '../wire/search-keys.ts'
-import { exceeds, NumberRanges } from '../wire/sequence-set.ts'
+import { NumberRanges } from '../wire/sequence-set.ts'
 import type { MailboxView, NumberedMessage } from './view.ts'
 
 /** What is known of a message; the rest is read only when the verdict needs it. */
@@ -13,6 +13,14 @@ export interface SearchFacts {
   readonly header?: HeaderFacts
   /** Which of the program's `bodyWords` its texts hold. */
   readonly found?: ReadonlySet<string>
+}
+
+/** What a search rests on beside the messages. */
+export interface SearchGround {
+  readonly recent: ReadonlySet<Uid>
+  /** What `$` stands for. */
+  readonly saved: ReadonlySet<Uid>
+  readonly now: Date
 }
 
 /**
@@ -24,22 +32,10 @@ export class SearchProgram {
   readonly bodyWords: ReadonlySet<string>
   readonly #key: SearchKey
   readonly #sets: ReadonlyMap<SearchKey, NumberRanges>
-  readonly #recent: ReadonlySet<Uid>
+  readonly #ground: SearchGround
 
-  private constructor(
-    key: SearchKey,
-    sets: ReadonlyMap<SearchKey, NumberRanges>,
-    words: ReadonlySet<string>,
-    recent: ReadonlySet<Uid>,
-  ) {
-    this.#key = key
-    this.#sets = sets
-    this.bodyWords = words
-    this.#recent = recent
-  }
-
-  /** @returns `undefined` when a key names a sequence number that the client cannot know of. */
-  static compile(key: SearchKey, view: MailboxView, recent: ReadonlySet<Uid>): SearchProgram | undefined {
+  /** A number that no message has finds nothing. */
+  constructor(key: SearchKey, view: MailboxView, ground: SearchGround) {
     const sets = new Map<SearchKey, NumberRanges>()
     const words = new Set<string>()
     const waiting: SearchKey[] = [key]
@@ -49,7 +45,6 @@ export class SearchProgram {
       } else if (next.key === 'not') {
         waiting.push(next.of)
       } else if (next.key === 'sequence') {
-        if (exceeds(next.set, view.exists)) return undefined
         sets.set(next, new NumberRanges(next.set, view.exists))
       } else if (next.key === 'uid') {
         sets.set(next, new NumberRanges(next.set, view.records.at(-1)?.uid ?? 0))
@@ -57,7 +52,10 @@ export class SearchProgram {
         words.add(next.words)
       }
     }
-    return new SearchProgram(key, sets, words, recent)
+    this.#key = key
+    this.#sets = sets
+    this.bodyWords = words
+    this.#ground = ground
   }
 
   judge(facts: SearchFacts): boolean | undefined {
@@ -82,11 +80,17 @@ export class SearchProgram {
         return verdict === undefined ? undefined : !verdict
       }
       case 'recent':
-        return this.#recent.has(record.uid)
+        return this.#ground.recent.has(record.uid)
       case 'flag':
         return hasFlag(record.flags, key.flag)
       case 'sequence':
         return this.#sets.get(key)?.has(number) ?? false
+      case 'saved':
+        return this.#ground.saved.has(record.uid)
+      case 'older':
+        return record.internalDate.getTime() <= this.#ground.now.getTime() - key.seconds * 1000
+      case 'younger':
+        return record.internalDate.getTime() >= this.#ground.now.getTime() - key.seconds * 1000
       case 'uid':
         return this.#sets.get(key)?.has(record.uid) ?? false
       case 'larger':

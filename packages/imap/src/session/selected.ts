@@ -7,6 +7,8 @@ import { MailboxView } from './view.ts'
 export class SelectedMailbox {
   readonly mailbox: Mailbox
   readonly view: MailboxView
+  /** What `$` stands for (RFC 5182). UIDs that are gone meanwhile name nothing. */
+  saved: ReadonlySet<Uid> = new Set()
   readonly #maxKeywords: number
   #keywordsTold: ReadonlySet<string>
   #stopWatching: (() => void) | undefined

@@ -151,6 +151,7 @@ class ImapSession implements SessionMachine {
     const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
     if (command.name === undefined) return undefined
+    this.#state.begin(command.tag)
     if (spec.looks === 'before') await this.#lookAndTell(spec)
     if (this.#state.isMailboxGone) return this.#finish(command.tag, command.name, mailboxGone)
     return this.#settle(command, spec, await spec.run(this.#state, command.args))

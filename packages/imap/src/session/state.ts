@@ -10,7 +10,7 @@ import {
   type SessionObserver,
 } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
-import { toWire } from '../wire/response.ts'
+import { encodeString, toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
 import type { ImapSessionOptions } from './options.ts'
 import type { SelectedMailbox } from './selected.ts'
@@ -38,6 +38,10 @@ export class SessionState {
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
   failedLogins = 0
+  /** Of the command that runs. */
+  tag = ''
+  /** When it last said how far it is, or began. */
+  #toldProgressMs = 0
   /** How long the answer that was just written is held back. */
   delayMs = 0
   isIdling = false
@@ -128,6 +132,22 @@ export class SessionState {
     if (this.#pieces % this.limits.piecesPerTurn === 0) await this.#turn()
     if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
     if (this.output.isFull) await this.output.drained()
+  }
+
+  /** A command begins. */
+  begin(tag: string): void {
+    this.tag = tag
+    this.#toldProgressMs = this.options.now().getTime()
+  }
+
+  /** RFC 9585: a command that takes long says now and then that it is alive, and how far. */
+  async tellProgress(done: number, all: number): Promise<void> {
+    if (this.#pieces % this.limits.piecesPerTurn !== 0 || this.isInsideResponse) return
+    const nowMs = this.options.now().getTime()
+    if (nowMs - this.#toldProgressMs < this.limits.progressEveryMs) return
+    this.#toldProgressMs = nowMs
+    this.write(`* OK [INPROGRESS (${encodeString(this.tag)} ${done} ${all})] Still working\r\n`)
+    await this.output.drained()
   }
 
   /**

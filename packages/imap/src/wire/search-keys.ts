@@ -11,6 +11,10 @@ export type SearchKey =
   | { readonly key: 'or' | 'and'; readonly of: readonly SearchKey[] }
   | { readonly key: 'flag'; readonly flag: Flag }
   | { readonly key: 'sequence' | 'uid'; readonly set: SequenceSet }
+  /** `$`: what an earlier search saved (RFC 5182). */
+  | { readonly key: 'saved' }
+  /** RFC 5032: the age of INTERNALDATE in seconds. */
+  | { readonly key: 'older' | 'younger'; readonly seconds: number }
   | { readonly key: 'larger' | 'smaller'; readonly bytes: number }
   | { readonly key: 'internal-date' | 'sent-date'; readonly is: 'before' | 'on' | 'since'; readonly day: Day }
   /** Empty words match every message that has the field. */
@@ -38,20 +42,30 @@ const dateKeys: Readonly<Record<string, readonly ['internal-date' | 'sent-date',
   SENTSINCE: ['sent-date', 'since'],
 }
 
-/** `search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)`, from behind the name. */
+/** `search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)`, from behind the options. */
 export function parseSearch(tokens: Tokens): SearchKey | SearchFault {
   const start = tokens.at
-  let charset: Charset = 'us-ascii'
+  let charset = 'US-ASCII'
   if (tokens.space() && tokens.word('CHARSET')) {
-    if (!tokens.space()) return 'syntax'
-    const name = tokens.astring()?.toUpperCase()
+    const name = tokens.space() ? tokens.astring() : undefined
     if (name === undefined) return 'syntax'
-    if (name !== 'UTF-8' && name !== 'US-ASCII') return 'charset'
-    charset = name === 'UTF-8' ? 'utf-8' : 'us-ascii'
+    charset = name
   } else {
     tokens.at = start
   }
-  const parser = new Parser(tokens, charset)
+  return parseSearchProgram(tokens, charset)
+}
+
+/** `search-criteria = charset 1*(SP search-key)` of SORT and THREAD (RFC 5256 section 5), charset first. */
+export function parseSearchCriteria(tokens: Tokens): SearchKey | SearchFault {
+  const charset = tokens.space() ? tokens.astring() : undefined
+  return charset === undefined ? 'syntax' : parseSearchProgram(tokens, charset)
+}
+
+function parseSearchProgram(tokens: Tokens, charset: string): SearchKey | SearchFault {
+  const decode = decoderOf(charset)
+  if (decode === undefined) return 'charset'
+  const parser = new Parser(tokens, decode)
   const keys: SearchKey[] = []
   while (!tokens.isAtEnd) {
     const key = tokens.space() ? parser.key(0) : undefined
@@ -61,18 +75,40 @@ export function parseSearch(tokens: Tokens): SearchKey | SearchFault {
   return keys.length === 0 ? 'syntax' : all(keys)
 }
 
-type Charset = 'us-ascii' | 'utf-8'
+/** Octets as text; `undefined` when they are none in this charset. */
+type Decode = (octets: Buffer) => string | undefined
+
+/** The charsets that are named in BADCHARSET: the likely ones. Any that the platform decodes is taken. */
+export const namedCharsets =
+  'US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R ISO-2022-JP SHIFT_JIS EUC-KR GB18030'
+
+/** Undeclared 8-bit octets, or octets declared US-ASCII, are taken for UTF-8 when they are that: people type so. */
+function decoderOf(charset: string): Decode | undefined {
+  const name = charset.toLowerCase()
+  try {
+    const decoder = new TextDecoder(name === 'us-ascii' ? 'utf-8' : name, { fatal: true })
+    return (octets) => {
+      try {
+        return decoder.decode(octets)
+      } catch {
+        return undefined
+      }
+    }
+  } catch {
+    return undefined
+  }
+}
 
 class Parser {
   fault: SearchFault = 'syntax'
   readonly #tokens: Tokens
-  readonly #charset: Charset
+  readonly #decode: Decode
   #count = 0
   #wordBytes = 0
 
-  constructor(tokens: Tokens, charset: Charset) {
+  constructor(tokens: Tokens, decode: Decode) {
     this.#tokens = tokens
-    this.#charset = charset
+    this.#decode = decode
   }
 
   /** @param depth - how many NOT, OR and parentheses stand around this key; the bound keeps the stack flat. */
@@ -87,6 +123,7 @@ class Parser {
       const keys = tokens.list(() => this.key(depth + 1))
       return keys === undefined || keys.length === 0 ? undefined : all(keys)
     }
+    if (tokens.word('$')) return { key: 'saved' }
     const set = tokens.sequenceSet()
     if (set !== undefined) return this.#set('sequence', set)
     const name = tokens.atom()?.toUpperCase()
@@ -125,7 +162,16 @@ class Parser {
         const bytes = tokens.space() ? tokens.number() : undefined
         return bytes === undefined ? undefined : { key: name === 'LARGER' ? 'larger' : 'smaller', bytes }
       }
+      case 'OLDER':
+      case 'YOUNGER': {
+        const seconds = tokens.space() ? tokens.number() : undefined
+        // nz-number (RFC 5032 section 3)
+        if (seconds === undefined || seconds === 0) return undefined
+        return { key: name === 'OLDER' ? 'older' : 'younger', seconds }
+      }
       case 'UID':
+        if (tokens.text.startsWith(' $', tokens.at))
+          return tokens.space() && tokens.word('$') ? { key: 'saved' } : undefined
         return this.#set('uid', (tokens.space() ? tokens.sequenceSet() : undefined) ?? '')
       case 'HEADER': {
         const field = tokens.space() ? tokens.astring()?.toLowerCase() : undefined
@@ -168,8 +214,8 @@ class Parser {
       this.fault = 'words'
       return undefined
     }
-    const words = Buffer.from(octets, 'latin1').toString('utf8')
-    if (words.includes('\ufffd') && this.#charset === 'us-ascii') {
+    const words = this.#decode(Buffer.from(octets, 'latin1'))
+    if (words === undefined) {
       this.fault = 'charset'
       return undefined
     }

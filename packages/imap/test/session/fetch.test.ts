@@ -259,3 +259,20 @@ test('IM-14: every octet that a header can hold goes out so that the response ca
       '(("q\\"uote\\\\" NIL "lo cal" "h")) (({1}\r\n\xe9 NIL "e" "x")) NIL NIL NIL NIL)',
   )
 })
+
+test('PARTIAL: places among the messages of the set (RFC 9394 section 3.3)', async () => {
+  const store = new MemoryStore()
+  for (let count = 0; count < 5; count += 1) store.put(account, 'INBOX', 'Subject: x\r\n\r\n')
+  const session = await selectedInbox({ store })
+  const numbers = async (command: string): Promise<string> =>
+    [...(await session.ask(`a ${command}`)).matchAll(/^\* (\d+) FETCH|BAD/gm)].map(([all, n]) => n ?? all).join(' ')
+  expect(await numbers('UID FETCH 2:* UID (PARTIAL 2:3)')).toBe('3 4')
+  expect(await numbers('UID FETCH 1:* (UID) (PARTIAL -1:-2)')).toBe('4 5')
+  expect(await numbers('FETCH 1:2 UID (PARTIAL 2:9)')).toBe('2')
+  expect(await numbers('FETCH 1:2 UID (PARTIAL 8:9)')).toBe('')
+  expect(await numbers('FETCH 1 UID ()')).toBe('BAD')
+  expect(await numbers('FETCH 1 UID (PARTIAL 0:1)')).toBe('BAD')
+  expect(await numbers('FETCH 1 UID (PARTIAL 1:1 PARTIAL 1:1)')).toBe('BAD')
+  expect(await numbers('FETCH 1 UID PARTIAL 1:1')).toBe('BAD')
+  expect(await numbers('FETCH 1 UID (NOTHING)')).toBe('BAD')
+})

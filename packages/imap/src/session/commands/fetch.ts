@@ -4,8 +4,10 @@ import { MessageReader } from '../../message/message-reader.ts'
 import { findSection } from '../../message/section.ts'
 import { encodeDateTime } from '../../wire/date-time.ts'
 import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
+import { parseFetchModifiers } from '../../wire/fetch-modifiers.ts'
 import { encodeFlags } from '../../wire/flags.ts'
 import { encodeString, ok } from '../../wire/response.ts'
+import { partOf } from '../../wire/search-result.ts'
 import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
@@ -30,13 +32,15 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   const set = messageSet(selected, args, naming)
   if ('refusal' in set) return set.refusal
   const asked = args.space() ? parseFetchItems(args) : undefined
-  if (asked === undefined || !args.isAtEnd) return badArguments
+  const modifiers = asked === undefined ? undefined : parseFetchModifiers(args)
+  if (asked === undefined || modifiers === undefined || !args.isAtEnd) return badArguments
   const namesUid = asked.some(({ item }) => item === 'UID')
   const items: readonly FetchItem[] = naming === 'uid' && !namesUid ? [{ item: 'UID' }, ...asked] : asked
   const needsContent = items.some(({ item }) => !isOfRecord(item))
   const recent = selected.mailbox.recent()
   let isComplete = true
-  for (const message of set.messages) {
+  const { partial } = modifiers
+  for (const message of partial === undefined ? set.messages : partOf(set.messages, partial)) {
     if (needsContent) isComplete = (await fetchFromContent(state, message, items, recent)) && isComplete
     else
       state.write(

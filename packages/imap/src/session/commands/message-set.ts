@@ -23,10 +23,20 @@ export function messageSet(
   args: Tokens,
   naming: Naming,
 ): { readonly messages: readonly NumberedMessage[] } | { readonly refusal: Completion } {
-  const text = args.space() ? args.sequenceSet() : undefined
+  if (!args.space()) return { refusal: badArguments }
+  // RFC 5182 section 2.1: `$` is what was saved, less what is gone.
+  if (args.word('$')) return { messages: savedMessages(selected) }
+  const text = args.sequenceSet()
   const set = text === undefined ? undefined : parseSequenceSet(text, args.limits.maxSequenceRanges)
   if (set === undefined) return { refusal: badArguments }
   if (naming === 'uid') return { messages: selected.view.byUids(set) }
   const messages = selected.view.byNumbers(set)
   return messages === undefined ? { refusal: bad('No such message') } : { messages }
+}
+
+function savedMessages({ saved, view }: SelectedMailbox): readonly NumberedMessage[] {
+  return [...saved]
+    .map((uid) => view.byUid(uid))
+    .filter((message) => message !== undefined)
+    .sort((one, other) => one.number - other.number)
 }

@@ -1,0 +1,246 @@
+/*
+ * Messages gathered into threads (RFC 5256 section 3). The algorithms are those of the standard, step by step; the numbers
+ * in comments are its steps. A hostile mailbox costs no more than its size: the references that are followed, the messages
+ * that exist by reference only, and the depth of a thread are bounded, and nothing recurses.
+ */
+
+/** What threading needs to know of a message. */
+export interface ThreadedMessage {
+  /** As it is told: a sequence number or a UID. */
+  readonly number: number
+  /** In milliseconds. */
+  readonly sentMs: number
+  /** Base subject, ready to be compared. */
+  readonly subject: string
+  readonly isReply: boolean
+  readonly messageId?: string
+  /** From the oldest to the nearest. */
+  readonly references: readonly string[]
+}
+
+export interface ThreadBounds {
+  readonly maxThreadDepth: number
+  readonly maxReferencedMessages: number
+}
+
+/** A message with its answers, or a place that only holds them together. */
+export interface Thread {
+  readonly message: ThreadedMessage | undefined
+  readonly children: readonly Thread[]
+}
+
+/** ORDEREDSUBJECT: one thread for each subject, its first message above all others; messages ascend by number. */
+export function threadBySubject(messages: readonly ThreadedMessage[]): readonly Thread[] {
+  const bySubject = new Map<string, ThreadedMessage[]>()
+  for (const message of messages) {
+    const group = bySubject.get(message.subject)
+    if (group === undefined) bySubject.set(message.subject, [message])
+    else group.push(message)
+  }
+  const threads = Array.from(bySubject.values(), (group) => group.toSorted(bySentDate))
+  return threads
+    .toSorted(([one], [other]) => (one === undefined || other === undefined ? 0 : bySentDate(one, other)))
+    .flatMap(([first, ...others]) =>
+      first === undefined ? [] : [{ message: first, children: others.map((message) => ({ message, children: [] })) }],
+    )
+}
+
+function bySentDate(one: ThreadedMessage, other: ThreadedMessage): number {
+  return one.sentMs - other.sentMs || one.number - other.number
+}
+
+/** A message, or one that is only known by reference: a dummy. */
+class Container implements Thread {
+  message: ThreadedMessage | undefined
+  parent: Container | undefined
+  /** While links still change; then `children`. */
+  readonly linked = new Set<Container>()
+  children: Container[] = []
+
+  constructor(message?: ThreadedMessage) {
+    this.message = message
+  }
+
+  /** The message that a dummy is ordered and named by: that of its first child (step 4). */
+  get representative(): ThreadedMessage | undefined {
+    return this.message ?? this.children[0]?.message
+  }
+}
+
+/** REFERENCES: by who answers whom, and then by subject. */
+export function threadByReferences(messages: readonly ThreadedMessage[], bounds: ThreadBounds): readonly Thread[] {
+  const containers = link(messages, bounds)
+  // (2)
+  let roots = containers.filter(({ parent }) => parent === undefined)
+  roots = prune(roots)
+  // (4)
+  for (const root of roots) if (root.message === undefined) sortSiblings(root.children)
+  sortSiblings(roots)
+  roots = gatherSubjects(roots)
+  // (6)
+  const waiting = [...roots]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    sortSiblings(next.children)
+    for (const child of next.children) waiting.push(child)
+  }
+  sortSiblings(roots)
+  return roots
+}
+
+/** (1): a forest of everything that is there or is named. */
+function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Container[] {
+  const byId = new Map<string, Container>()
+  const all: Container[] = []
+  let strangers = 0
+  /** The containers of messages; the ids that stand twice, or nowhere, name nobody. */
+  const own = messages.map((message) => {
+    const container = new Container(message)
+    all.push(container)
+    if (message.messageId !== undefined && !byId.has(message.messageId)) byId.set(message.messageId, container)
+    return container
+  })
+  for (const container of own) {
+    // (A)
+    let before: Container | undefined
+    for (const id of container.message?.references ?? []) {
+      let named = byId.get(id)
+      if (named === undefined) {
+        if (strangers >= bounds.maxReferencedMessages) continue
+        strangers += 1
+        named = new Container()
+        byId.set(id, named)
+        all.push(named)
+      }
+      if (before !== undefined && named.parent === undefined) adopt(before, named, bounds.maxThreadDepth)
+      before = named
+    }
+    // (B)
+    const { parent } = container
+    if (parent !== undefined) {
+      parent.linked.delete(container)
+      container.parent = undefined
+    }
+    if (before !== undefined) adopt(before, container, bounds.maxThreadDepth)
+  }
+  for (const container of all) container.children = [...container.linked]
+  return all
+}
+
+/** Makes `child` a child of `parent`, unless that would close a loop or go too deep. */
+function adopt(parent: Container, child: Container, maxDepth: number): void {
+  let depth = 0
+  for (let above: Container | undefined = parent; above !== undefined; above = above.parent) {
+    depth += 1
+    if (above === child || depth > maxDepth) return
+  }
+  child.parent = parent
+  parent.linked.add(child)
+}
+
+/** (3): dummies without children go; others leave their place to their children, except at the root with several. */
+function prune(roots: readonly Container[]): Container[] {
+  const order: Container[] = []
+  const waiting = [...roots]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    order.push(next)
+    for (const child of next.children) waiting.push(child)
+  }
+  // From the leaves up: what is below is pruned already.
+  for (const container of order.toReversed()) {
+    if (container.children.some(isDummy)) {
+      container.children = container.children.flatMap((child) => (isDummy(child) ? child.children : [child]))
+      for (const child of container.children) child.parent = container
+    }
+  }
+  return roots.flatMap((root) => {
+    if (!isDummy(root) || root.children.length > 1) return [root]
+    for (const child of root.children) child.parent = undefined
+    return root.children
+  })
+}
+
+function isDummy({ message }: Container): boolean {
+  return message === undefined
+}
+
+function sortSiblings(siblings: Container[]): void {
+  siblings.sort((one, other) => {
+    const [a, b] = [one.representative, other.representative]
+    return a === undefined || b === undefined ? 0 : bySentDate(a, b)
+  })
+}
+
+/** (5): threads whose first messages have one subject become one thread. */
+function gatherSubjects(roots: readonly Container[]): Container[] {
+  const table = new Map<string, Container>()
+  // (B)
+  for (const root of roots) {
+    const subject = root.representative?.subject ?? ''
+    if (subject === '') continue
+    const known = table.get(subject)
+    if (known === undefined || (!isDummy(known) && (isDummy(root) || (isReply(known) && !isReply(root))))) {
+      table.set(subject, root)
+    }
+  }
+  // (C)
+  const kept = new Set(roots)
+  for (const root of roots) {
+    const subject = root.representative?.subject ?? ''
+    const first = table.get(subject)
+    if (subject === '' || first === undefined || first === root) continue
+    kept.delete(root)
+    if (isDummy(first) && isDummy(root)) {
+      for (const child of root.children) first.children.push(child)
+    } else if (isDummy(first) || (isReply(root) && !isReply(first))) {
+      first.children.push(root)
+    } else {
+      const above = new Container()
+      above.children = [first, root]
+      table.set(subject, above)
+      kept.delete(first)
+      kept.add(above)
+    }
+  }
+  return [...kept]
+}
+
+function isReply({ message }: Container): boolean {
+  return message?.isReply === true
+}
+
+/**
+ * `thread-list` of RFC 5256 section 5: an only child follows its parent, several stand in parentheses of their own.
+ * Yields pieces, since the whole of a large mailbox would be one long string.
+ */
+export function* encodeThreads(threads: readonly Thread[]): Generator<string, void, undefined> {
+  for (const thread of threads) {
+    yield '('
+    yield* encodeMembers(thread)
+    yield ')'
+  }
+}
+
+function* encodeMembers(thread: Thread): Generator<string, void, undefined> {
+  /** What is still to be written, the last first. */
+  const waiting: (Thread | string)[] = [thread]
+  let needsSpace = false
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (typeof next === 'string') {
+      yield next
+      needsSpace = false
+      continue
+    }
+    if (next.message !== undefined) {
+      yield `${needsSpace ? ' ' : ''}${next.message.number}`
+      needsSpace = true
+    }
+    const [only] = next.children
+    if (next.children.length === 1 && only !== undefined) {
+      waiting.push(only)
+      continue
+    }
+    if (next.children.length > 1 && needsSpace) yield ' '
+    for (const child of next.children.toReversed()) waiting.push(')', child, '(')
+    if (next.children.length > 1) needsSpace = false
+  }
+}

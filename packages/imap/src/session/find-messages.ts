@@ -1,0 +1,62 @@
+import { MessageReader } from '../message/message-reader.ts'
+import { findInBody } from '../message/text-search.ts'
+import { bad, no, type Completion } from '../wire/response.ts'
+import { namedCharsets, type SearchFault, type SearchKey } from '../wire/search-keys.ts'
+import { HeaderFacts, SearchProgram } from './search-program.ts'
+import type { SessionState } from './state.ts'
+import type { NumberedMessage } from './view.ts'
+
+/** Why a search is not begun. */
+export const searchFaults: Readonly<Record<SearchFault, Completion>> = {
+  charset: no('Charset is not supported, or the octets are none of it', `BADCHARSET (${namedCharsets})`),
+  depth: bad('Too many search keys, or nested too deep'),
+  words: no('Too much to search for', 'LIMIT'),
+  syntax: bad('Arguments are missing or malformed'),
+}
+
+/** The messages that match, ascending. The numbers cannot change meanwhile: news is told when the command is over. */
+export async function findMessages(state: SessionState, key: SearchKey): Promise<NumberedMessage[]> {
+  const { view, mailbox, saved } = state.mailbox
+  const program = new SearchProgram(key, view, { recent: mailbox.recent(), saved, now: state.options.now() })
+  const found: NumberedMessage[] = []
+  let number = 0
+  for (const record of view.records) {
+    number += 1
+    await state.room()
+    await state.tellProgress(number, view.exists)
+    if (view.isGone(record.uid)) continue
+    const message = { number, record }
+    if (program.judge({ message }) ?? (await matchesContent(state, program, message))) found.push(message)
+  }
+  return found
+}
+
+/** Looks no further into a message than its verdict needs: its header, then its texts. */
+async function matchesContent(state: SessionState, program: SearchProgram, message: NumberedMessage): Promise<boolean> {
+  const selected = state.mailbox
+  const { uid } = message.record
+  const content = await selected.mailbox.content(uid)
+  if (content === undefined) return false
+  const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
+  try {
+    const header = new HeaderFacts((await reader.header()).text)
+    const byHeader = program.judge({ message, header })
+    if (byHeader !== undefined) return byHeader
+    const found = await findInBody(reader, program.bodyWords)
+    return program.judge({ message, header, found }) ?? false
+  } finally {
+    await reader.close()
+  }
+}
+
+/** The header of a message; `undefined` when it is gone. */
+export async function readHeader(state: SessionState, { record }: NumberedMessage): Promise<string | undefined> {
+  const content = await state.mailbox.mailbox.content(record.uid)
+  if (content === undefined) return undefined
+  const reader = new MessageReader(content, state.limits)
+  try {
+    return (await reader.header()).text
+  } finally {
+    await reader.close()
+  }
+}
