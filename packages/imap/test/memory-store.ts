@@ -4,6 +4,8 @@ import type {
   Account,
   CopiedUids,
   Flag,
+  FlagChange,
+  FlagsChanged,
   Mailbox,
   MailboxChanges,
   MailboxListing,
@@ -24,6 +26,7 @@ interface StoredMessage {
   flags: readonly Flag[]
   readonly internalDate: Date
   readonly content: Buffer
+  modseq: bigint
 }
 
 /** One mailbox as it is; sessions see it through `MemoryMailbox`. */
@@ -31,7 +34,9 @@ class StoredMailbox {
   readonly uidValidity: UidValidity
   readonly messages = new Map<Uid, StoredMessage>()
   readonly watchers = new Set<() => void>()
+  readonly expunged: { readonly uid: Uid; readonly modseq: bigint }[] = []
   uidNext = 1 as Uid
+  highestModseq = 1n
   /** UIDs below it are recent to no later session. */
   recentFrom = 1
   isSubscribed = false
@@ -44,9 +49,20 @@ class StoredMailbox {
   add(content: Buffer, flags: readonly Flag[], internalDate: Date): Uid {
     const uid = this.uidNext
     this.uidNext = (uid + 1) as Uid
-    this.messages.set(uid, { uid, flags, internalDate, content })
+    this.messages.set(uid, { uid, flags, internalDate, content, modseq: this.nextModseq() })
     this.hint()
     return uid
+  }
+
+  remove(uids: readonly Uid[]): void {
+    const modseq = this.nextModseq()
+    for (const uid of uids) if (this.messages.delete(uid)) this.expunged.push({ uid, modseq })
+    this.hint()
+  }
+
+  nextModseq(): bigint {
+    this.highestModseq += 1n
+    return this.highestModseq
   }
 
   hint(): void {
@@ -57,7 +73,9 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
-  can: readonly StoreAbility[] = ['commit-together']
+  can: readonly StoreAbility[] = ['commit-together', 'modseq']
+  /** As a store whose log of expunged messages does not reach back. */
+  forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
   contentsOpened = 0
   readonly #accounts = new Map<string, Map<string, StoredMailbox>>()
@@ -215,6 +233,7 @@ class MemoryAccount implements Account {
       deleted: messages.filter(({ flags }) => flags.includes('\\Deleted')).length,
       recent: messages.filter(({ uid }) => uid >= mailbox.recentFrom).length,
       bytes: messages.reduce((sum, { content }) => sum + content.length, 0),
+      highestModseq: mailbox.highestModseq,
     })
   }
 
@@ -235,6 +254,7 @@ class MemoryMailbox implements Mailbox {
   readonly #stored: StoredMailbox
   readonly #recent = new Set<Uid>()
   #records: readonly MessageRecord[] = []
+  #highestModseq = 0n
 
   constructor(
     store: MemoryStore,
@@ -272,6 +292,15 @@ class MemoryMailbox implements Mailbox {
     return [...new Set(flags.filter((flag) => !flag.startsWith('\\')))]
   }
 
+  highestModseq(): bigint {
+    return this.#highestModseq
+  }
+
+  async expungedSince(modseq: bigint): Promise<readonly Uid[] | undefined> {
+    if (this.#store.forgetsExpunged) return undefined
+    return this.#stored.expunged.filter((gone) => gone.modseq > modseq).map(({ uid }) => uid)
+  }
+
   async refresh(): Promise<MailboxChanges> {
     if (this.#siblings.get(this.name) !== this.#stored) throw new MailboxGoneError('deleted')
     const before = new Map(this.#records.map((record) => [record.uid, record]))
@@ -281,7 +310,7 @@ class MemoryMailbox implements Mailbox {
     const expunged = [...before.keys()].filter((uid) => !left.has(uid))
     const changed = this.#records.filter((record) => {
       const known = before.get(record.uid)
-      return known !== undefined && known.flags.join(' ') !== record.flags.join(' ')
+      return known !== undefined && known.modseq !== record.modseq
     })
     return { arrived, expunged, changed }
   }
@@ -302,24 +331,29 @@ class MemoryMailbox implements Mailbox {
     }
   }
 
-  async setFlags(
-    uids: readonly Uid[],
-    { op, flags }: { readonly op: 'add' | 'remove' | 'replace'; readonly flags: readonly Flag[] },
-  ): Promise<StoreOutcome<readonly MessageRecord[]>> {
+  async setFlags(uids: readonly Uid[], { op, flags, unchangedSince }: FlagChange): Promise<StoreOutcome<FlagsChanged>> {
     if (this.#store.refuses !== undefined) return refused(this.#store.refuses)
     const changed: MessageRecord[] = []
+    const modified: Uid[] = []
+    let modseq: bigint | undefined
     for (const uid of uids) {
       const message = this.#stored.messages.get(uid)
       if (message === undefined) continue
+      if (unchangedSince !== undefined && message.modseq > unchangedSince) {
+        modified.push(uid)
+        continue
+      }
+      const before = message.flags.join(' ')
       if (op === 'replace') message.flags = [...flags]
       else if (op === 'add') message.flags = [...new Set([...message.flags, ...flags])]
       else message.flags = message.flags.filter((flag) => !flags.includes(flag))
+      if (message.flags.join(' ') !== before) message.modseq = modseq ??= this.#stored.nextModseq()
       changed.push(recordOf(message))
     }
     const now = new Map(changed.map((record) => [record.uid, record]))
     this.#records = this.#records.map((record) => now.get(record.uid) ?? record)
     this.#stored.hint()
-    return done(changed)
+    return done({ messages: changed, modified })
   }
 
   async copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
@@ -349,12 +383,12 @@ class MemoryMailbox implements Mailbox {
   async close(): Promise<void> {}
 
   #remove(uids: readonly Uid[]): void {
-    for (const uid of uids) this.#stored.messages.delete(uid)
+    if (uids.length > 0) this.#stored.remove(uids)
     this.#records = this.#records.filter(({ uid }) => !uids.includes(uid))
-    this.#stored.hint()
   }
 
   #look(): void {
+    this.#highestModseq = this.#stored.highestModseq
     this.#records = Array.from(this.#stored.messages.values(), recordOf)
     if (this.mode !== 'read-write') return
     for (const { uid } of this.#records) if (uid >= this.#stored.recentFrom) this.#recent.add(uid)
@@ -362,8 +396,8 @@ class MemoryMailbox implements Mailbox {
   }
 }
 
-function recordOf({ uid, flags, content, internalDate }: StoredMessage): MessageRecord {
-  return { uid, flags, bytes: content.length, internalDate }
+function recordOf({ uid, flags, content, internalDate, modseq }: StoredMessage): MessageRecord {
+  return { uid, flags, bytes: content.length, internalDate, modseq }
 }
 
 function done<T>(value: T): StoreOutcome<T> {

@@ -154,8 +154,8 @@ export class MaildirAccount implements Account, MailboxOwner {
         if (message.isNew) counts.recent += 1
         counts.bytes += message.bytes
       }
-      const { uidValidity, uidNext, messages } = folder
-      return accepted({ uidValidity, uidNext, messages: messages.length, ...counts })
+      const { uidValidity, uidNext, messages, highestModseq } = folder
+      return accepted({ uidValidity, uidNext, messages: messages.length, highestModseq, ...counts })
     })
   }
 

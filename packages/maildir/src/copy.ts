@@ -98,7 +98,7 @@ async function prepare(
       return {
         tmp,
         base: names.sized(tmp, found.rawBytes, found.bytes),
-        letters: await target.lettersForCopy(found.flags),
+        marks: await target.marksForCopy(found.flags),
         dateMs: found.dateMs,
         rawBytes: found.rawBytes,
         bytes: found.bytes,

@@ -12,6 +12,7 @@ import { assertInside } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
+import { noMarks, type Marks } from './keywords.ts'
 import type { PreparedFile } from './placing.ts'
 
 /**
@@ -24,15 +25,15 @@ export async function openDelivery(
   release: () => void,
 ): Promise<StoreOutcome<MessageWriter>> {
   try {
-    const letters = message.flags.length === 0 ? accepted('') : await folder.prepareLetters(message.flags)
-    if (!letters.ok) {
+    const marks = message.flags.length === 0 ? accepted(noMarks) : await folder.prepareMarks(message.flags)
+    if (!marks.ok) {
       release()
-      return letters
+      return marks
     }
     const name = context.names.next()
     const handle = await createIn(context, folder, name)
     return accepted(
-      new Delivery(folder, context, { name, letters: letters.value, date: message.internalDate }, handle, release),
+      new Delivery(folder, context, { name, marks: marks.value, date: message.internalDate }, handle, release),
     )
   } catch (error) {
     release()
@@ -65,7 +66,7 @@ async function createIn(context: StoreContext, folder: Folder, name: string): Pr
 class Delivery implements MessageWriter {
   readonly #folder: Folder
   readonly #context: StoreContext
-  readonly #file: { readonly name: string; readonly letters: string; readonly date: Date | undefined }
+  readonly #file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined }
   readonly #handle: FileHandle
   readonly #release: () => void
   /** Small chunks wait here for one write; copies, since a chunk is the caller's again once `write` returned. */
@@ -83,7 +84,7 @@ class Delivery implements MessageWriter {
   constructor(
     folder: Folder,
     context: StoreContext,
-    file: { readonly name: string; readonly letters: string; readonly date: Date | undefined },
+    file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined },
     handle: FileHandle,
     release: () => void,
   ) {
@@ -167,11 +168,11 @@ class Delivery implements MessageWriter {
 
   /** The file as it waits in `tmp/`. */
   get #prepared(): PreparedFile {
-    const { name, letters } = this.#file
+    const { name, marks } = this.#file
     return {
       tmp: name,
       base: this.#context.names.sized(name, this.#bytes),
-      letters,
+      marks,
       dateMs: this.#date.getTime(),
       rawBytes: this.#bytes,
       bytes: this.#bytes,

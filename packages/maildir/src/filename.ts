@@ -21,6 +21,12 @@ export function lettersOf(name: string): string {
   return colon < 0 || colon !== name.indexOf(':') ? '' : sortLetters(name.slice(colon + 3))
 }
 
+/** The letters that mean something here: system flags and keywords, in ASCII order. */
+export const knownLetters = 'DFPRSTabcdefghijklmnopqrstuvwxyz'
+
+/** Without the letters that mean nothing here. */
+export const knownPart = (letters: string): string => letters.replaceAll(/[^DFPRSTa-z]/g, '')
+
 /** Letters only, each once, in ASCII order: maildir(5) asks for the order, and readers may stop at the first other byte. */
 export function sortLetters(letters: string): string {
   let isSorted = true
@@ -109,6 +115,12 @@ export function changedLetters(op: 'add' | 'remove' | 'replace', before: string,
     default:
       throw new Error('no such change of flags')
   }
+}
+
+/** Likewise for the bits of keywords without a letter. */
+export function changedBits(op: 'add' | 'remove' | 'replace', before: bigint, bits: bigint): bigint {
+  if (op === 'add') return before | bits
+  return op === 'remove' ? before & ~bits : bits
 }
 
 function without(before: string, letters: string): string {

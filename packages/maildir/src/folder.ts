@@ -1,9 +1,10 @@
-import type { Flag, MessageContent, StoreOutcome, Uid, UidValidity } from '@postern/core'
+import type { Flag, FlagChange, MessageContent, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { messageContent, openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, StoreError } from './errors.ts'
-import { changedLetters, flaggedName, pathOf } from './filename.ts'
+import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
+import type { Marks } from './keywords.ts'
 import type { StoredMessage } from './message.ts'
 import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
@@ -11,9 +12,12 @@ import { Turns } from './turns.ts'
 import { readUidListHeader } from './uidlist.ts'
 import { ChangeWatch } from './watch.ts'
 
-export interface FlagChange {
-  readonly op: 'add' | 'remove' | 'replace'
-  readonly flags: readonly Flag[]
+/** What became of a change of flags. */
+export interface ChangedMessages {
+  /** Ascending by UID. */
+  readonly messages: readonly StoredMessage[]
+  /** Left as they were, since they were changed meanwhile. */
+  readonly modified: readonly Uid[]
 }
 
 export const lockName = 'postern-uidlist.lock'
@@ -56,6 +60,16 @@ export class Folder {
     return this.#index.known.keywords.names
   }
 
+  /** No change that was seen has a higher modification sequence. */
+  get highestModseq(): bigint {
+    return BigInt(this.#index.journal.highest)
+  }
+
+  /** UIDs expunged since; `undefined` when that is not remembered so far back. */
+  expungedSince(of: UidValidity, modseq: bigint): Promise<readonly Uid[] | undefined> {
+    return this.#index.journal.expungedSince(of, modseq)
+  }
+
   /** Looks at the disk. With `claim`, takes what is in `new` and returns its UIDs. */
   async refresh(claim: boolean): Promise<readonly Uid[]> {
     const claimed = await this.#turns.run(() => this.#index.sync({ claim }))
@@ -95,26 +109,33 @@ export class Folder {
   }
 
   /** The messages as they are afterwards; those that are gone are left out. */
-  async changeFlags(
-    uids: readonly Uid[],
-    of: UidValidity,
-    change: FlagChange,
-  ): Promise<StoreOutcome<readonly StoredMessage[]>> {
-    const changed = new Map<Uid, StoredMessage>()
+  async changeFlags(uids: readonly Uid[], of: UidValidity, change: FlagChange): Promise<StoreOutcome<ChangedMessages>> {
+    const reached: Uid[] = []
+    const modified: Uid[] = []
     const outcome = await this.#turns.run(async () => {
-      const letters = await this.#lettersOf(change.flags, change.op !== 'remove')
-      if (!letters.ok) return letters
+      const marks = await this.#marksOf(change.flags, change.op !== 'remove')
+      if (!marks.ok) return marks
+      const { unchangedSince } = change
       await this.#eachMessage(uids, of, async (message) => {
-        const next = changedLetters(change.op, message.letters, letters.value)
-        const now = next === message.letters ? await this.#verify(message) : await this.#rename(message, next)
-        if (now !== undefined) changed.set(now.uid, now)
-        return now !== undefined
+        const extra = changedBits(change.op, message.state.extra, marks.value.extra)
+        const letters = changedLetters(change.op, message.letters, marks.value.letters)
+        const isKept = unchangedSince !== undefined && this.#isChangedSince(message, unchangedSince)
+        const isSame = letters === message.letters && extra === message.state.extra
+        if (isKept || letters === message.letters) {
+          if (!(await this.#isInPlace(message))) return false
+          if (!isKept && !isSame) this.#index.known.note(message, { name: message.file, isNew: message.isNew }, extra)
+        } else if (!(await this.#rename(message, letters, extra))) {
+          return false
+        }
+        ;(isKept ? modified : reached).push(message.uid)
+        return true
       })
-      return accepted(undefined)
+      return accepted(reached.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined))
     })
     if (!outcome.ok) return outcome
     this.#changed()
-    return accepted([...changed.values()].sort((a, b) => a.uid - b.uid))
+    const messages = outcome.value.sort((a, b) => a.uid - b.uid)
+    return accepted({ messages, modified: modified.sort((a, b) => a - b) })
   }
 
   /** Removes messages for which `isMeant` holds as they are on the disk now. Returns what was removed, ascending. */
@@ -155,15 +176,15 @@ export class Folder {
     return removed.sort((a, b) => a - b)
   }
 
-  /** The letters for flags, with new keywords taken into the table. */
-  prepareLetters(flags: readonly Flag[]): Promise<StoreOutcome<string>> {
-    return this.#turns.run(() => this.#lettersOf(flags, true))
+  /** The marks for flags, with new keywords taken into the table. */
+  prepareMarks(flags: readonly Flag[]): Promise<StoreOutcome<Marks>> {
+    return this.#turns.run(() => this.#marksOf(flags, true))
   }
 
-  /** For COPY: as many of the flags as this mailbox has letters for; a mailbox full of keywords still takes messages. */
-  async lettersForCopy(flags: readonly Flag[]): Promise<string> {
-    const letters = await this.prepareLetters(flags)
-    return letters.ok ? letters.value : this.#index.known.keywords.lettersOf(flags).letters
+  /** For COPY: as many of the flags as this mailbox has room for; a mailbox full of keywords still takes messages. */
+  async marksForCopy(flags: readonly Flag[]): Promise<Marks> {
+    const marks = await this.prepareMarks(flags)
+    return marks.ok ? marks.value : this.#index.known.keywords.marksOf(flags).marks
   }
 
   /**
@@ -180,7 +201,9 @@ export class Folder {
     const outcome = await this.exclusive(async () => {
       if (demandUids) placed = await placeFiles(files, this.place, this.#context)
       try {
-        return await giveUids(files, since, this.place, this.#context, this.#index.uidList)
+        const given = await giveUids(files, since, this.place, this.#context, this.#index.uidList)
+        await this.#recordMarks(files, given)
+        return given
       } catch (error) {
         if (demandUids) await takeBack(placed, disk)
         throw error
@@ -255,12 +278,27 @@ export class Folder {
     }
   }
 
-  async #lettersOf(flags: readonly Flag[], adopt: boolean): Promise<StoreOutcome<string>> {
-    const known = this.#index.known.keywords.lettersOf(flags)
-    if (known.missing.length === 0 || !adopt) return accepted(known.letters)
+  /** Keywords without a letter are nowhere but in the journal; whatever else there is to record waits for a look. */
+  async #recordMarks(files: readonly PreparedFile[], { uidValidity, uids }: PlacedFiles): Promise<void> {
+    const marks = new Map<Uid, Marks>()
+    for (const [at, file] of files.entries()) {
+      const uid = uids[at]
+      if (uid !== undefined && file.marks.extra !== 0n) marks.set(uid, file.marks)
+    }
+    if (marks.size > 0) await this.#index.journal.recordMarks(uidValidity, marks)
+  }
+
+  /** The lock is held, and the journal was read under it. */
+  #isChangedSince(message: StoredMessage, modseq: bigint): boolean {
+    return message.modseq > modseq || this.#index.known.unjournaled.has(message.uid)
+  }
+
+  async #marksOf(flags: readonly Flag[], adopt: boolean): Promise<StoreOutcome<Marks>> {
+    const known = this.#index.known.keywords.marksOf(flags)
+    if (known.missing.length === 0 || !adopt) return accepted(known.marks)
     const isAdopted = await this.#locked(() => this.#index.adoptKeywords(known.missing))
-    if (!isAdopted) return refused('limit', `no letter is left for the keyword ${known.missing.join(', ')}`)
-    return accepted(this.#index.known.keywords.lettersOf(flags).letters)
+    if (!isAdopted) return refused('limit', `no room is left for the keyword ${known.missing.join(', ')}`)
+    return accepted(this.#index.known.keywords.marksOf(flags).marks)
   }
 
   /**
@@ -283,6 +321,7 @@ export class Folder {
           const some = left.slice(from, from + messagesPerLock)
           await this.#locked(() =>
             this.#index.subFolders.changingCur(async () => {
+              await this.#index.readJournalLocked(of)
               try {
                 for (const uid of some) {
                   const message = this.#find(uid, of)
@@ -290,6 +329,8 @@ export class Folder {
                 }
               } finally {
                 await beforeUnlock()
+                this.#index.known.publish()
+                await this.#index.journal.record(new Set(some))
               }
             }),
           )
@@ -301,25 +342,21 @@ export class Folder {
     }
   }
 
-  async #rename(message: StoredMessage, letters: string): Promise<StoredMessage | undefined> {
+  /** False when the file has another name by now. */
+  async #rename(message: StoredMessage, letters: string, extra: bigint): Promise<boolean> {
     const name = flaggedName(message.base, letters)
     try {
       await this.#context.disk.rename(this.#pathOf(message), pathOf(`${this.place.path}/cur`, name))
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined
+      if (isErrno(error, 'ENOENT')) return false
       throw error
     }
-    return this.#index.known.note(message, { name, isNew: false })
+    this.#index.known.note(message, { name, isNew: false }, extra === message.state.extra ? undefined : extra)
+    return true
   }
 
-  /** Nothing to change, if the flags still are what we think they are. */
-  async #verify(message: StoredMessage): Promise<StoredMessage | undefined> {
-    try {
-      await this.#context.disk.lstat(this.#pathOf(message))
-      return message
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined
-      throw error
-    }
+  /** The flags still are what we think they are. */
+  async #isInPlace(message: StoredMessage): Promise<boolean> {
+    return (await this.#index.subFolders.stat(this.#pathOf(message))) !== undefined
   }
 }

@@ -3,6 +3,9 @@
  * other programs read it. `a` to `z` mean what the file `dovecot-keywords` in the mailbox's folder says: a number from
  * 0, a space, the keyword. That name and format are kept, since letters without the table that they were written with
  * mean nothing: a Maildir that moves to or from Dovecot keeps its keywords.
+ *
+ * Further keywords have numbers from 26 in the file `postern-keywords`, of the same format. Their place is a bit in the
+ * journal (`journal.ts`): other programs do not see them.
  */
 import type { Flag } from '@postern/core'
 import { readSmallFile, replaceFile } from './durable.ts'
@@ -11,6 +14,10 @@ import type { MaildirLimits } from './limits.ts'
 import type { Disk } from './options.ts'
 
 const fileName = 'dovecot-keywords'
+const moreFileName = 'postern-keywords'
+
+/** Keywords with a letter. */
+const letterCount = 26
 
 /** RFC 5788; the one keyword with a letter of its own. */
 const passed = '$Forwarded'
@@ -26,6 +33,14 @@ const systemLetters: readonly (readonly [letter: string, flag: Flag])[] = [
 const letterOfSystemFlag = new Map(systemLetters.map(([letter, flag]) => [flag.toLowerCase(), letter]))
 const systemFlagOfLetter = new Map(systemLetters)
 
+/** Flags of a message as they are kept: letters of its file name, and a bit for each keyword without a letter. */
+export interface Marks {
+  readonly letters: string
+  readonly extra: bigint
+}
+
+export const noMarks: Marks = { letters: '', extra: 0n }
+
 /** Combinations of flags remembered; what people use is a few dozen. */
 const maxSharedFlags = 4_096
 
@@ -39,30 +54,38 @@ export class Keywords {
     this.#table = table
   }
 
-  /** Those with a letter. */
+  /** All that messages of the mailbox can have. */
   get names(): readonly string[] {
     return [...this.#table.filter((name) => name !== undefined), passed]
   }
 
   /** Letters that the table does not know are kept in the file name and shown to nobody. */
-  flagsOf(letters: string): readonly Flag[] {
-    const known = this.#flags.get(letters)
+  flagsOf({ letters, extra }: Marks): readonly Flag[] {
+    const key = extra === 0n ? letters : `${letters} ${extra}`
+    const known = this.#flags.get(key)
     if (known !== undefined) return known
     const flags: Flag[] = []
     for (const letter of letters) {
-      const flag = systemFlagOfLetter.get(letter) ?? this.#table[letter.charCodeAt(0) - 0x61]
+      const at = letter.charCodeAt(0) - 0x61
+      const flag = systemFlagOfLetter.get(letter) ?? (at < letterCount ? this.#table[at] : undefined)
       if (flag !== undefined) flags.push(flag)
+    }
+    let at = letterCount
+    for (let bits = extra; bits !== 0n; bits >>= 1n) {
+      const flag = this.#table[at++]
+      if ((bits & 1n) === 1n && flag !== undefined) flags.push(flag)
     }
     const shared = Object.freeze(flags)
     // Messages keep their array; forgetting it here only means that later ones share another.
     if (this.#flags.size >= maxSharedFlags) this.#flags.clear()
-    this.#flags.set(letters, shared)
+    this.#flags.set(key, shared)
     return shared
   }
 
-  /** Keywords differ without regard to case (RFC 9051 section 2.3.2). `\Recent` and unknown system flags have no letter. */
-  lettersOf(flags: readonly Flag[]): { readonly letters: string; readonly missing: readonly string[] } {
+  /** Keywords differ without regard to case (RFC 9051 section 2.3.2). `\Recent` and unknown system flags have no mark. */
+  marksOf(flags: readonly Flag[]): { readonly marks: Marks; readonly missing: readonly string[] } {
     let letters = ''
+    let extra = 0n
     const missing = new Map<string, string>()
     for (const flag of flags) {
       const folded = flag.toLowerCase()
@@ -71,14 +94,15 @@ export class Keywords {
         letters += system
       } else if (!flag.startsWith('\\')) {
         const at = this.#table.findIndex((name) => name?.toLowerCase() === folded)
-        if (at >= 0) letters += String.fromCharCode(0x61 + at)
+        if (at >= letterCount) extra |= 1n << BigInt(at - letterCount)
+        else if (at >= 0) letters += String.fromCharCode(0x61 + at)
         else missing.set(folded, missing.get(folded) ?? flag)
       }
     }
-    return { letters: sortLetters(letters), missing: [...missing.values()] }
+    return { marks: { letters: sortLetters(letters), extra }, missing: [...missing.values()] }
   }
 
-  /** With these too; `undefined` when the letters do not suffice or a name is too long. Given letters never change. */
+  /** With these too; `undefined` when there is no room or a name is too long. What was given never changes. */
   with(names: readonly string[], limits: MaildirLimits): Keywords | undefined {
     const table = [...this.#table]
     for (const name of names) {
@@ -91,23 +115,32 @@ export class Keywords {
   }
 
   static async read(disk: Disk, folder: string, limits: MaildirLimits): Promise<Keywords> {
-    const text = await readSmallFile(disk, `${folder}/${fileName}`)
     const table: (string | undefined)[] = []
-    for (const line of (text ?? '').split('\n')) {
-      const parts = /^(\d{1,2}) ([!-~]+)$/.exec(line)
-      const at = Number(parts?.[1])
-      if (parts === null || at >= limits.maxKeywords) continue
-      while (table.length < at) table.push(undefined)
-      table[at] = parts[2]
+    const takeLines = (text: string | undefined, from: number, to: number) => {
+      for (const line of (text ?? '').split('\n')) {
+        const parts = /^(\d{1,2}) ([!-~]+)$/.exec(line)
+        const at = Number(parts?.[1])
+        if (parts === null || at < from || at >= to) continue
+        while (table.length < at) table.push(undefined)
+        table[at] = parts[2]
+      }
     }
+    takeLines(await readSmallFile(disk, `${folder}/${fileName}`), 0, Math.min(letterCount, limits.maxKeywords))
+    takeLines(await readSmallFile(disk, `${folder}/${moreFileName}`), letterCount, limits.maxKeywords)
     return new Keywords(table)
   }
 
-  /** The caller holds the mailbox's lock. Durable before a name with a new letter exists. */
+  /** The caller holds the mailbox's lock. Durable before a message has a new mark. */
   async write(disk: Disk, folder: string): Promise<void> {
-    const text = this.#table.map((name, at) => (name === undefined ? '' : `${at} ${name}\n`)).join('')
+    const lines = this.#table.map((name, at) => (name === undefined ? '' : `${at} ${name}\n`))
+    if (lines.length > letterCount) {
+      await replaceFile(disk, folder, moreFileName, async (handle) => {
+        await handle.writeFile(lines.slice(letterCount).join(''))
+      })
+    }
+    // Last and always: its time tells others that there is something new in either.
     await replaceFile(disk, folder, fileName, async (handle) => {
-      await handle.writeFile(text)
+      await handle.writeFile(lines.slice(0, letterCount).join(''))
     })
   }
 }

@@ -1,7 +1,9 @@
 import type { Uid } from '@postern/core'
+import { knownPart } from './filename.ts'
+import type { JournalRecord, MessageState } from './journal.ts'
 import { Keywords } from './keywords.ts'
 import type { FoundFile } from './measure.ts'
-import { indexOfUid, StoredMessage } from './message.ts'
+import { indexOfUid, StoredMessage, unknownState } from './message.ts'
 import type { UidLine } from './uidlist.ts'
 
 /** What this process knows of a mailbox's messages. Nothing here looks at the disk. */
@@ -13,6 +15,12 @@ export class KnownMessages {
   readonly byBase: Map<string, StoredMessage> = new Map()
   /** Lines of the UID list whose file was not seen yet, by base name. */
   readonly unseen: Map<string, UidLine> = new Map()
+  /** What the journal says of messages that were not met yet. */
+  readonly early: Map<Uid, MessageState> = new Map()
+  /** Messages whose flags are not what the journal says. */
+  readonly unjournaled: Set<Uid> = new Set()
+  /** UIDs that are gone, as the journal does not know yet. */
+  readonly goneUnjournaled: Set<Uid> = new Set()
   /** Some message may be in `new`. */
   mayHaveNew = false
   #isChanged = false
@@ -25,26 +33,34 @@ export class KnownMessages {
   put(message: StoredMessage): void {
     this.byBase.set(message.base, message)
     this.mayHaveNew ||= message.isNew
+    if (isJournaled(message)) this.unjournaled.delete(message.uid)
+    else this.unjournaled.add(message.uid)
     this.#isChanged = true
   }
 
   /** The file of a line was found. */
   meet(line: UidLine, file: FoundFile): void {
     this.unseen.delete(line.base)
-    this.put(new StoredMessage(line, file.name, file.isNew, this.keywords))
+    const state = this.early.get(line.uid) ?? unknownState
+    this.early.delete(line.uid)
+    this.put(new StoredMessage(line, file.name, file.isNew, state, this.keywords))
   }
 
-  /** After our own rename, link or unlink, made under the lock: the new file name, or that it is gone. */
-  note(message: StoredMessage, moved: FoundFile | undefined): StoredMessage | undefined {
+  /**
+   * After our own rename, link or unlink, made under the lock: the new file name, or that it is gone.
+   *
+   * @param extra - keywords without a letter, when they changed.
+   */
+  note(message: StoredMessage, moved: FoundFile | undefined, extra?: bigint): StoredMessage | undefined {
     this.#isChanged = true
     const known = this.byBase.get(message.base)
     if (moved === undefined) {
-      if (known?.uid === message.uid) this.byBase.delete(message.base)
+      if (known?.uid === message.uid) this.#drop(message)
       return undefined
     }
     const next = message.at(moved.name, moved.isNew, this.keywords)
-    this.put(next)
-    return next
+    this.put(extra === undefined ? next : next.as({ ...next.state, extra, modseq: 0 }, this.keywords))
+    return this.byBase.get(message.base)
   }
 
   /** What the UID list says, all of it. False when messages that were known are none of its lines. */
@@ -56,7 +72,7 @@ export class KnownMessages {
       if (this.unseen.get(base)?.uid === message.uid) {
         this.unseen.delete(base)
       } else {
-        this.byBase.delete(base)
+        this.#drop(message)
         isAsKnown = false
       }
     }
@@ -71,10 +87,40 @@ export class KnownMessages {
 
   /** A UID that the list says is expunged. */
   takeExpunged(uid: Uid): void {
-    this.#isChanged = true
     const message = this.find(uid)
-    if (message !== undefined && this.byBase.get(message.base)?.uid === uid) this.byBase.delete(message.base)
+    if (message !== undefined && this.byBase.get(message.base)?.uid === uid) {
+      this.#drop(message)
+      this.#isChanged = true
+    }
     for (const [base, line] of this.unseen) if (line.uid === uid) this.unseen.delete(base)
+    if (this.early.delete(uid)) this.goneUnjournaled.add(uid)
+  }
+
+  /** What the journal says of a message. All that are in place must have been published. */
+  takeRecord({ uid, state }: JournalRecord): void {
+    if (state === undefined) {
+      this.takeExpunged(uid)
+      this.goneUnjournaled.delete(uid)
+      return
+    }
+    const found = this.find(uid)
+    const message = found === undefined ? undefined : this.byBase.get(found.base)
+    if (message?.uid !== uid) this.early.set(uid, state)
+    else if (message.state !== state && !isSameState(message.state, state)) this.put(message.as(state, this.keywords))
+  }
+
+  /** UIDs that the journal knows, though they are neither in place nor lines of the UID list. */
+  lostUids(uidNext: Uid): readonly Uid[] {
+    if (this.early.size === 0) return []
+    const listed = new Set(Array.from(this.unseen.values(), ({ uid }) => uid))
+    return [...this.early.keys()].filter((uid) => uid < uidNext && !listed.has(uid))
+  }
+
+  /** Nothing of what the journal said counts any more. */
+  forgetStates(): void {
+    this.early.clear()
+    this.goneUnjournaled.clear()
+    for (const { uid } of this.byBase.values()) this.unjournaled.add(uid)
   }
 
   /** Lines whose files are nowhere are lines of the dead. */
@@ -88,7 +134,9 @@ export class KnownMessages {
     if (keywords.names.join(' ') === this.keywords.names.join(' ')) return
     this.keywords = keywords
     for (const [base, message] of this.byBase) {
-      if (/[a-z]/.test(message.letters)) this.byBase.set(base, message.at(message.file, message.isNew, keywords))
+      if (message.state.extra !== 0n || /[a-z]/.test(message.letters)) {
+        this.byBase.set(base, message.at(message.file, message.isNew, keywords))
+      }
     }
     this.#isChanged = true
   }
@@ -108,4 +156,18 @@ export class KnownMessages {
     this.messages = [...this.byBase.values()].sort((a, b) => a.uid - b.uid)
     this.#isChanged = false
   }
+
+  #drop(message: StoredMessage): void {
+    this.byBase.delete(message.base)
+    this.unjournaled.delete(message.uid)
+    this.goneUnjournaled.add(message.uid)
+  }
+}
+
+function isJournaled({ state, letters }: StoredMessage): boolean {
+  return state.modseq > 0 && state.letters === knownPart(letters)
+}
+
+function isSameState(one: MessageState, other: MessageState): boolean {
+  return one.modseq === other.modseq && one.extra === other.extra && one.letters === other.letters
 }

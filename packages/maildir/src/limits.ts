@@ -5,7 +5,10 @@ export interface MaildirLimits {
    * that needs more in modified UTF-7 is refused with `limit`, an account name with `MAILDIR_BAD_ACCOUNT`.
    */
   readonly maxElementBytes: number
-  /** Keywords of one mailbox: the letters `a` to `z` of a Maildir file name. The 27th is refused with `limit`. */
+  /**
+   * Keywords of one mailbox: 26 are letters of file names, and 64 more have bits in the journal, at most. One more is
+   * refused with `limit`.
+   */
   readonly maxKeywords: number
   /** Longest keyword, characters: the table is read whole. Over it: refused with `limit`. */
   readonly maxKeywordLength: number
@@ -72,14 +75,22 @@ export interface MaildirLimits {
   readonly maxIdleMailboxes: number
   /** Files of one mailbox that are reported as no messages, once each; more are skipped in silence. */
   readonly maxReportedFiles: number
-  /** Removed lines that a UID list carries before it is rewritten; a quarter of the live ones, but at least this many. */
+  /**
+   * Expunged UIDs that a journal remembers for clients that come back (RFC 7162). Of what went before, such a client is
+   * told every UID that is missing.
+   */
+  readonly maxExpungedLog: number
+  /**
+   * Removed lines that a UID list carries before it is rewritten; a quarter of the live ones, but at least this many.
+   * Likewise the records of a journal that count no more.
+   */
   readonly minDeadLines: number
 }
 
 /** The bounds of a store that was opened with no others. */
 export const limits: MaildirLimits = {
   maxElementBytes: 255,
-  maxKeywords: 26,
+  maxKeywords: 90,
   maxKeywordLength: 255,
   maxMailboxes: 10_000,
   maxSubscriptions: 10_000,
@@ -106,5 +117,6 @@ export const limits: MaildirLimits = {
   maxIdleMessages: 50_000,
   maxIdleMailboxes: 256,
   maxReportedFiles: 1_000,
+  maxExpungedLog: 100_000,
   minDeadLines: 1_000,
 }

@@ -197,6 +197,9 @@ function startTimeOf(pid: string): string | undefined {
   }
 }
 
+/** What tells one start of this machine from the next; empty where the system does not say. */
+export const bootId = (): string => thisProcess().boot
+
 let self: Omit<Owner, 'nonce'> | undefined
 
 function thisProcess(): Omit<Owner, 'nonce'> {

@@ -5,7 +5,6 @@ import { baseOf } from './filename.ts'
 import type { KnownMessages } from './known-messages.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
 import type { FoundFile, MeasuredFile } from './measure.ts'
-import { StoredMessage } from './message.ts'
 import type { SubFolders } from './sub-folders.ts'
 import { nextUidValidity } from './uid-validity.ts'
 import { maxUid, readUidList, UidListWriter, writeUidList } from './uidlist.ts'
@@ -98,7 +97,7 @@ export class MailboxUidList {
       if (lines.length > 0) await writer.append(lines)
       for (const [at, line] of lines.entries()) {
         const file = named[at]
-        if (file !== undefined) known.put(new StoredMessage(line, file.name, file.isNew, known.keywords))
+        if (file !== undefined) known.meet(line, file)
       }
       // Nothing was appended by others since the list was read under this same lock.
       this.#header = writer.header
@@ -137,6 +136,7 @@ export class MailboxUidList {
   }
 
   #take(header: UidListHeader, entries: readonly UidListEntry[], isWhole: boolean): void {
+    const isOther = this.#header !== undefined && this.#header.uidValidity !== header.uidValidity
     this.#header = header
     if (isWhole) {
       const lines = new Map<Uid, UidLine>()
@@ -146,6 +146,8 @@ export class MailboxUidList {
       }
       this.#deadLines = entries.length - lines.size
       if (!this.#known.takeLines(lines.values())) this.#subFolders.forgetTimes()
+      // The same numbers are other messages now.
+      if (isOther) this.#known.forgetStates()
       return
     }
     for (const entry of entries) {

@@ -1,6 +1,8 @@
 import {
   MailboxGoneError,
   type CopiedUids,
+  type FlagChange,
+  type FlagsChanged,
   type Mailbox,
   type MailboxChanges,
   type MessageContent,
@@ -10,7 +12,7 @@ import {
   type UidValidity,
 } from '@postern/core'
 import { accepted, refused, refusalOf, StoreError } from './errors.ts'
-import type { FlagChange, Folder } from './folder.ts'
+import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
 import { indexOfUid } from './message.ts'
 
@@ -32,6 +34,7 @@ export class OpenMailbox implements Mailbox {
   readonly #watches = new Set<() => void>()
   #records: readonly StoredMessage[]
   #uidNext: Uid
+  #highestModseq: bigint
   #isClosed = false
 
   /** The folder was refreshed just before; `claimed` are the messages that this session is the first to see. */
@@ -48,6 +51,7 @@ export class OpenMailbox implements Mailbox {
     this.#owner = owner
     this.uidValidity = folder.uidValidity
     this.#uidNext = folder.uidNext
+    this.#highestModseq = folder.highestModseq
     this.#records = folder.messages
     this.#recent = new Set(claimed)
     this.#markNewAsRecent(this.#records)
@@ -69,6 +73,15 @@ export class OpenMailbox implements Mailbox {
     return this.#folder.keywords
   }
 
+  highestModseq(): bigint {
+    return this.#highestModseq
+  }
+
+  expungedSince(modseq: bigint): Promise<readonly Uid[] | undefined> {
+    this.#assertOpen()
+    return this.#folder.expungedSince(this.uidValidity, modseq)
+  }
+
   async refresh(): Promise<MailboxChanges> {
     this.#assertOpen()
     const claimed = await this.#folder.refresh(this.mode === 'read-write').catch((error: unknown) => {
@@ -81,6 +94,7 @@ export class OpenMailbox implements Mailbox {
     const after = this.#folder.messages
     this.#records = after
     this.#uidNext = this.#folder.uidNext
+    this.#highestModseq = this.#folder.highestModseq
     const changes = compare(before, after)
     for (const uid of changes.expunged) this.#recent.delete(uid)
     for (const uid of claimed) this.#recent.add(uid)
@@ -107,14 +121,14 @@ export class OpenMailbox implements Mailbox {
     }
   }
 
-  async setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<readonly MessageRecord[]>> {
+  async setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<FlagsChanged>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     try {
       const outcome = await this.#folder.changeFlags(this.#known(uids), this.uidValidity, change)
       if (!outcome.ok) return outcome
       const records = [...this.#records]
-      for (const message of outcome.value) {
+      for (const message of outcome.value.messages) {
         const at = indexOfUid(records, message.uid)
         if (at >= 0) records[at] = message
       }
@@ -211,12 +225,13 @@ function compare(before: readonly StoredMessage[], after: readonly StoredMessage
       continue
     }
     at += 1
-    if (old !== message && !hasSameFlags(old, message)) changed.push(message)
+    if (old !== message && !isAsBefore(old, message)) changed.push(message)
   }
   for (const old of before.slice(at)) expunged.push(old.uid)
   return { arrived, expunged, changed }
 }
 
-function hasSameFlags(a: StoredMessage, b: StoredMessage): boolean {
+function isAsBefore(a: StoredMessage, b: StoredMessage): boolean {
+  if (a.state.modseq !== b.state.modseq) return false
   return a.flags === b.flags || (a.flags.length === b.flags.length && a.flags.every((flag, at) => flag === b.flags[at]))
 }

@@ -1,7 +1,11 @@
 import type { Flag, MessageRecord, Uid } from '@postern/core'
 import { baseOf, lettersOf } from './filename.ts'
+import type { MessageState } from './journal.ts'
 import type { Keywords } from './keywords.ts'
 import type { UidLine } from './uidlist.ts'
+
+/** Of a message that the journal does not know yet. */
+export const unknownState: MessageState = { letters: '', extra: 0n, modseq: 0 }
 
 /**
  * A message as a session may see it, and where its file is. Never changed: other flags are another object, so two looks
@@ -17,16 +21,19 @@ export class StoredMessage implements MessageRecord {
   readonly file: string
   /** In `new/`, where no session took it yet. */
   readonly isNew: boolean
+  /** What the journal says of it; its letters may lag behind those of the file. */
+  readonly state: MessageState
   readonly #dateMs: number
 
-  constructor(line: Omit<UidLine, 'base'>, file: string, isNew: boolean, keywords: Keywords) {
+  constructor(line: Omit<UidLine, 'base'>, file: string, isNew: boolean, state: MessageState, keywords: Keywords) {
     this.uid = line.uid
     this.bytes = line.bytes
     this.rawBytes = line.rawBytes
     this.#dateMs = line.dateMs
     this.file = file
     this.isNew = isNew
-    this.flags = keywords.flagsOf(lettersOf(file))
+    this.state = state
+    this.flags = keywords.flagsOf({ letters: lettersOf(file), extra: state.extra })
   }
 
   get internalDate(): Date {
@@ -45,8 +52,16 @@ export class StoredMessage implements MessageRecord {
     return lettersOf(this.file)
   }
 
+  get modseq(): bigint {
+    return BigInt(this.state.modseq)
+  }
+
   at(file: string, isNew: boolean, keywords: Keywords): StoredMessage {
-    return new StoredMessage(this, file, isNew, keywords)
+    return new StoredMessage(this, file, isNew, this.state, keywords)
+  }
+
+  as(state: MessageState, keywords: Keywords): StoredMessage {
+    return new StoredMessage(this, this.file, this.isNew, state, keywords)
   }
 }
 

@@ -30,6 +30,8 @@ export interface MaildirProblem {
     | 'stale-lock' // of a dead process; broken
     | 'duplicate-name' // two files with one base name; one was renamed
     | 'uid-deferred' // delivered, but the UID is given later
+    | 'journal-rebuilt' // lost, damaged, or perhaps cut back by a power cut: clients look at all flags once
+    | 'journal-deferred' // the disk would not take it; tried again at the next look
     | 'cleanup-failed' // the background clean-up met an error
   readonly account: string
   readonly mailbox: string

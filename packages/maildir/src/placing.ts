@@ -6,6 +6,7 @@ import type { MailboxPlace, StoreContext } from './context.ts'
 import { unlinkIfThere } from './durable.ts'
 import { StoreError } from './errors.ts'
 import { flaggedName } from './filename.ts'
+import type { Marks } from './keywords.ts'
 import type { MailboxUidList } from './mailbox-uid-list.ts'
 import { readUidList, UidListWriter } from './uidlist.ts'
 import type { UidLine, UidListHeader } from './uidlist.ts'
@@ -16,7 +17,7 @@ export interface PreparedFile {
   readonly tmp: string
   /** Base name under which it becomes visible. */
   readonly base: string
-  readonly letters: string
+  readonly marks: Marks
   readonly dateMs: number
   readonly rawBytes: number
   readonly bytes: number
@@ -100,6 +101,6 @@ export async function giveUids(
  * In `new/`, with flags too: no session took it yet, so it is recent to the first that does (RFC 3501 section 2.3.2).
  * Programs that move it to `cur/` keep a suffix that is there.
  */
-function targetOf({ base, letters }: PreparedFile, place: MailboxPlace): string {
-  return `${place.path}/new/${letters === '' ? base : flaggedName(base, letters)}`
+function targetOf({ base, marks }: PreparedFile, place: MailboxPlace): string {
+  return `${place.path}/new/${marks.letters === '' ? base : flaggedName(base, marks.letters)}`
 }

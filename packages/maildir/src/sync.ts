@@ -21,10 +21,13 @@
  * - A line of the UID list without a file: its message was removed, or was never put in place by one that died. It is
  *   looked for a second time like any missing message, and then marked as expunged.
  * - A base name that comes back after it was expunged is a new message: it gets a new UID.
+ * - Flags differ from what the journal says: another program changed them, or one of our processes did and has not
+ *   recorded it yet, or did so after we looked. Under the lock the name that we know is looked for: is it there, then the
+ *   change is recorded as one of this moment; is it not, then both folders are read again.
  * - One base name in both folders, or twice with other flags: it was renamed while we read, when the name that we knew is
  *   gone. Otherwise these are two files: the one we did not know is given a base name of its own.
  */
-import type { Uid } from '@postern/core'
+import type { Uid, UidValidity } from '@postern/core'
 import { claimNew } from './claim.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { baseOf, sortByArrival } from './filename.ts'
@@ -32,8 +35,9 @@ import { Keywords } from './keywords.ts'
 import { KnownMessages } from './known-messages.ts'
 import { Look } from './look.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
+import { MailboxJournal } from './mailbox-journal.ts'
 import { MailboxUidList } from './mailbox-uid-list.ts'
-import { measureFiles, type FoundFile } from './measure.ts'
+import { measureFiles, pathOfFile, type FoundFile } from './measure.ts'
 import { SubFolders } from './sub-folders.ts'
 import { resolveTwins } from './twins.ts'
 
@@ -42,6 +46,7 @@ export class MailboxIndex {
   readonly known: KnownMessages = new KnownMessages()
   readonly subFolders: SubFolders
   readonly uidList: MailboxUidList
+  readonly journal: MailboxJournal
   readonly #parts: MailboxParts
   /** Names that are no messages, reported once. */
   readonly #skipped = new Set<string>()
@@ -51,6 +56,7 @@ export class MailboxIndex {
     this.subFolders = new SubFolders(place, context)
     this.#parts = { place, context, known: this.known, subFolders: this.subFolders, locked }
     this.uidList = new MailboxUidList(this.#parts)
+    this.journal = new MailboxJournal(this.#parts)
   }
 
   /**
@@ -76,7 +82,62 @@ export class MailboxIndex {
     const claimed = options.claim ? await claimNew(this.#parts) : []
     await uidList.compact()
     known.publish()
+    await this.#followJournal()
     return claimed
+  }
+
+  /** Modification sequences: what others recorded, and what nobody has recorded yet. */
+  async #followJournal(): Promise<void> {
+    const { journal, known, uidList } = this
+    const { uidValidity, uidNext } = uidList.header
+    const isThere = await journal.read(uidValidity)
+    if (!isThere || journal.isBehind || known.lostUids(uidNext).length > 0) {
+      try {
+        await this.#parts.locked(() => this.#recordLocked())
+      } catch (error) {
+        journal.defer(error)
+      }
+    }
+    if (!journal.isLoose) return
+    await this.#parts.locked(async () => {
+      if (await journal.read(uidValidity)) await journal.compact(uidValidity)
+    })
+  }
+
+  /** Within the lock: the journal as it is. With another UIDVALIDITY than `of`, it is read for that one. */
+  async readJournalLocked(of: UidValidity): Promise<void> {
+    const { journal, known, uidList } = this
+    if (await journal.read(of)) return
+    await uidList.readLocked()
+    known.publish()
+    await journal.readLocked(uidList.header.uidValidity)
+  }
+
+  async #recordLocked(): Promise<void> {
+    const { journal, known, uidList } = this
+    await uidList.readLocked()
+    known.publish()
+    await journal.readLocked(uidList.header.uidValidity)
+    for (const uid of known.lostUids(uidList.header.uidNext)) known.takeExpunged(uid)
+    if (await this.#isAnyElsewhere()) await this.#lookTwice(new Map())
+    known.publish()
+    await journal.record()
+  }
+
+  /** Whether the name that we know of a changed message is not its name any more; the lock is held. */
+  async #isAnyElsewhere(): Promise<boolean> {
+    const { known, subFolders } = this
+    for (const uid of known.unjournaled) {
+      const message = known.find(uid)
+      // One that nobody recorded was changed by none of ours.
+      if (message === undefined || message.state.modseq === 0) continue
+      if (
+        (await subFolders.stat(pathOfFile(this.#parts.place, { name: message.file, isNew: message.isNew }))) ===
+        undefined
+      )
+        return true
+    }
+    return false
   }
 
   /** Takes the keywords of `flags` into the table when they are new; the lock is held. */
@@ -85,7 +146,7 @@ export class MailboxIndex {
     const { disk, limits } = context
     // Another process may have added some since.
     this.known.keywords = await Keywords.read(disk, place.path, limits)
-    const stillMissing = this.known.keywords.lettersOf(missing).missing
+    const stillMissing = this.known.keywords.marksOf(missing).missing
     if (stillMissing.length === 0) return true
     const grown = this.known.keywords.with(stillMissing, limits)
     if (grown === undefined) return false
@@ -109,38 +170,43 @@ export class MailboxIndex {
 
   /** The second look: under the lock, at both folders, until nobody changes them meanwhile. */
   async #settle(fresh: Map<string, FoundFile>): Promise<void> {
-    const { known, subFolders, uidList } = this
-    const { context, locked } = this.#parts
-    await locked(async () => {
-      await uidList.readLocked()
-      for (let tries = 0; tries < context.limits.settleScans; tries++) {
-        const before = await subFolders.times()
-        const found = new Map<string, FoundFile>()
-        await subFolders.eachName('new', (name) => found.set(baseOf(name), { name, isNew: true }))
-        await subFolders.eachName('cur', (name) => found.set(baseOf(name), { name, isNew: false }))
-        const after = await subFolders.times()
-        if (before.new !== after.new || before.cur !== after.cur) continue
-        const gone: Uid[] = []
-        for (const [base, message] of known.byBase) {
-          const file = found.get(base)
-          if (file === undefined) gone.push(message.uid)
-          else if (file.name !== message.file || file.isNew !== message.isNew) known.note(message, file)
-          if (file === undefined) known.note(message, undefined)
-        }
-        for (const [base, line] of known.unseen) {
-          const file = found.get(base)
-          if (file === undefined) gone.push(line.uid)
-          else known.meet(line, file)
-        }
-        known.forgetUnseen()
-        fresh.clear()
-        for (const [base, file] of found) if (!known.byBase.has(base)) fresh.set(base, file)
-        await uidList.tombstone(gone)
-        return
-      }
-      // Others are at work. Nothing is taken for gone, and the next sync reads both folders again.
-      subFolders.forgetTimes()
+    await this.#parts.locked(async () => {
+      await this.uidList.readLocked()
+      await this.#lookTwice(fresh)
     })
+  }
+
+  /** @param fresh - becomes the files without UID. */
+  async #lookTwice(fresh: Map<string, FoundFile>): Promise<void> {
+    const { known, subFolders, uidList } = this
+    const { context } = this.#parts
+    for (let tries = 0; tries < context.limits.settleScans; tries++) {
+      const before = await subFolders.times()
+      const found = new Map<string, FoundFile>()
+      await subFolders.eachName('new', (name) => found.set(baseOf(name), { name, isNew: true }))
+      await subFolders.eachName('cur', (name) => found.set(baseOf(name), { name, isNew: false }))
+      const after = await subFolders.times()
+      if (before.new !== after.new || before.cur !== after.cur) continue
+      const gone: Uid[] = []
+      for (const [base, message] of known.byBase) {
+        const file = found.get(base)
+        if (file === undefined) gone.push(message.uid)
+        else if (file.name !== message.file || file.isNew !== message.isNew) known.note(message, file)
+        if (file === undefined) known.note(message, undefined)
+      }
+      for (const [base, line] of known.unseen) {
+        const file = found.get(base)
+        if (file === undefined) gone.push(line.uid)
+        else known.meet(line, file)
+      }
+      known.forgetUnseen()
+      fresh.clear()
+      for (const [base, file] of found) if (!known.byBase.has(base)) fresh.set(base, file)
+      await uidList.tombstone(gone)
+      return
+    }
+    // Others are at work. Nothing is taken for gone, and the next sync reads both folders again.
+    subFolders.forgetTimes()
   }
 
   /** Gives UIDs to files that have none, in order of arrival. */

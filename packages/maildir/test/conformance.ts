@@ -62,6 +62,10 @@ export const nothing: MailboxChanges = { arrived: [], expunged: [], changed: [] 
 
 const uidsOf = (records: readonly { readonly uid: Uid }[]): readonly number[] => records.map(({ uid }) => uid)
 
+const since = async (mailbox: Mailbox, modseq: bigint) => await mailbox.expungedSince?.(modseq)
+const highest = (mailbox: Mailbox): bigint => mailbox.highestModseq?.() ?? 0n
+const modseqs = (mailbox: Mailbox): readonly bigint[] => mailbox.records().map(({ modseq = 0n }) => modseq)
+
 export async function textOf(mailbox: Mailbox, uid: Uid): Promise<string | undefined> {
   const content = await mailbox.content(uid)
   if (content === undefined) return undefined
@@ -219,7 +223,7 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         const { uid } = await append(store, ann, 'INBOX', 'one')
         await append(store, ann, 'INBOX', 'two', { flags: ['\\Deleted'] })
         const inbox = await select()
-        const [changed] = value(await inbox.setFlags([uid], { op: 'replace', flags: ['\\Draft'] }))
+        const [changed] = value(await inbox.setFlags([uid], { op: 'replace', flags: ['\\Draft'] })).messages
         expect(changed?.flags).toEqual(['\\Draft'])
         expect(inbox.records()[0]?.flags).toEqual(['\\Draft'])
         value(await inbox.expunge())
@@ -274,7 +278,7 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         const two = await append(store, ann, 'INBOX', 'two')
         const inbox = await select()
         const flagsAfter = async (op: 'add' | 'remove' | 'replace', flags: readonly Flag[]) =>
-          new Set(value(await inbox.setFlags([one.uid], { op, flags }))[0]?.flags)
+          new Set(value(await inbox.setFlags([one.uid], { op, flags })).messages[0]?.flags)
         expect(await flagsAfter('add', ['\\Flagged'])).toEqual(new Set(['\\Seen', '\\Flagged']))
         expect(await flagsAfter('remove', ['\\Seen', '\\Draft'])).toEqual(new Set(['\\Flagged']))
         expect(await flagsAfter('replace', ['\\Deleted'])).toEqual(new Set(['\\Deleted']))
@@ -286,7 +290,9 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         const inbox = await select()
         expect(inbox.records()[0]?.flags).toEqual(['$Label1'])
         expect(inbox.keywords()).toContain('$Label1')
-        const [changed] = value(await inbox.setFlags([uid], { op: 'add', flags: ['NonJunk', '$LABEL1', '$Forwarded'] }))
+        const [changed] = value(
+          await inbox.setFlags([uid], { op: 'add', flags: ['NonJunk', '$LABEL1', '$Forwarded'] }),
+        ).messages
         expect(new Set(changed?.flags)).toEqual(new Set(['$Label1', 'NonJunk', '$Forwarded']))
         expect(new Set((await select()).records()[0]?.flags)).toEqual(new Set(['$Label1', 'NonJunk', '$Forwarded']))
       })
@@ -299,6 +305,105 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
           sessions.map((session, at) => session.setFlags([uid], { op: 'add', flags: [flags[at] ?? ''] })),
         )
         expect(new Set((await select()).records()[0]?.flags)).toEqual(new Set(flags))
+      })
+    })
+
+    describe('modification sequences (RFC 7162)', () => {
+      test('an empty mailbox has one', async () => {
+        expect(highest(await select())).toBeGreaterThan(0n)
+      })
+
+      test('each change has a higher one than all before it', async () => {
+        const one = await append(store, ann, 'INBOX', 'one')
+        const inbox = await select()
+        const [first = 0n] = modseqs(inbox)
+        expect(first).toBeGreaterThan(0n)
+        expect(highest(inbox)).toBeGreaterThanOrEqual(first)
+        await append(store, ann, 'INBOX', 'two')
+        await inbox.refresh()
+        const [, second = 0n] = modseqs(inbox)
+        expect(second).toBeGreaterThan(first)
+        expect(modseqs(inbox)[0]).toBe(first)
+        const { messages } = value(await inbox.setFlags([one.uid], { op: 'add', flags: ['\\Seen'] }))
+        expect(messages[0]?.modseq).toBeGreaterThan(second)
+        await inbox.refresh()
+        expect(highest(inbox)).toBe(messages[0]?.modseq)
+        const before = highest(inbox)
+        value(await inbox.setFlags([one.uid], { op: 'add', flags: ['\\Deleted'] }))
+        value(await inbox.expunge())
+        await inbox.refresh()
+        expect(highest(inbox)).toBeGreaterThan(before)
+      })
+
+      test('a change that changes nothing has none', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one', { flags: ['\\Seen'] })
+        const inbox = await select()
+        const before = modseqs(inbox)
+        for (const op of ['add', 'replace'] as const) value(await inbox.setFlags([uid], { op, flags: ['\\Seen'] }))
+        value(await inbox.setFlags([uid], { op: 'remove', flags: ['\\Draft'] }))
+        expect(modseqs(inbox)).toEqual(before)
+        expect(await inbox.refresh()).toEqual(nothing)
+      })
+
+      test('another session sees the change and its modification sequence', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const [reader, writer] = [await select(), await select()]
+        const { messages } = value(await writer.setFlags([uid], { op: 'add', flags: ['\\Answered'] }))
+        const [changed] = (await reader.refresh()).changed
+        expect(changed?.modseq).toBe(messages[0]?.modseq)
+        expect(highest(reader)).toBe(changed?.modseq)
+        expect((await select()).records()[0]?.modseq).toBe(changed?.modseq)
+      })
+
+      test('a message that was changed since keeps its flags, as STORE UNCHANGEDSINCE has it', async () => {
+        const one = await append(store, ann, 'INBOX', 'one')
+        const two = await append(store, ann, 'INBOX', 'two')
+        const [inbox, other] = [await select(), await select()]
+        const unchangedSince = highest(inbox)
+        value(await other.setFlags([two.uid], { op: 'add', flags: ['\\Flagged'] }))
+        const change = { op: 'add', flags: ['\\Seen'], unchangedSince } as const
+        const outcome = value(await inbox.setFlags([one.uid, two.uid], change))
+        expect(outcome.modified).toEqual([two.uid])
+        expect(uidsOf(outcome.messages)).toEqual([one.uid])
+        await inbox.refresh()
+        expect(inbox.records().map(({ flags }) => flags)).toEqual([['\\Seen'], ['\\Flagged']])
+      })
+
+      test('of sessions that change a message at once if nobody has, one does', async () => {
+        const { uid } = await append(store, ann, 'INBOX', 'one')
+        const sessions = await Promise.all(Array.from({ length: 5 }, () => select()))
+        const unchangedSince = highest(sessions[0] ?? (await select()))
+        const outcomes = await Promise.all(
+          sessions.map((session, at) => session.setFlags([uid], { op: 'add', flags: [`k${at}`], unchangedSince })),
+        )
+        expect(outcomes.filter((outcome) => value(outcome).messages.length === 1)).toHaveLength(1)
+        expect((await select()).records()[0]?.flags).toHaveLength(1)
+      })
+
+      test('what was expunged is remembered', async () => {
+        const [one, , three] = [
+          await append(store, ann, 'INBOX', 'one', { flags: ['\\Deleted'] }),
+          await append(store, ann, 'INBOX', 'two'),
+          await append(store, ann, 'INBOX', 'three'),
+        ]
+        value(await account.create('Away'))
+        const inbox = await select()
+        const before = highest(inbox)
+        expect(await since(inbox, before)).toEqual([])
+        value(await inbox.expunge())
+        await inbox.refresh()
+        const between = highest(inbox)
+        value(await inbox.move([three.uid], 'Away'))
+        await inbox.refresh()
+        expect(await since(inbox, before)).toEqual([one.uid, three.uid])
+        expect(await since(inbox, between)).toEqual([three.uid])
+        expect(await since(inbox, highest(inbox))).toEqual([])
+      })
+
+      test('STATUS tells the highest', async () => {
+        await append(store, ann, 'INBOX', 'one')
+        const { highestModseq } = value(await account.status('INBOX'))
+        expect(highestModseq).toBe(highest(await select()))
       })
     })
 
@@ -324,7 +429,7 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         value(await writer.expunge())
         expect(uidsOf(reader.records())).toEqual([uid])
         expect(await reader.content(uid)).toBeUndefined()
-        expect(value(await reader.setFlags([uid], { op: 'add', flags: ['\\Seen'] }))).toEqual([])
+        expect(value(await reader.setFlags([uid], { op: 'add', flags: ['\\Seen'] })).messages).toEqual([])
         expect(await reader.refresh()).toEqual({ ...nothing, expunged: [uid] })
       })
 

@@ -28,8 +28,9 @@ export type StoreOutcome<T> =
  * What a store may be able to do, so that nothing is offered to clients that it cannot:
  *
  * - `commit-together`: its writers have `commitWith` (MULTIAPPEND).
+ * - `modseq`: modification sequences, and what was expunged since one (CONDSTORE and QRESYNC, RFC 7162).
  */
-export type StoreAbility = 'commit-together'
+export type StoreAbility = 'commit-together' | 'modseq'
 
 /**
  * A mail store. Mailbox names are Unicode in NFC with `/` between levels; `INBOX` is folded to that spelling by the
@@ -91,6 +92,8 @@ export interface MailboxStatus {
   readonly recent: number
   /** Sum of the message sizes, bytes with CRLF line ends. */
   readonly bytes: number
+  /** Of a store that keeps modification sequences: no change so far has a higher one. */
+  readonly highestModseq?: bigint
 }
 
 /** One account's mailboxes. */
@@ -120,6 +123,11 @@ export interface MessageRecord {
   /** RFC822.SIZE: bytes with CRLF line ends. */
   readonly bytes: number
   readonly internalDate: Date
+  /**
+   * Modification sequence (RFC 7162), of a store that keeps them: 1 to 2^63 - 1, higher after each change of the message
+   * than any in the mailbox before.
+   */
+  readonly modseq?: bigint
 }
 
 /** What changed in a mailbox since the last look. */
@@ -127,8 +135,24 @@ export interface MailboxChanges {
   /** Ascending by UID. */
   readonly arrived: readonly MessageRecord[]
   readonly expunged: readonly Uid[]
-  /** Flags differ from what was told before, whoever changed them. */
+  /** Flags or modification sequence differ from what was told before, whoever changed them. */
   readonly changed: readonly MessageRecord[]
+}
+
+/** A change of flags. */
+export interface FlagChange {
+  readonly op: 'add' | 'remove' | 'replace'
+  readonly flags: readonly Flag[]
+  /** Messages that were changed since (RFC 7162 section 3.1.3) keep their flags; no other session comes in between. */
+  readonly unchangedSince?: bigint
+}
+
+/** What became of a change of flags. */
+export interface FlagsChanged {
+  /** The messages as they are now, ascending by UID; those expunged meanwhile are left out. */
+  readonly messages: readonly MessageRecord[]
+  /** Those that `unchangedSince` kept as they were; not among `messages`. */
+  readonly modified: readonly Uid[]
 }
 
 /**
@@ -151,17 +175,24 @@ export interface Mailbox {
   recent(): ReadonlySet<Uid>
   /** Keywords in use beside the system flags, for FLAGS and PERMANENTFLAGS. */
   keywords(): readonly string[]
+  /**
+   * Of a store that keeps modification sequences (RFC 7162): the highest of the mailbox, expunges counted, as of the last
+   * look. All of its mailboxes have this, or none.
+   */
+  highestModseq?(): bigint
+  /**
+   * UIDs expunged with a higher modification sequence, ascending; `undefined` when the store does not remember so far
+   * back. Comes with `highestModseq`.
+   */
+  expungedSince?(modseq: bigint): Promise<readonly Uid[] | undefined>
   /** Looks at the disk, and makes `records` what it found. Rejects with `MailboxGoneError` when there is nothing to find. */
   refresh(): Promise<MailboxChanges>
   /** Calls back soon after something may have changed. Returns what ends it. A lost hint only delays. */
   watch(onHint: () => void): () => void
   /** The message's bytes with CRLF line ends; `undefined` when it was expunged meanwhile. */
   content(uid: Uid): Promise<MessageContent | undefined>
-  /** Returns the messages as they are now; those expunged meanwhile are left out. */
-  setFlags(
-    uids: readonly Uid[],
-    change: { readonly op: 'add' | 'remove' | 'replace'; readonly flags: readonly Flag[] },
-  ): Promise<StoreOutcome<readonly MessageRecord[]>>
+  /** Changes flags; a message whose flags are so already keeps its modification sequence. */
+  setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<FlagsChanged>>
   /** All or nothing. `from` and `to` correspond, in order. */
   copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
   /** As `copy`, then removes the originals; after a crash a message is in at least one place (RFC 6851). */

@@ -171,7 +171,7 @@ async function setSeen(
     return undefined
   const changed = await selected.mailbox.setFlags([record.uid], { op: 'add', flags: ['\\Seen'] })
   // A store that cannot keep the flag can still show the message.
-  const updated = changed.ok ? changed.value[0] : undefined
+  const updated = changed.ok ? changed.value.messages[0] : undefined
   if (updated !== undefined) selected.view.update(updated)
   return updated
 }

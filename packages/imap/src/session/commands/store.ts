@@ -41,7 +41,7 @@ async function storeFlags(state: SessionState, args: Tokens, naming: Naming): Pr
   if (!changed.ok) return refusedByStore(changed.refusal)
   // A new keyword is told with FLAGS before a message has it.
   state.write(selected.keywordsResponse())
-  const now = new Map(changed.value.map((record) => [record.uid, record]))
+  const now = new Map(changed.value.messages.map((record) => [record.uid, record]))
   for (const message of set.messages) {
     const record = now.get(message.record.uid)
     if (record === undefined) continue
