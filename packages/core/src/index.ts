@@ -41,8 +41,11 @@ export {
   type Tlv,
   type Tlvs,
 } from './proxy/tlv.ts'
+export { chooseSasl, type SaslAnswer, type SaslClient, type SaslClientCredentials } from './sasl/client.ts'
 export { beginSasl, type SaslExchange, type SaslStep } from './sasl/exchange.ts'
 export { offeredMechanisms, type SaslMechanism } from './sasl/mechanisms.ts'
+export { prepareScramPassword } from './sasl/prepare.ts'
+export { decoyScramKeys, deriveScramKeys } from './sasl/scram-keys.ts'
 export { signInByPassword } from './sasl/sign-in.ts'
 export type { SaslContext, SaslEnd } from './sasl/steps.ts'
 export { MailboxGoneError } from './session/mailbox-gone.ts'

@@ -24,6 +24,14 @@ export const limits = {
   maxPendingHeaders: 10_000,
   /** One decoded message of a SASL exchange. Tokens of large providers have up to 4 KiB; the lines of SMTP carry 9 (RFC 4954 section 4.3). */
   maxSaslMessageBytes: 12_288,
+  /** A SCRAM message: names, nonces and proofs take some 300 bytes, and a name may be escaped. */
+  maxScramMessageBytes: 4096,
+  /** RFC 7677 section 4 asks for 4096 iterations at least; keys with fewer are not read, and a server that asks for fewer is not answered. */
+  minScramIterations: 4096,
+  /** Each sign-in costs the client so many: a server that asks for more wants to keep it busy. OWASP asks for 600,000 where nothing but them protects a password. */
+  maxScramIterations: 1_000_000,
+  /** Of keys that are made here: some 15 ms of the client's time at each sign-in, and as much for each guess at a stolen file. */
+  scramIterations: 65_536,
   /** Replies that may wait for a slow reader before a session must pause, beside what the socket itself holds. */
   maxPendingOutputBytes: 65_536,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */

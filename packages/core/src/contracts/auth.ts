@@ -38,6 +38,47 @@ export type AuthOutcome =
   | { readonly outcome: 'denied' }
   | { readonly outcome: 'unavailable'; readonly cause: unknown }
 
+/** What is kept of a password for SCRAM (RFC 5802 section 3): enough to check a proof, and no use for signing in. */
+export interface ScramKeys {
+  readonly salt: Buffer
+  readonly iterations: number
+  readonly storedKey: Buffer
+  readonly serverKey: Buffer
+}
+
+/** Who begins a SCRAM exchange. */
+export interface ScramClaim {
+  readonly username: string
+  /** Authorization identity, when it is given and differs. */
+  readonly actAs?: string
+}
+
+/** What an authenticator knows for a SCRAM exchange. */
+export type ScramOutcome =
+  | { readonly outcome: 'found'; readonly keys: ScramKeys; readonly principal: Principal }
+  /**
+   * Nobody of this name can sign in so. The client is not told, and the exchange goes on to its end with keys that no
+   * password gives: `keys`, as `decoyScramKeys` makes them, or else some that are made by a secret of this process.
+   */
+  | { readonly outcome: 'unknown'; readonly keys?: ScramKeys }
+  | { readonly outcome: 'unavailable'; readonly cause: unknown }
+
+/** A client with a token of OAuth 2.0 (RFC 6750), by OAUTHBEARER (RFC 7628) or its forerunner XOAUTH2. */
+export interface TokenClaim {
+  readonly mechanism: 'OAUTHBEARER' | 'XOAUTH2'
+  /** Whose mail it wants. OAUTHBEARER may leave it out: then the token alone says who it is. */
+  readonly username?: string
+  readonly token: Secret
+}
+
+/** What a client whose token is refused is told, so that it can get another one (RFC 7628 section 3.2.2). */
+export interface TokenHints {
+  /** The scopes that a token must have, with blanks between. */
+  readonly scope?: string
+  /** Where the authorization server describes itself (RFC 8414). */
+  readonly discoveryUrl?: string
+}
+
 /** Checks who signs in: an accounts file, a directory, an HTTP service. What it lacks is not offered to clients. */
 export interface Authenticator {
   /**
@@ -45,6 +86,11 @@ export interface Authenticator {
    * wrong password. Rejects never.
    */
   verify?: ((credentials: Credentials, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined
+  /** Looks keys up for SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, as fast for an unknown user as for a known one. Rejects never. */
+  scramKeys?: ((claim: ScramClaim, connection: ConnectionInfo) => Promise<ScramOutcome>) | undefined
+  /** Checks a token, and that it is for whom the client says (OAUTHBEARER, XOAUTH2). Rejects never. */
+  verifyToken?: ((claim: TokenClaim, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined
+  readonly tokenHints?: TokenHints | undefined
   /** Signs in by a certificate alone (EXTERNAL). Rejects never. */
   verifyCertificate?: ((claim: CertificateClaim, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined
 }

@@ -30,6 +30,8 @@ export type ChannelSecurity =
       readonly serverName?: string
       /** Present only when a client certificate was verified. */
       readonly clientCommonName?: string
+      /** Gives the channel binding `tls-exporter` (RFC 9266): present only when TLS 1.3 ends here. Nothing, once it is gone. */
+      readonly tlsExporter?: () => Buffer | undefined
     }
 
 /** What the DNS says of a client's address. Both names are host names in lower case, and fit for logs and headers. */

@@ -1,9 +1,18 @@
 import { commonNameOf, external } from './external.ts'
 import { login, plain } from './plain.ts'
+import { oauthbearer, xoauth2 } from './bearer.ts'
+import { exporterOf, scram } from './scram.ts'
 import type { Challenge, SaslContext } from './steps.ts'
 
 /** The mechanisms that there are (IANA's registry of SASL mechanisms). */
-export type SaslMechanism = 'EXTERNAL' | 'PLAIN' | 'LOGIN'
+export type SaslMechanism =
+  | 'SCRAM-SHA-256-PLUS'
+  | 'SCRAM-SHA-256'
+  | 'EXTERNAL'
+  | 'OAUTHBEARER'
+  | 'XOAUTH2'
+  | 'PLAIN'
+  | 'LOGIN'
 
 /** What an offer depends on. */
 type Conditions = Pick<SaslContext, 'authenticator' | 'connection'>
@@ -18,14 +27,30 @@ interface Mechanism {
 /** The strongest first: clients that choose by order choose well. */
 const mechanisms: readonly Mechanism[] = [
   {
+    name: 'SCRAM-SHA-256-PLUS',
+    isOffered: (conditions) => takesScram(conditions) && exporterOf(conditions.connection) !== undefined,
+    begin: (context) => scram(context, true),
+  },
+  { name: 'SCRAM-SHA-256', isOffered: takesScram, begin: (context) => scram(context, false) },
+  {
     name: 'EXTERNAL',
     isOffered: ({ authenticator, connection }) =>
       authenticator.verifyCertificate !== undefined && commonNameOf(connection) !== '',
     begin: external,
   },
+  { name: 'OAUTHBEARER', isOffered: takesTokens, begin: oauthbearer },
+  { name: 'XOAUTH2', isOffered: takesTokens, begin: xoauth2 },
   { name: 'PLAIN', isOffered: takesPasswords, begin: plain },
   { name: 'LOGIN', isOffered: takesPasswords, begin: login },
 ]
+
+function takesScram({ authenticator }: Conditions): boolean {
+  return authenticator.scramKeys !== undefined
+}
+
+function takesTokens({ authenticator }: Conditions): boolean {
+  return authenticator.verifyToken !== undefined
+}
 
 function takesPasswords({ authenticator }: Conditions): boolean {
   return authenticator.verify !== undefined
