@@ -4,6 +4,8 @@ export interface ImapLimits {
   readonly maxLineBytesBeforeLogin: number
   /** The same for ID, which RFC 2971 section 3.3 lets be 30 pairs of 1,054 octets. Over it: BYE. */
   readonly maxIdLineBytes: number
+  /** The same where tokens are taken (RFC 7628), of which large providers make some of 4 KiB; as long as in SMTP (RFC 4954 section 4.3). */
+  readonly maxTokenLineBytes: number
   /** Octets of one command line after login. Room for a UID set of some 8,000 numbers. Over it: skipped, BAD. */
   readonly maxLineBytes: number
   /** One literal before login: a user name or a password. Over it: NO [TOOBIG] before the continuation. */
@@ -100,6 +102,7 @@ export interface ImapLimits {
 export const limits: ImapLimits = {
   maxLineBytesBeforeLogin: 8_192,
   maxIdLineBytes: 36_864,
+  maxTokenLineBytes: 12_288,
   maxLineBytes: 65_536,
   maxLiteralBytesBeforeLogin: 1_024,
   maxLiteralBytes: 65_536,

@@ -31,6 +31,8 @@ export interface DialogueSetup {
   readonly isDirectoryDown?: boolean
   /** Of a client certificate that was verified. */
   readonly clientCommonName?: string
+  /** The channel binding of TLS that ends here. */
+  readonly tlsExporter?: Buffer
   /** Replaces the one that knows `ann`. */
   readonly authenticator?: Authenticator
 }
@@ -240,9 +242,13 @@ function connectionOf(setup: DialogueSetup): ConnectionInfo {
   }
 }
 
-function securityOf({ security, clientCommonName }: DialogueSetup): ChannelSecurity {
+function securityOf({ security, clientCommonName, tlsExporter }: DialogueSetup): ChannelSecurity {
   if (security !== 'tls') return { kind: 'cleartext' }
-  return clientCommonName === undefined ? tls : { ...tls, clientCommonName }
+  return {
+    ...tls,
+    ...(clientCommonName === undefined ? {} : { clientCommonName }),
+    ...(tlsExporter === undefined ? {} : { tlsExporter: () => tlsExporter }),
+  }
 }
 
 function address(text: string): ClientIdentity['client']['address'] {

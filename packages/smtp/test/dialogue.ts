@@ -37,6 +37,10 @@ export interface Setup {
   readonly tls?: 'gateway' | 'proxy'
   /** Of a client certificate that was verified. */
   readonly clientCommonName?: string
+  /** The channel binding of TLS that ends here. */
+  readonly tlsExporter?: Buffer
+  /** Replaces the one that knows `ann`. */
+  readonly authenticator?: Authenticator
   /** Certificates sign in, `ann` as herself. */
   readonly takesCertificates?: boolean
   readonly origin?: ClientIdentity['origin']
@@ -96,9 +100,11 @@ export class TestSession {
   readonly asked: Credentials[] = []
   closed: CloseReason | undefined
   readonly output = new TestOutput()
+  readonly #setup: Setup
   #connection: ConnectionInfo
 
   constructor(setup: Setup = {}) {
+    this.#setup = setup
     this.destination = setup.destination ?? new MemoryDestination()
     this.#connection = connectionOf(setup)
     this.machine = createSmtpSession(
@@ -141,6 +147,7 @@ export class TestSession {
   }
 
   #authenticator(setup: Setup): Authenticator {
+    if (setup.authenticator !== undefined) return setup.authenticator
     return {
       verify: (credentials) => this.#verify(credentials, setup),
       ...(setup.takesCertificates === true && {
@@ -184,7 +191,7 @@ export class TestSession {
   }
 
   async secure(): Promise<void> {
-    this.#connection = { ...this.#connection, security: tlsEndedBy('gateway') }
+    this.#connection = { ...this.#connection, security: tlsEndedBy('gateway', this.#setup) }
     await this.#follow(await this.machine.secured(this.#connection))
   }
 
@@ -315,9 +322,18 @@ function extensionsOf({
   return { destinationExtensions: () => ({ extensions }) }
 }
 
-function tlsEndedBy(endedBy: 'gateway' | 'proxy', clientCommonName?: string): ChannelSecurity {
-  const facts = { kind: 'tls', endedBy, version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256' } as const
-  return clientCommonName === undefined ? facts : { ...facts, clientCommonName }
+function tlsEndedBy(
+  endedBy: 'gateway' | 'proxy',
+  { clientCommonName, tlsExporter }: Pick<Setup, 'clientCommonName' | 'tlsExporter'>,
+): ChannelSecurity {
+  return {
+    kind: 'tls',
+    endedBy,
+    version: 'TLSv1.3',
+    cipher: 'TLS_AES_128_GCM_SHA256',
+    ...(clientCommonName === undefined ? {} : { clientCommonName }),
+    ...(tlsExporter === undefined ? {} : { tlsExporter: () => tlsExporter }),
+  }
 }
 
 function connectionOf(setup: Setup): ConnectionInfo {
@@ -333,7 +349,7 @@ function connectionOf(setup: Setup): ConnectionInfo {
       destination: endpoint('192.0.2.1', 25),
       trust: { rule: origin === 'direct' ? 'absent' : 'required' },
     },
-    security: setup.tls === undefined ? { kind: 'cleartext' } : tlsEndedBy(setup.tls, setup.clientCommonName),
+    security: setup.tls === undefined ? { kind: 'cleartext' } : tlsEndedBy(setup.tls, setup),
     ...(setup.clientNames !== undefined && { clientNames: setup.clientNames }),
   }
 }

@@ -75,6 +75,7 @@ export class TlsGate {
         version: stream.getProtocol() ?? 'unknown',
         cipher: stream.getCipher().name,
         ...(serverName === undefined ? {} : { serverName }),
+        ...exporterOf(stream),
       },
     }
   }
@@ -174,6 +175,24 @@ class ContextsByName {
 
 /** OpenSSL's SSL_MAX_SID_CTX_LENGTH. */
 const maxSessionIdContextBytes = 32
+
+/**
+ * RFC 9266: the channel binding. Not below TLS 1.3, where a channel has a name of its own only with an extension that
+ * nobody here can ask for. Computed when it is asked for, since few connections sign in.
+ */
+function exporterOf(stream: TLSSocket): { readonly tlsExporter?: () => Buffer | undefined } {
+  if (stream.getProtocol() !== 'TLSv1.3') return {}
+  return {
+    tlsExporter: () => {
+      // A connection that is gone has no keys any more.
+      if (stream.destroyed) return undefined
+      return stream.exportKeyingMaterial(exporterBytes, 'EXPORTER-Channel-Binding', nothing)
+    },
+  }
+}
+
+const exporterBytes = 32
+const nothing = Buffer.alloc(0)
 
 /** RFC 6125 section 6.4.4: the subject's common name counts only where no alternative name is given. */
 function namesOf(cert: string): readonly string[] {

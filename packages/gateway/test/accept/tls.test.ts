@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
-import type { ListenerInfo } from '@postern/core'
+import { endpoint, identify, type Connection, type ListenerInfo } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { Handshakes, TlsGate } from '../../src/accept/tls.ts'
 import { Client, openBench, v1, v2, type Bench } from '../kit/acceptor-bench.ts'
@@ -159,6 +159,42 @@ async function resumes(from: TlsGate, to: TlsGate): Promise<boolean> {
   await using two = await secure(second.port, { session })
   return two.isSessionReused()
 }
+
+/** Both ends of one handshake. */
+async function shake(options: ConnectionOptions): Promise<readonly [TLSSocket, Connection]> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const connecting = secure((server.address() as AddressInfo).port, options)
+  const [stream] = await accepted
+  server.close()
+  const peer = endpoint('127.0.0.7', 40_000)
+  const identity = identify({ peer, local: peer, verdict: { rule: 'absent' } })
+  const security = { kind: 'cleartext' } as const
+  const { signal } = new AbortController()
+  const spent: Connection = { id: 'test000000000001', listener: implicit, identity, security, stream, signal }
+  return Promise.all([connecting, gate().secure(spent)])
+}
+
+describe('the channel binding tls-exporter (RFC 9266)', () => {
+  test('is the same at both ends, and nothing when the connection is gone', async () => {
+    const [theirs, { security, stream }] = await shake({})
+    const exporter = security.kind === 'tls' ? security.tlsExporter : undefined
+    expect(exporter?.()).toEqual(theirs.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)))
+    stream.destroy()
+    expect(exporter?.()).toBeUndefined()
+    theirs.destroy()
+  })
+
+  test('is not there with TLS 1.2', async () => {
+    const [theirs, { security, stream }] = await shake({ maxVersion: 'TLSv1.2' })
+    expect(security).toMatchObject({ kind: 'tls', version: 'TLSv1.2' })
+    expect(security).not.toHaveProperty('tlsExporter')
+    stream.destroy()
+    theirs.destroy()
+  })
+})
 
 describe('certificates, protocols and tickets', () => {
   const names = [

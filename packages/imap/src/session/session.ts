@@ -352,14 +352,11 @@ class ImapSession implements SessionMachine {
   }
 
   #bounds(): CommandReader['bounds'] {
-    const { limits, signedIn } = this.#state
-    return signedIn === undefined
-      ? {
-          maxLineBytes: limits.maxLineBytesBeforeLogin,
-          maxCommandBytes: limits.maxLineBytesBeforeLogin * 2,
-          maxSkippedBytes: limits.maxLineBytesBeforeLogin * 2,
-          maxSkippedLiteralBytes: limits.maxLineBytesBeforeLogin * 2,
-        }
-      : limits
+    const { limits, signedIn, options } = this.#state
+    if (signedIn !== undefined) return limits
+    const takesTokens = options.authenticator.verifyToken !== undefined
+    const maxLineBytes = takesTokens ? limits.maxTokenLineBytes : limits.maxLineBytesBeforeLogin
+    const twice = maxLineBytes * 2
+    return { maxLineBytes, maxCommandBytes: twice, maxSkippedBytes: twice, maxSkippedLiteralBytes: twice }
   }
 }

@@ -17,6 +17,7 @@ import type { Answer } from './answer.ts'
 import { refusalAnswer } from './answer.ts'
 import { after } from './awaitable.ts'
 import { commandsOf, type Command } from './commands.ts'
+import { withoutFrontEnd } from './commands/xclient.ts'
 import { Dialogue } from './dialogue.ts'
 import { faultAnswer, pathFaultAnswer } from './faults.ts'
 import type { Octets } from './octets.ts'
@@ -98,7 +99,8 @@ class SmtpSession implements SessionMachine {
     this.#opening = undefined
     // XCLIENT in the clear said for whom the front end speaks, and TLS is with the front end.
     const { identity, clientNames } = this.#dialogue.connection
-    const { clientNames: _, ...secured } = connection
+    const isAnnounced = this.#dialogue.admission !== undefined
+    const { clientNames: _, ...secured } = isAnnounced ? withoutFrontEnd(connection) : connection
     this.#dialogue.startOver({ ...secured, identity, ...(clientNames !== undefined && { clientNames }) })
     this.#hasAnswered = true
     return this.#readWish()

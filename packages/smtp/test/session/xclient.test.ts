@@ -1,6 +1,7 @@
 /* XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README). */
 import type { Policy, SessionObserver } from '@postern/core'
 import fc from 'fast-check'
+import { deriveScramKeys } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { parseXclient } from '../../src/wire/xclient.ts'
 import { greeted, play, TestSession, type Setup } from '../dialogue.ts'
@@ -76,6 +77,24 @@ describe('XCLIENT from a listed network', () => {
     expect(await session.ask('AUTH EXTERNAL =')).toMatch(/^504 /)
     await receivedBy(session)
     expect(session.destination.messages[0]?.transaction).not.toHaveProperty('principal')
+  })
+
+  test('so are they when TLS comes behind it, which is with the front end too', async () => {
+    const keys = await deriveScramKeys('secret', { iterations: 4096 })
+    const session = await greeted({
+      client: '10.0.0.9',
+      announcers: ['10.0.0.9'],
+      clientCommonName: 'ann',
+      tlsExporter: Buffer.alloc(32),
+      authenticator: {
+        verifyCertificate: async () => ({ outcome: 'denied' }),
+        scramKeys: async () => ({ outcome: 'unknown', keys }),
+      },
+    })
+    await session.ask('XCLIENT ADDR=203.0.113.9')
+    await session.ask('STARTTLS')
+    await session.secure()
+    expect(await session.ask('EHLO a')).toContain('250-AUTH SCRAM-SHA-256\r\n')
   })
 
   test('what the front end does not know stays as it was', async () => {

@@ -24,7 +24,7 @@ export function xclient(dialogue: Dialogue, argument: string): Awaitable<Answer>
   const identity = identityOf(connection.identity, announced.value)
   const { name } = announced.value
   const admission = new Admission(identity, connection.listener)
-  const { clientNames: _, ...known } = withoutCertificate(connection)
+  const { clientNames: _, ...known } = withoutFrontEnd(connection)
   // The names that were looked up are those of the front end; the one it announces it has verified.
   dialogue.startOver({ ...known, identity, ...(name !== undefined && { clientNames: { verified: name } }) })
   dialogue.admission?.release()
@@ -74,10 +74,13 @@ function identityOf(before: ClientIdentity, announced: AnnouncedClient): ClientI
   })
 }
 
-/** A certificate that was shown is the front end's, and signs nobody else in. */
-function withoutCertificate(connection: ConnectionInfo): ConnectionInfo {
+/**
+ * A certificate that was shown is the front end's, and signs nobody else in. So is the channel: what the client behind it
+ * binds itself to is another one.
+ */
+export function withoutFrontEnd(connection: ConnectionInfo): ConnectionInfo {
   if (connection.security.kind !== 'tls') return connection
-  const { clientCommonName: _, ...security } = connection.security
+  const { clientCommonName: _, tlsExporter: __, ...security } = connection.security
   return { ...connection, security }
 }
 
