@@ -36,6 +36,26 @@ async function findInPart(reader: MessageReader, root: Part, section: Section): 
   return selectFields((await reader.headerAt(message.headerStart, message.bodyStart)).text, section)
 }
 
+/** What FETCH BINARY names: octets of the message, and how they are encoded. */
+export interface EncodedContent {
+  readonly start: number
+  readonly end: number
+  readonly encoding: string
+}
+
+/**
+ * RFC 3516 section 4.2. A multipart, a message, and the whole of a message are not encoded themselves.
+ *
+ * @returns `undefined` when the message has no such part.
+ */
+export async function findEncoded(reader: MessageReader, path: readonly number[]): Promise<EncodedContent | undefined> {
+  if (path.length === 0) return { start: 0, end: reader.bytes, encoding: '8bit' }
+  const part = partAt(await reader.structure(), path)
+  if (part === undefined) return undefined
+  const isLeaf = part.children.length === 0 && part.message === undefined
+  return { start: part.bodyStart, end: part.bodyEnd, encoding: isLeaf ? part.fields.encoding : '8bit' }
+}
+
 /** Part 1 of what is no multipart is its body; numbers below a message/rfc822 part count inside its message. */
 function partAt(root: Part, path: readonly number[]): Part | undefined {
   let entity: Part | undefined = root

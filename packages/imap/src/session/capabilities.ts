@@ -43,6 +43,7 @@ const afterLogin = [
   'THREAD=ORDEREDSUBJECT',
   'THREAD=REFERENCES',
   'INPROGRESS',
+  'BINARY',
 ] as const
 
 /** Those that need a store that can. */

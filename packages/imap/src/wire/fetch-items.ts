@@ -24,8 +24,17 @@ export type FetchItem =
       /** How the answer names it: `BODY[1.TEXT]<0>`, `RFC822.HEADER`. */
       readonly label: string
     }
+  /** RFC 3516: what a part stands for, or how much that is. */
+  | {
+      readonly item: 'binary'
+      readonly part: readonly number[]
+      readonly isPeek: boolean
+      readonly partial?: { readonly offset: number; readonly count: number }
+      readonly label: string
+    }
+  | { readonly item: 'binary-size'; readonly part: readonly number[]; readonly label: string }
 
-type PlainItem = Exclude<FetchItem['item'], 'section'>
+type PlainItem = Exclude<FetchItem['item'], 'section' | 'binary' | 'binary-size'>
 
 const plainItems: readonly PlainItem[] = [
   'FLAGS',
@@ -64,13 +73,16 @@ export function parseFetchItems(tokens: Tokens): readonly FetchItem[] | undefine
   if (items === undefined || items.length === 0) return undefined
   // Asked for twice, told once. Sections stay: one may peek where the other does not.
   const plain = new Set<FetchItem['item']>()
-  return items.filter(({ item }) => item === 'section' || (!plain.has(item) && plain.add(item)))
+  return items.filter((item) => 'label' in item || (!plain.has(item.item) && plain.add(item.item)))
 }
 
 function parseFetchItem(tokens: Tokens): FetchItem | undefined {
   const start = tokens.at
   if (takeExactly(tokens, 'BODY.PEEK[')) return parseSectionItem(tokens, true)
   if (takeExactly(tokens, 'BODY[')) return parseSectionItem(tokens, false)
+  if (takeExactly(tokens, 'BINARY.PEEK[')) return parseBinaryItem(tokens, true)
+  if (takeExactly(tokens, 'BINARY.SIZE[')) return parseBinarySize(tokens)
+  if (takeExactly(tokens, 'BINARY[')) return parseBinaryItem(tokens, false)
   for (const item of plainItems) {
     if (tokens.word(item)) return { item }
   }
@@ -117,6 +129,23 @@ function parseSectionItem(tokens: Tokens, isPeek: boolean): FetchItem | undefine
     ...(names === undefined ? {} : { fields: new Set(names.map((name) => name.toLowerCase())) }),
   }
   return { item: 'section', section, isPeek, label, ...(partial === undefined ? {} : { partial }) }
+}
+
+/** `"BINARY" [".PEEK"] section-binary [partial]`, `section-binary = "[" [section-part] "]"` (RFC 3516 section 7) */
+function parseBinaryItem(tokens: Tokens, isPeek: boolean): FetchItem | undefined {
+  const part = parsePart(tokens)
+  if (part === undefined || !takeExactly(tokens, ']')) return undefined
+  const partial = parsePartial(tokens)
+  if (partial === 'malformed') return undefined
+  const label = `BINARY[${part.join('.')}]${partial === undefined ? '' : `<${partial.offset}>`}`
+  return { item: 'binary', part, isPeek, label, ...(partial === undefined ? {} : { partial }) }
+}
+
+/** `"BINARY.SIZE" section-binary` */
+function parseBinarySize(tokens: Tokens): FetchItem | undefined {
+  const part = parsePart(tokens)
+  if (part === undefined || !takeExactly(tokens, ']')) return undefined
+  return { item: 'binary-size', part, label: `BINARY.SIZE[${part.join('.')}]` }
 }
 
 /** `section-part = nz-number *("." nz-number)`. Stops before a `.` that no number follows. */

@@ -147,7 +147,9 @@ test.for([
 test.for([
   ['base64', 'aGVs\r\nbG8=', 'hello'],
   ['base64', 'aGVsbG8', 'hello'],
-  ['quoted-printable', 'a=3Db=\r\nc=\nd=e9=zz=', 'a=bcd\xe9=zz='],
+  ['quoted-printable', 'a=3Db=\r\nc=\nd=e9=zz=', 'a=bcd\xe9=zz'],
+  ['quoted-printable', 'padding \t\r\nsoft= \t\r\nend \tof= line =20 \nend  ', 'padding\r\nsoftend \tof= line  \nend'],
+  ['quoted-printable', '  a\r \r\n=\r=3\r\n', '  a\r\r\n=\r=3\r\n'],
   ['7bit', 'a=3D', 'a=3D'],
   ['x-unknown', 'abc', 'abc'],
 ] as const)('%s, cut anywhere: %j', ([encoding, octets, decoded]) => {

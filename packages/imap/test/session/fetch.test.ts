@@ -276,3 +276,88 @@ test('PARTIAL: places among the messages of the set (RFC 9394 section 3.3)', asy
   expect(await numbers('FETCH 1 UID PARTIAL 1:1')).toBe('BAD')
   expect(await numbers('FETCH 1 UID (NOTHING)')).toBe('BAD')
 })
+
+const encoded = [
+  'Content-Type: multipart/mixed; boundary=b',
+  '',
+  '--b',
+  'Content-Transfer-Encoding: base64',
+  '',
+  Buffer.from('a\0b\r\nc').toString('base64'),
+  '--b',
+  'Content-Transfer-Encoding: quoted-printable',
+  '',
+  'caf=E9 =',
+  'x',
+  '--b',
+  'Content-Transfer-Encoding: x-uuencode',
+  '',
+  'begin',
+  '--b',
+  'Content-Type: message/rfc822',
+  'Content-Transfer-Encoding: base64',
+  '',
+  'Subject: not encoded',
+  '',
+  'aGk=',
+  '--b--',
+  '',
+].join('\r\n')
+
+test.for([
+  ['BINARY.PEEK[1]', 'BINARY[1] ~{6}\r\na\0b\r\nc'],
+  ['BINARY.PEEK[1]<0.1>', 'BINARY[1]<0> {1}\r\na'],
+  ['BINARY.PEEK[1]<1.2>', 'BINARY[1]<1> ~{2}\r\n\0b'],
+  ['BINARY.PEEK[1]<4.99>', 'BINARY[1]<4> {2}\r\n\nc'],
+  ['BINARY.PEEK[1]<6.1>', 'BINARY[1]<6> {0}\r\n'],
+  ['BINARY.SIZE[1]', 'BINARY.SIZE[1] 6'],
+  ['BINARY.PEEK[2]', 'BINARY[2] {6}\r\ncaf\xe9 x'],
+  ['(BINARY.SIZE[2] BINARY.PEEK[1]<0.1>)', 'BINARY.SIZE[2] 6 BINARY[1]<0> {1}\r\na'],
+  ['BINARY.PEEK[4]', 'BINARY[4] {28}\r\nSubject: not encoded\r\n\r\naGk='],
+  ['BINARY.SIZE[]', `BINARY.SIZE[] ${encoded.length}`],
+  ['BINARY.PEEK[]<0.12>', 'BINARY[]<0> {12}\r\nContent-Type'],
+  ['BINARY.PEEK[9]', 'BINARY[9] NIL'],
+  ['BINARY.SIZE[9]', 'BINARY.SIZE[9] 0'],
+] as const)('BINARY: FETCH %s (RFC 3516)', async ([items, answer]) => {
+  expect(await fetched(items, encoded)).toBe(answer)
+})
+
+test.for([
+  'BINARY',
+  'BINARY[1',
+  'BINARY[1.TEXT]',
+  'BINARY[HEADER]',
+  'BINARY.SIZE[1]<0.1>',
+  'BINARY.PEEK',
+  'BINARY[1]<0.0>',
+])('BINARY: FETCH %s is BAD', async (items) => {
+  expect(await (await selectedInbox(one(encoded))).ask(`a FETCH 1 ${items}`)).toMatch(/^a BAD /)
+})
+
+test('BINARY: an encoding that is not known is told, and nothing of the message is', async () => {
+  const session = await selectedInbox(one(encoded))
+  const refusal = 'a NO [UNKNOWN-CTE] A part is encoded in a way that is not known\r\n'
+  expect(await session.ask('a FETCH 1 BINARY[3]')).toBe(refusal)
+  expect(await session.ask('a FETCH 1 (BINARY.SIZE[3] FLAGS)')).toBe(refusal)
+  expect(await session.ask('b FETCH 1 FLAGS')).toMatch(/FLAGS \(\\Recent\)/)
+})
+
+test('BINARY sets \\Seen, PEEK and SIZE do not', async () => {
+  const session = await selectedInbox(one(encoded))
+  expect(await session.ask('a FETCH 1 (BINARY.SIZE[1] BINARY.PEEK[2]<0.1>)')).not.toMatch(/Seen/)
+  expect(await session.ask('b FETCH 1 BINARY[2]<0.1>')).toMatch(/FLAGS \(\\Seen \\Recent\)/)
+})
+
+test('BINARY: what was appended as literal8 comes back', async () => {
+  const session = await selectedInbox({ store: new MemoryStore() })
+  session.take()
+  const octets = 'a\0\xff\n\r\0'
+  const sent = `Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n${octets}`
+  await session.send(`a APPEND INBOX ~{${sent.length}+}\r\n${sent}\r\n`)
+  expect(session.take()).toMatch(/a OK \[APPENDUID 1001 1\] Append completed\r\n$/)
+  expect(await session.ask('b FETCH 1 BINARY.PEEK[1]')).toBe(
+    `* 1 FETCH (BINARY[1] ~{6}\r\n${octets})\r\nb OK Fetch completed\r\n`,
+  )
+  await session.send('c APPEND INBOX ~{4+}\r\na\0b\n\r\n')
+  expect(session.take()).toBe('c NO [UNKNOWN-CTE] NUL in a part that is not binary\r\n')
+})

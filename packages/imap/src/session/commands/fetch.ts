@@ -1,12 +1,13 @@
 import type { MessageRecord, Uid } from '@postern/core'
 import { parseEnvelope } from '../../message/envelope.ts'
 import { MessageReader } from '../../message/message-reader.ts'
-import { findSection } from '../../message/section.ts'
+import { findEncoded, findSection, type EncodedContent } from '../../message/section.ts'
+import { isKnownEncoding, transferDecoder } from '../../message/transfer-encoding.ts'
 import { encodeDateTime } from '../../wire/date-time.ts'
 import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
 import { parseFetchModifiers } from '../../wire/fetch-modifiers.ts'
 import { encodeFlags } from '../../wire/flags.ts'
-import { encodeString, ok } from '../../wire/response.ts'
+import { encodeString, no, ok } from '../../wire/response.ts'
 import { partOf } from '../../wire/search-result.ts'
 import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
 import type { Tokens } from '../../wire/tokens.ts'
@@ -38,17 +39,18 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   const items: readonly FetchItem[] = naming === 'uid' && !namesUid ? [{ item: 'UID' }, ...asked] : asked
   const needsContent = items.some(({ item }) => !isOfRecord(item))
   const recent = selected.mailbox.recent()
-  let isComplete = true
+  const ends = new Set<FetchEnd>()
   const { partial } = modifiers
   for (const message of partial === undefined ? set.messages : partOf(set.messages, partial)) {
-    if (needsContent) isComplete = (await fetchFromContent(state, message, items, recent)) && isComplete
+    if (needsContent) ends.add(await fetchFromContent(state, message, items, recent))
     else
       state.write(
         `* ${message.number} FETCH (${items.map((item) => ofRecord(item, message.record, recent)).join(' ')})\r\n`,
       )
     await state.room()
   }
-  return isComplete ? ok('Fetch completed') : someGone(naming)
+  if (ends.has('unknown-encoding')) return no('A part is encoded in a way that is not known', 'UNKNOWN-CTE')
+  return ends.has('gone') ? someGone(naming) : ok('Fetch completed')
 }
 
 /** Items that need no look into the message. */
@@ -64,21 +66,43 @@ function ofRecord({ item }: FetchItem, record: MessageRecord, recent: ReadonlySe
 }
 
 /** A part of a response: text, or octets of the message that follow their announcement. */
-type Piece = string | { readonly announcement: string; readonly start: number; readonly end: number }
+type Piece = string | OctetsPiece
 
-/** @returns false when the message is gone. */
+interface OctetsPiece {
+  readonly announcement: string
+  /** Where they are in the message. */
+  readonly start: number
+  readonly end: number
+  /** For BINARY: how they are encoded, and which of the decoded octets are sent. */
+  readonly decoded?: DecodedRange
+}
+
+interface DecodedRange {
+  readonly encoding: string
+  readonly from: number
+  readonly to: number
+}
+
+/** What became of the message: it was told, it is gone, or RFC 3516 section 4.3 forbids to tell it. */
+type FetchEnd = 'told' | 'gone' | 'unknown-encoding'
+
 async function fetchFromContent(
   state: SessionState,
   message: NumberedMessage,
   items: readonly FetchItem[],
   recent: ReadonlySet<Uid>,
-): Promise<boolean> {
+): Promise<FetchEnd> {
   const selected = state.mailbox
   const { uid } = message.record
   const content = await selected.mailbox.content(uid)
-  if (content === undefined) return false
+  if (content === undefined) return 'gone'
   const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
   try {
+    for (const item of items) {
+      if (item.item !== 'binary' && item.item !== 'binary-size') continue
+      const found = await findEncoded(reader, item.part)
+      if (found !== undefined && !isKnownEncoding(found.encoding)) return 'unknown-encoding'
+    }
     const seen = await setSeen(selected, message.record, items)
     const record = seen ?? message.record
     const response = new FetchResponse(state, message.number, reader)
@@ -94,7 +118,7 @@ async function fetchFromContent(
     }
     await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)
-    return true
+    return 'told'
   } finally {
     await reader.close()
   }
@@ -141,7 +165,7 @@ class FetchResponse {
         continue
       }
       this.#flush(piece.announcement)
-      for await (const chunk of this.#reader.range(piece.start, piece.end)) {
+      for await (const chunk of octetsOf(this.#reader, piece)) {
         state.output.write(chunk)
         await state.room()
       }
@@ -166,7 +190,7 @@ async function setSeen(
   record: MessageRecord,
   items: readonly FetchItem[],
 ): Promise<MessageRecord | undefined> {
-  const sets = items.some((item) => item.item === 'section' && !item.isPeek)
+  const sets = items.some((item) => (item.item === 'section' || item.item === 'binary') && !item.isPeek)
   if (!sets || selected.isReadOnly || record.flags.includes('\\Seen') || selected.view.isGone(record.uid))
     return undefined
   const changed = await selected.mailbox.setFlags([record.uid], { op: 'add', flags: ['\\Seen'] })
@@ -178,6 +202,11 @@ async function setSeen(
 
 async function ofContent(item: FetchItem, reader: MessageReader, maxAddresses: number): Promise<Piece> {
   if (item.item === 'section') return ofSection(item, reader)
+  if (item.item === 'binary') return ofBinary(item, reader)
+  if (item.item === 'binary-size') {
+    const found = await findEncoded(reader, item.part)
+    return `${item.label} ${found === undefined ? 0 : (await measure(reader, found, 0, Infinity)).bytes}`
+  }
   if (item.item === 'ENVELOPE') {
     const { text } = await reader.header()
     return `ENVELOPE ${encodeEnvelope(parseEnvelope(text, { left: maxAddresses }))}`
@@ -194,4 +223,65 @@ async function ofSection(item: Extract<FetchItem, { item: 'section' }>, reader: 
   const start = Math.min(found.start + from, found.end)
   const end = Math.min(start + count, found.end)
   return { announcement: `${item.label} {${end - start}}\r\n`, start, end }
+}
+
+/** RFC 3516 section 4.2: literal8 where there is NUL, and a literal as always where there is none. */
+async function ofBinary(item: Extract<FetchItem, { item: 'binary' }>, reader: MessageReader): Promise<Piece> {
+  const found = await findEncoded(reader, item.part)
+  if (found === undefined) return `${item.label} NIL`
+  const from = item.partial?.offset ?? 0
+  const to = from + (item.partial?.count ?? Infinity)
+  const { bytes, hasNul } = await measure(reader, found, from, to)
+  const sent = Math.max(0, Math.min(to, bytes) - from)
+  return {
+    announcement: `${item.label} ${hasNul ? '~' : ''}{${sent}}\r\n`,
+    start: found.start,
+    end: found.end,
+    decoded: { encoding: found.encoding, from, to: from + sent },
+  }
+}
+
+/** How much the octets stand for, and whether NUL is in the wanted part of that: both are told before the octets. */
+async function measure(
+  reader: MessageReader,
+  { start, end, encoding }: EncodedContent,
+  from: number,
+  to: number,
+): Promise<{ readonly bytes: number; readonly hasNul: boolean }> {
+  let bytes = 0
+  let hasNul = false
+  for await (const chunk of decodedOctets(reader, start, end, encoding)) {
+    hasNul ||= chunk.subarray(Math.max(0, from - bytes), Math.max(0, to - bytes)).includes(0)
+    bytes += chunk.length
+  }
+  return { bytes, hasNul }
+}
+
+async function* octetsOf(
+  reader: MessageReader,
+  { start, end, decoded }: OctetsPiece,
+): AsyncGenerator<Buffer, void, undefined> {
+  if (decoded === undefined) {
+    yield* reader.range(start, end)
+    return
+  }
+  const { encoding, from, to } = decoded
+  let at = 0
+  for await (const chunk of decodedOctets(reader, start, end, encoding)) {
+    const part = chunk.subarray(Math.max(0, from - at), Math.max(0, to - at))
+    at += chunk.length
+    if (part.length > 0) yield part
+    if (at >= to) return
+  }
+}
+
+async function* decodedOctets(
+  reader: MessageReader,
+  start: number,
+  end: number,
+  encoding: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  const decoder = transferDecoder(encoding)
+  for await (const chunk of reader.range(start, end)) yield decoder.push(chunk)
+  yield decoder.end()
 }
