@@ -1,6 +1,7 @@
 import type { Tokens } from '../wire/tokens.ts'
 import { decodeMailboxName } from '../wire/mailbox-name.ts'
 import { bad, no, type Completion } from '../wire/response.ts'
+import type { SessionState } from './state.ts'
 
 /** A refusal when the grammar of an argument does not fit. */
 export const badArguments: Completion = bad('Arguments are missing or malformed')
@@ -10,18 +11,16 @@ export function noArguments(args: Tokens): Completion | undefined {
   return args.isAtEnd ? undefined : bad('No arguments are expected')
 }
 
+type MailboxName = { readonly name: string } | { readonly refusal: Completion }
+
 /** `SP mailbox`: the name in Unicode, or the refusal. */
-export function mailboxArgument(args: Tokens): { readonly name: string } | { readonly refusal: Completion } {
+export function mailboxArgument(state: SessionState, args: Tokens): MailboxName {
   const text = args.space() ? args.astring() : undefined
-  if (text === undefined) return { refusal: badArguments }
-  return mailboxNamed(text, args.limits.maxMailboxNameBytes)
+  return text === undefined ? { refusal: badArguments } : mailboxNamed(state, text)
 }
 
 /** A name as it was sent, in Unicode, or the refusal. */
-export function mailboxNamed(
-  text: string,
-  maxBytes: number,
-): { readonly name: string } | { readonly refusal: Completion } {
-  const name = text.length > maxBytes ? undefined : decodeMailboxName(text)
+export function mailboxNamed({ limits, isUtf8 }: SessionState, text: string): MailboxName {
+  const name = text.length > limits.maxMailboxNameBytes ? undefined : decodeMailboxName(text, isUtf8)
   return name === undefined || name === '' ? { refusal: no('Not a name for a mailbox', 'CANNOT') } : { name }
 }

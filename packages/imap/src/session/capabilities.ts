@@ -16,11 +16,12 @@ export interface CapabilityConditions {
 const always = ['ID', 'ENABLE', 'IDLE'] as const
 
 /** RFC 7888 section 6: one of LITERAL+ and LITERAL-, never both. Before login there is little room. */
-const beforeLogin = ['IMAP4rev1', 'SASL-IR', 'LITERAL-', ...always] as const
+const beforeLogin = ['IMAP4rev1', 'IMAP4rev2', 'SASL-IR', 'LITERAL-', ...always] as const
 
 /** Commands and responses that need a login. */
 const afterLogin = [
   'IMAP4rev1',
+  'IMAP4rev2',
   'SASL-IR',
   'LITERAL+',
   ...always,
@@ -44,6 +45,7 @@ const afterLogin = [
   'THREAD=REFERENCES',
   'INPROGRESS',
   'BINARY',
+  'UTF8=ACCEPT',
 ] as const
 
 /** Those that need a store that can. */

@@ -7,6 +7,8 @@ import { MailboxView } from './view.ts'
 export class SelectedMailbox {
   readonly mailbox: Mailbox
   readonly view: MailboxView
+  /** RFC 9051 has no `\Recent`. */
+  showsRecent = true
   /** What `$` stands for (RFC 5182). UIDs that are gone meanwhile name nothing. */
   saved: ReadonlySet<Uid> = new Set()
   readonly #maxKeywords: number
@@ -47,7 +49,12 @@ export class SelectedMailbox {
   /** Everything that may be told now, as responses. */
   tell(mayExpunge: boolean): string {
     if (!this.view.hasNews(mayExpunge)) return ''
-    return this.keywordsResponse() + this.view.tell(mayExpunge, this.mailbox.recent())
+    return this.keywordsResponse() + this.view.tell(mayExpunge, this.showsRecent ? this.mailbox.recent() : undefined)
+  }
+
+  /** Messages that are told with `\Recent`. */
+  recent(): ReadonlySet<Uid> {
+    return this.showsRecent ? this.mailbox.recent() : new Set()
   }
 
   /** `* FLAGS`, when a keyword is there that was not told of; otherwise nothing. */

@@ -18,6 +18,11 @@ import type { SelectedMailbox } from './selected.ts'
 /** RFC 3501 section 3. The logout state is the end of the machine. */
 export type Phase = 'not-authenticated' | 'authenticated' | 'selected'
 
+/** What a client can ask for by ENABLE (RFC 5161). */
+export const enableable = ['IMAP4rev2', 'UTF8=ACCEPT'] as const
+
+export type Enableable = (typeof enableable)[number]
+
 /** Who signed in, and their mail. */
 export interface SignedIn {
   readonly principal: Principal
@@ -37,6 +42,7 @@ export class SessionState {
   readonly #turn: () => Promise<void>
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
+  readonly enabled: Set<Enableable> = new Set()
   failedLogins = 0
   /** Of the command that runs. */
   tag = ''
@@ -70,6 +76,16 @@ export class SessionState {
 
   get isHealthCheck(): boolean {
     return this.connection.identity.origin === 'proxy-itself'
+  }
+
+  /** RFC 9051 is what the client speaks: no RECENT, ESEARCH for every search, and more. */
+  get isRev2(): boolean {
+    return this.enabled.has('IMAP4rev2')
+  }
+
+  /** Names of mailboxes are UTF-8 in both directions. */
+  get isUtf8(): boolean {
+    return this.isRev2 || this.enabled.has('UTF8=ACCEPT')
   }
 
   /** The account of a command that the table allows only after login. */

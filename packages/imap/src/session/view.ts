@@ -114,19 +114,20 @@ export class MailboxView {
   /**
    * Everything that may be told now, as responses; from then on the client knows it.
    *
-   * @param recent - messages with `\Recent` for this session.
+   * @param recent - messages with `\Recent` for this session; absent for a client that knows none.
    */
-  tell(mayExpunge: boolean, recent: ReadonlySet<Uid>): string {
+  tell(mayExpunge: boolean, recent: ReadonlySet<Uid> | undefined): string {
     let text = mayExpunge ? this.#tellGone() : ''
     if (this.#arrived.length > 0) {
       for (const record of this.#arrived) this.#told.push(record)
       this.#arrived = []
-      text += `* ${this.exists} EXISTS\r\n* ${recent.size} RECENT\r\n`
+      text += `* ${this.exists} EXISTS\r\n`
+      if (recent !== undefined) text += `* ${recent.size} RECENT\r\n`
     }
     for (const uid of this.#altered) {
       const message = this.byUid(uid)
       if (message === undefined) continue
-      const flags = encodeFlags(message.record.flags, recent.has(uid))
+      const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
       text += `* ${message.number} FETCH (UID ${uid} FLAGS ${flags})\r\n`
     }
     this.#altered.clear()

@@ -1,18 +1,25 @@
+import { isUtf8 as isUtf8Octets } from 'node:buffer'
+
 /** The one delimiter between levels of a name that clients see. */
 export const hierarchyDelimiter = '/'
 
 /**
- * Decodes a mailbox name as it is sent: modified UTF-7 (RFC 3501 section 5.1.3) to Unicode in NFC, `INBOX` folded to
- * that spelling (section 5.1).
+ * Decodes a mailbox name as it is sent to Unicode in NFC, `INBOX` folded to that spelling (RFC 3501 section 5.1). It is
+ * modified UTF-7 (section 5.1.3); or, when the client enabled that, UTF-8 (RFC 6855 section 3, RFC 9051 section 5.1).
  *
  * @param text - one octet in each character.
- * @returns `undefined` when the name is not valid modified UTF-7 in its only allowed form, or holds control characters.
+ * @returns `undefined` when the name is not valid in its only allowed form, or holds control characters.
  */
-export function decodeMailboxName(text: string): string | undefined {
-  const name = decodeModifiedUtf7(text)?.normalize('NFC')
+export function decodeMailboxName(text: string, isUtf8 = false): string | undefined {
+  const name = (isUtf8 ? decodeUtf8(text) : decodeModifiedUtf7(text))?.normalize('NFC')
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (name === undefined || /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name)) return undefined
   return foldInbox(name)
+}
+
+function decodeUtf8(text: string): string | undefined {
+  const octets = Buffer.from(text, 'latin1')
+  return isUtf8Octets(octets) ? octets.toString('utf8') : undefined
 }
 
 function foldInbox(name: string): string {
@@ -26,8 +33,9 @@ export function isCreatableName(name: string): boolean {
     .every((level) => level !== '' && level !== '.' && level !== '..' && Buffer.byteLength(level) <= 255)
 }
 
-/** Unicode to modified UTF-7, ready for a response: printable ASCII only. */
-export function encodeMailboxName(name: string): string {
+/** Unicode to modified UTF-7, or to UTF-8 for who enabled it; one octet in each character. */
+export function encodeMailboxName(name: string, isUtf8 = false): string {
+  if (isUtf8) return Buffer.from(name, 'utf8').toString('latin1')
   return name.replaceAll(/&|[^\x20-\x7e]+/g, (run) => (run === '&' ? '&-' : `&${encodeRun(run)}-`))
 }
 

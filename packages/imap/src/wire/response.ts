@@ -12,6 +12,7 @@ export type ResponseCode =
   | 'AUTHORIZATIONFAILED'
   | 'CANNOT'
   | 'CLIENTBUG'
+  | 'CLOSED'
   | 'CONTACTADMIN'
   | 'EXPUNGEISSUED'
   | 'HASCHILDREN'
@@ -61,6 +62,10 @@ export function encodeString(value: string): string {
   if (value.length > maxQuotedLength || /[^\x01-\x7f]|[\r\n]/.test(value)) {
     return `{${value.length}}\r\n${value}`
   }
+  return quote(value)
+}
+
+function quote(value: string): string {
   return `"${value.replaceAll(/["\\]/g, '\\$&')}"`
 }
 
@@ -75,8 +80,10 @@ export function encodeAstring(value: string): string {
 }
 
 /** `mailbox = "INBOX" / astring`, from Unicode. Always quoted, as clients expect from LIST. */
-export function encodeMailbox(name: string): string {
-  return encodeString(encodeMailboxName(name))
+export function encodeMailbox(name: string, isUtf8 = false): string {
+  const octets = encodeMailboxName(name, isUtf8)
+  // Who enabled UTF-8 reads it in quotes too (RFC 6855 section 3); names hold no control characters.
+  return isUtf8 && octets.length <= maxQuotedLength ? quote(octets) : encodeString(octets)
 }
 
 /** An output writes strings as UTF-8, which for ASCII is the octets themselves; anything else goes as a buffer. */

@@ -12,6 +12,9 @@ export interface ResultOptions {
   readonly partial?: PartialRange
 }
 
+/** RFC 4731 section 3.1: no option is ALL. */
+export const everything: ResultOptions = { min: false, max: false, all: true, count: false, save: false }
+
 /** `partial-range`: places in the result, the first being 1, both ends included. */
 export interface PartialRange {
   readonly first: number

@@ -6,9 +6,9 @@ test(
   dialogue(
     {},
     `
-    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE STARTTLS LOGINDISABLED] imap.example ready
+    S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE STARTTLS LOGINDISABLED] imap.example ready
     C: a1 CAPABILITY
-    S: * CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE STARTTLS LOGINDISABLED
+    S: * CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE STARTTLS LOGINDISABLED
     S: a1 OK Capability completed
     C: a2 LOGIN ann secret
     S: a2 NO [PRIVACYREQUIRED] Login needs TLS
@@ -33,12 +33,12 @@ test(
     C: a STARTTLS
     S: a OK Begin TLS negotiation now
     C: b CAPABILITY
-    S: * CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN
+    S: * CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN
     S: b OK *
     C: c STARTTLS
     S: c BAD TLS is active already
     C: d LOGIN ann secret
-    S: d OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID ENABLE IDLE NAMESPACE UIDPLUS *
+    S: d OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL+ ID ENABLE IDLE NAMESPACE UIDPLUS *
     C: e STARTTLS
     S: e BAD Command is not valid in this state
     `,
@@ -50,7 +50,7 @@ test(
   dialogue(
     { security: 'tls', origin: 'proxied' },
     `
-    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN] imap.example ready
+    S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN] imap.example ready
     C: a LOGIN ann secret
     S: a OK *
     `,
@@ -131,7 +131,7 @@ test(
   dialogue(
     { security: 'tls', clientCommonName: 'ann' },
     `
-    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE AUTH=EXTERNAL AUTH=PLAIN AUTH=LOGIN] imap.example ready
+    S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE AUTH=EXTERNAL AUTH=PLAIN AUTH=LOGIN] imap.example ready
     C: a AUTHENTICATE EXTERNAL am9l
     S: a NO [AUTHORIZATIONFAILED] Not allowed
     C: b AUTHENTICATE EXTERNAL
@@ -166,7 +166,7 @@ test(
   dialogue(
     { security: 'tls', authenticator: {} },
     `
-    S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL- ID ENABLE IDLE LOGINDISABLED] imap.example ready
+    S: * OK [CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE IDLE LOGINDISABLED] imap.example ready
     C: a LOGIN ann secret
     S: a NO [CANNOT] Passwords are not taken here
     C: b AUTHENTICATE PLAIN

@@ -190,7 +190,7 @@ test('STATUS, NAMESPACE, ID, ENABLE', () => {
     C: h ID (name probe)
     S: h BAD *
     C: i ENABLE CONDSTORE UTF8=ACCEPT
-    S: * ENABLED
+    S: * ENABLED UTF8=ACCEPT
     S: i OK *
     `,
     store,

@@ -1,10 +1,10 @@
 /* CAPABILITY, NOOP, CHECK, LOGOUT, ID, ENABLE: RFC 3501 sections 6.1 and 6.4.1, RFC 2971, RFC 5161. */
 import { version } from '../../version.ts'
-import { encodeString, ok, type Completion } from '../../wire/response.ts'
+import { encodeString, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, noArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
-import type { SessionState } from '../state.ts'
+import { enableable, type SessionState } from '../state.ts'
 
 /** RFC 3501 section 6.1.1. */
 export function capability(state: SessionState, args: Tokens): Outcome {
@@ -57,12 +57,17 @@ function idPair(args: Tokens): true | undefined {
 
 /** RFC 5161 section 3.1: extensions that this server does not have are left out of the answer. */
 export function enable(state: SessionState, args: Tokens): Outcome {
-  let names = 0
+  const names: string[] = []
   while (args.space()) {
-    if (args.atom() === undefined) return badArguments
-    names += 1
+    const name = args.atom()?.toUpperCase()
+    if (name === undefined || names.length >= state.limits.maxListElements) return badArguments
+    names.push(name)
   }
-  if (names === 0 || !args.isAtEnd) return badArguments
-  state.write('* ENABLED\r\n')
-  return ok('Enable completed') satisfies Completion
+  if (names.length === 0 || !args.isAtEnd) return badArguments
+  // Before login nothing is enabled; the answer keeps confused clients alive.
+  const asked = state.signedIn === undefined ? [] : enableable.filter((name) => names.includes(name.toUpperCase()))
+  for (const name of asked) state.enabled.add(name)
+  if (state.selected !== undefined) state.selected.showsRecent = !state.isRev2
+  state.write(`* ${['ENABLED', ...asked].join(' ')}\r\n`)
+  return ok('Enable completed')
 }

@@ -31,7 +31,7 @@ export async function beginAppend(
   if (args.isAtEnd) return 'argument'
   const mailbox = args.astring()
   if (mailbox === undefined) return badArguments
-  const argument = mailboxNamed(mailbox, state.limits.maxMailboxNameBytes)
+  const argument = mailboxNamed(state, mailbox)
   const messages = new AppendedMessages(state, 'name' in argument ? argument.name : '')
   const head = parseMessageHead(args)
   if (head === undefined) return badArguments
@@ -42,9 +42,14 @@ export async function beginAppend(
 interface MessageHead {
   readonly flags: readonly string[]
   readonly internalDate: Date | undefined
+  /** `UTF8 (~{n}` was said (RFC 6855 section 4), and its parenthesis has to follow. */
+  readonly isUtf8: boolean
 }
 
-/** `append-message = [SP flag-list] [SP date-time] SP literal`, up to the literal. */
+/**
+ * `append-message = [SP flag-list] [SP date-time] SP append-data`, up to the literal; `append-data = literal / literal8 /
+ * "UTF8" SP "(" literal8 ")"`.
+ */
 function parseMessageHead(args: Tokens): MessageHead | undefined {
   if (!args.space()) return undefined
   const flags = args.text[args.at] === '(' ? parseFlagList(args) : []
@@ -53,7 +58,9 @@ function parseMessageHead(args: Tokens): MessageHead | undefined {
   if (dateText !== undefined && !args.space()) return undefined
   const internalDate = dateText === undefined ? undefined : parseDateTime(dateText)
   if (dateText !== undefined && internalDate === undefined) return undefined
-  return args.isAtEnd && args.text.endsWith(' ') ? { flags, internalDate } : undefined
+  const isUtf8 = args.word('UTF8')
+  if (isUtf8) return args.space() && args.take('(') && args.isAtEnd ? { flags, internalDate, isUtf8 } : undefined
+  return args.isAtEnd && args.text.endsWith(' ') ? { flags, internalDate, isUtf8 } : undefined
 }
 
 /** The messages of one APPEND: all of them become visible at its end, or none. */
@@ -65,6 +72,8 @@ class AppendedMessages implements IncomingMessages {
   /** Set for a literal8. */
   #upload: BinaryUpload | undefined
   #refusal: Completion | undefined
+  /** What has to follow the message under way. */
+  #closing: '' | ')' = ''
 
   constructor(state: SessionState, mailbox: string) {
     this.#state = state
@@ -74,6 +83,7 @@ class AppendedMessages implements IncomingMessages {
   /** @returns the refusal, if it is refused. */
   async begin(head: MessageHead, literal: AnnouncedLiteral): Promise<Completion | undefined> {
     const { options, limits, signedIn } = this.#state
+    if (head.isUtf8 && !(literal.isBinary && this.#state.enabled.has('UTF8=ACCEPT'))) return bad('UTF-8 is not enabled')
     if (literal.bytes > options.maxAppendBytes) return no('Message is too big', 'TOOBIG')
     if (literal.bytes === 0) return no('A message cannot be empty', 'CANNOT')
     const flags = settableFlags(head.flags, [], limits)
@@ -87,6 +97,7 @@ class AppendedMessages implements IncomingMessages {
     if (!begun.ok) return refusedAsTarget(begun.refusal)
     this.#writers.push(begun.value)
     this.#lineEnds = new CrlfNormalizer()
+    this.#closing = head.isUtf8 ? ')' : ''
     this.#upload = literal.isBinary ? new BinaryUpload(limits) : undefined
     if (!this.#state.isOver) return undefined
     await this.abort()
@@ -96,8 +107,8 @@ class AppendedMessages implements IncomingMessages {
   async next(text: string, literal: AnnouncedLiteral): Promise<Completion | undefined> {
     const [first] = this.#writers
     if (first?.commitWith === undefined) return bad('One message is expected')
-    const head = parseMessageHead(new Tokens(text, this.#state.limits))
-    if (head === undefined) return badArguments
+    const head = parseMessageHead(new Tokens(text.slice(this.#closing.length), this.#state.limits))
+    if (head === undefined || !text.startsWith(this.#closing)) return badArguments
     if (this.#writers.length >= this.#state.limits.maxAppendMessages) return no('Too many messages', 'LIMIT')
     const refusal = await this.#endMessage()
     if (refusal !== undefined) return refusal
@@ -114,7 +125,7 @@ class AppendedMessages implements IncomingMessages {
   }
 
   async finish(rest: string): Promise<Completion> {
-    const refusal = rest === '' ? await this.#endMessage() : badArguments
+    const refusal = rest === this.#closing ? await this.#endMessage() : badArguments
     const completion = refusal ?? (await this.#commit())
     if (completion.status !== 'OK') await this.abort()
     return completion

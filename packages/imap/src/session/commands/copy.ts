@@ -29,7 +29,7 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   const selected = state.mailbox
   const set = messageSet(selected, args, naming)
   if ('refusal' in set) return set.refusal
-  const target = mailboxArgument(args)
+  const target = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
   if ('refusal' in target) return target.refusal
   if (how === 'move' && selected.isReadOnly) return no('Mailbox is read-only')
@@ -42,7 +42,7 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   if (from.length === 0) return someGone(naming)
   const code: ResponseCode = `COPYUID ${uidValidity} ${encodeNumbers(from)} ${encodeNumbers(to)}`
   if (how === 'copy') return ok('Copy completed', code)
-  state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name)}\r\n`)
+  state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name, state.isUtf8)}\r\n`)
   selected.view.expunge(from)
   return ok('Move completed')
 }

@@ -38,7 +38,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   const namesUid = asked.some(({ item }) => item === 'UID')
   const items: readonly FetchItem[] = naming === 'uid' && !namesUid ? [{ item: 'UID' }, ...asked] : asked
   const needsContent = items.some(({ item }) => !isOfRecord(item))
-  const recent = selected.mailbox.recent()
+  const recent = selected.recent()
   const ends = new Set<FetchEnd>()
   const { partial } = modifiers
   for (const message of partial === undefined ? set.messages : partOf(set.messages, partial)) {

@@ -30,7 +30,7 @@ const specialUses: ReadonlySet<string> = new Set([
 ])
 
 export async function list(state: SessionState, args: Tokens): Promise<Outcome> {
-  const command = parseList(args)
+  const command = parseList(state, args)
   if (command === undefined) return badArguments
   // RFC 3501 section 6.3.8: an empty name asks for the delimiter and the root of the reference.
   if (!command.isExtended && command.patterns[0] === '') {
@@ -42,7 +42,7 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
   const isSelected = selection(command)
   for (const listing of listings) {
     await state.room()
-    if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
+    if (!matchesAny(command.patterns, encodeMailboxName(listing.name, state.isUtf8))) continue
     // RFC 5258 section 4: CHILDINFO is for children that are not told of themselves.
     const hasSelectedChild =
       command.selects.has('RECURSIVEMATCH') &&
@@ -50,10 +50,10 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
         (child) =>
           child.name.startsWith(`${listing.name}${hierarchyDelimiter}`) &&
           isSelected(child) &&
-          !matchesAny(command.patterns, encodeMailboxName(child.name)),
+          !matchesAny(command.patterns, encodeMailboxName(child.name, state.isUtf8)),
       )
     if (!isSelected(listing) && !hasSelectedChild) continue
-    state.write(encodeListing(listing, command, hasSelectedChild))
+    state.write(encodeListing(state, listing, command, hasSelectedChild))
     await writeStatus(state, listing, command)
   }
   return ok('List completed')
@@ -61,7 +61,7 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
 
 /** RFC 3501 section 6.3.9: a level above a subscribed name is told with `\Noselect` when `%` stops there. */
 export async function lsub(state: SessionState, args: Tokens): Promise<Outcome> {
-  const command = parseList(args)
+  const command = parseList(state, args)
   if (command === undefined || command.isExtended) return badArguments
   const subscribed = (await state.account.list()).filter(({ isSubscribed }) => isSubscribed)
   const names = new Set(subscribed.map(({ name }) => name))
@@ -70,15 +70,15 @@ export async function lsub(state: SessionState, args: Tokens): Promise<Outcome> 
     await state.room()
     const isParent = !names.has(listing.name)
     if (isParent && !isHierarchical) continue
-    if (!matchesAny(command.patterns, encodeMailboxName(listing.name))) continue
+    if (!matchesAny(command.patterns, encodeMailboxName(listing.name, state.isUtf8))) continue
     const attributes = isParent || isMissing(listing) ? '\\Noselect' : ''
-    state.write(`* LSUB (${attributes}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name)}\r\n`)
+    state.write(`* LSUB (${attributes}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, state.isUtf8)}\r\n`)
   }
   return ok('Lsub completed')
 }
 
 /** `list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]` (RFC 5258 section 6) */
-function parseList(args: Tokens): ListCommand | undefined {
+function parseList({ isUtf8 }: SessionState, args: Tokens): ListCommand | undefined {
   if (!args.space()) return undefined
   let isExtended = false
   let selects: ListCommand['selects'] = new Set()
@@ -108,7 +108,7 @@ function parseList(args: Tokens): ListCommand | undefined {
   const isRootAsked = patterns.length === 1 && patterns[0] === ''
   return {
     isExtended: isExtended || returns !== undefined,
-    patterns: isRootAsked ? [''] : patterns.map((pattern) => foldInbox(reference + pattern)),
+    patterns: isRootAsked ? [''] : patterns.map((pattern) => foldInbox(composed(reference + pattern, isUtf8))),
     selects,
     returns: returns?.options ?? new Set(),
     status: returns?.status ?? [],
@@ -133,6 +133,12 @@ function parseReturn(
 
 function oneOf<T extends string>(args: Tokens, words: readonly T[]): T | undefined {
   return words.find((word) => args.word(word))
+}
+
+/** In UTF-8 one name has one spelling, which is the composed one. */
+function composed(pattern: string, isUtf8: boolean): string {
+  if (!isUtf8) return pattern
+  return Buffer.from(Buffer.from(pattern, 'latin1').toString('utf8').normalize('NFC')).toString('latin1')
 }
 
 /** INBOX is found in any case (RFC 3501 section 5.1). */
@@ -172,23 +178,28 @@ function isMissing({ attributes }: MailboxListing): boolean {
   return attributes.includes('\\NonExistent')
 }
 
-function encodeListing(listing: MailboxListing, command: ListCommand, hasSelectedChild: boolean): string {
+function encodeListing(
+  { isRev2, isUtf8 }: SessionState,
+  listing: MailboxListing,
+  command: ListCommand,
+  hasSelectedChild: boolean,
+): string {
   const attributes: string[] = []
   for (const attribute of listing.attributes) {
-    // Clients of the plain command know only `\Noselect`.
-    attributes.push(attribute === '\\NonExistent' && !command.isExtended ? '\\Noselect' : attribute)
+    // Clients of the plain command of IMAP4rev1 know only `\Noselect`.
+    attributes.push(attribute === '\\NonExistent' && !command.isExtended && !isRev2 ? '\\Noselect' : attribute)
   }
   const tellsSubscribed = command.returns.has('SUBSCRIBED') || command.selects.has('SUBSCRIBED')
   if (tellsSubscribed && listing.isSubscribed) attributes.push('\\Subscribed')
   const selects = (['SUBSCRIBED', 'SPECIAL-USE'] as const).filter((option) => command.selects.has(option))
   // mbox-list-extended: "CHILDINFO" names what selected the children (RFC 5258 section 6).
   const childInfo = hasSelectedChild ? ` ("CHILDINFO" (${selects.map(encodeString).join(' ')}))` : ''
-  return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name)}${childInfo}\r\n`
+  return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, isUtf8)}${childInfo}\r\n`
 }
 
 /** RFC 5819: what cannot be selected has no status. */
 async function writeStatus(state: SessionState, listing: MailboxListing, command: ListCommand): Promise<void> {
   if (command.status.length === 0 || isMissing(listing) || listing.attributes.includes('\\Noselect')) return
   const found = await state.account.status(listing.name)
-  if (found.ok) state.write(encodeStatus(listing.name, command.status, found.value, state.options.maxAppendBytes))
+  if (found.ok) state.write(encodeStatus(state, listing.name, command.status, found.value))
 }

@@ -10,7 +10,7 @@ const notCreatable: Completion = no('Not a name for a mailbox', 'CANNOT')
 
 /** A delimiter at the end announces children, and is no part of the name (section 6.3.3). */
 export async function create(state: SessionState, args: Tokens): Promise<Outcome> {
-  const argument = mailboxArgument(args)
+  const argument = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   const name = argument.name.endsWith(hierarchyDelimiter) ? argument.name.slice(0, -1) : argument.name
@@ -21,7 +21,7 @@ export async function create(state: SessionState, args: Tokens): Promise<Outcome
 }
 
 export async function deleteMailbox(state: SessionState, args: Tokens): Promise<Outcome> {
-  const argument = mailboxArgument(args)
+  const argument = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   if (argument.name === 'INBOX') return no('INBOX cannot be deleted', 'CANNOT')
@@ -33,9 +33,9 @@ export async function deleteMailbox(state: SessionState, args: Tokens): Promise<
 
 /** RENAME of INBOX moves its messages and leaves it empty (section 6.3.5); the store does that. */
 export async function rename(state: SessionState, args: Tokens): Promise<Outcome> {
-  const from = mailboxArgument(args)
+  const from = mailboxArgument(state, args)
   if ('refusal' in from) return from.refusal
-  const to = mailboxArgument(args)
+  const to = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
   if ('refusal' in to) return to.refusal
   if (to.name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
@@ -53,7 +53,7 @@ export function unsubscribe(state: SessionState, args: Tokens): Promise<Outcome>
 }
 
 async function setSubscribed(state: SessionState, args: Tokens, isSubscribed: boolean): Promise<Outcome> {
-  const argument = mailboxArgument(args)
+  const argument = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   const changed = await state.account.subscribe(argument.name, isSubscribed)

@@ -1,7 +1,7 @@
 /* SEARCH and UID SEARCH: RFC 3501 sections 6.4.4 and 6.4.8, ESEARCH (RFC 4731), SEARCHRES (RFC 5182), PARTIAL (RFC 9394). */
-import { ok } from '../../wire/response.ts'
+import { bad, ok } from '../../wire/response.ts'
 import { parseSearch } from '../../wire/search-keys.ts'
-import { encodeEsearch, parseResultOptions, savedOf, type ResultOptions } from '../../wire/search-result.ts'
+import { encodeEsearch, everything, parseResultOptions, savedOf, type ResultOptions } from '../../wire/search-result.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import { findMessages, searchFaults } from '../find-messages.ts'
@@ -20,8 +20,13 @@ export function uidSearch(state: SessionState, args: Tokens): Promise<Outcome> {
 }
 
 async function searchMessages(state: SessionState, args: Tokens, naming: Naming): Promise<Outcome> {
-  const options = parseResultOptions(args)
+  // RFC 9051 section 6.4.4: every search is answered by ESEARCH.
+  const options = parseResultOptions(args) ?? (state.isRev2 ? everything : undefined)
   if (options === 'malformed') return badArguments
+  // RFC 6855 section 3: who speaks UTF-8 names no charset.
+  if (state.enabled.has('UTF8=ACCEPT') && args.text.slice(args.at).toUpperCase().startsWith(' CHARSET ')) {
+    return bad('Search strings are UTF-8 here')
+  }
   const parsed = parseSearch(args)
   if (typeof parsed === 'string') {
     const refusal = searchFaults[parsed]

@@ -1,4 +1,5 @@
-import { no, ok } from '../../wire/response.ts'
+import { hierarchyDelimiter } from '../../wire/mailbox-name.ts'
+import { encodeMailbox, no, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument, noArguments } from '../arguments.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
@@ -16,8 +17,10 @@ export function examine(state: SessionState, args: Tokens): Promise<Outcome> {
 }
 
 async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read-write'): Promise<Outcome> {
-  const argument = mailboxArgument(args)
+  const argument = mailboxArgument(state, args)
   if (!args.isAtEnd) return badArguments
+  // RFC 9051 section 7.1: from here on responses are of the new mailbox.
+  if (state.selected !== undefined && state.isRev2) state.write('* OK [CLOSED] Mailbox closed\r\n')
   // Whatever comes of it, the mailbox that was selected is left (section 6.3.1).
   await state.unselect()
   if ('refusal' in argument) return argument.refusal
@@ -29,16 +32,19 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
     return ok('Mailbox opened')
   }
   const selected = new SelectedMailbox(mailbox, state.limits.maxKeywords)
+  selected.showsRecent = !state.isRev2
   state.selected = selected
   const unseen = mailbox.records().findIndex(({ flags }) => !flags.includes('\\Seen'))
   state.write(
     selected.flagsResponse() +
       `* ${selected.view.exists} EXISTS\r\n` +
-      `* ${mailbox.recent().size} RECENT\r\n` +
-      (unseen === -1 ? '' : `* OK [UNSEEN ${unseen + 1}] First unseen message\r\n`) +
+      (state.isRev2 ? '' : `* ${mailbox.recent().size} RECENT\r\n`) +
+      (unseen === -1 || state.isRev2 ? '' : `* OK [UNSEEN ${unseen + 1}] First unseen message\r\n`) +
       `* OK [UIDVALIDITY ${mailbox.uidValidity}] UIDs valid\r\n` +
       `* OK [UIDNEXT ${mailbox.uidNext()}] Predicted next UID\r\n` +
-      `* OK [PERMANENTFLAGS ${selected.permanentFlags()}] Flags permitted\r\n`,
+      `* OK [PERMANENTFLAGS ${selected.permanentFlags()}] Flags permitted\r\n` +
+      // RFC 9051 section 6.3.2
+      (state.isRev2 ? `* LIST () "${hierarchyDelimiter}" ${encodeMailbox(mailbox.name, true)}\r\n` : ''),
   )
   return selected.isReadOnly ? ok('Mailbox opened', 'READ-ONLY') : ok('Mailbox opened', 'READ-WRITE')
 }

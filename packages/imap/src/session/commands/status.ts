@@ -5,20 +5,29 @@ import { badArguments, mailboxArgument } from '../arguments.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 
-/** RFC 3501 section 6.3.10, SIZE of RFC 8438, APPENDLIMIT of RFC 7889. */
-const statusItems = ['MESSAGES', 'RECENT', 'UIDNEXT', 'UIDVALIDITY', 'UNSEEN', 'SIZE', 'APPENDLIMIT'] as const
+/** RFC 3501 section 6.3.10, RFC 9051 section 6.3.11 with DELETED, SIZE of RFC 8438, APPENDLIMIT of RFC 7889. */
+const statusItems = [
+  'MESSAGES',
+  'RECENT',
+  'UIDNEXT',
+  'UIDVALIDITY',
+  'UNSEEN',
+  'DELETED',
+  'SIZE',
+  'APPENDLIMIT',
+] as const
 
 export type StatusItem = (typeof statusItems)[number]
 
 /** `status = "STATUS" SP mailbox SP "(" status-att *(SP status-att) ")"` */
 export async function status(state: SessionState, args: Tokens): Promise<Outcome> {
-  const argument = mailboxArgument(args)
+  const argument = mailboxArgument(state, args)
   const items = args.space() ? parseStatusItems(args) : undefined
   if (items === undefined || !args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   const found = await state.account.status(argument.name)
   if (!found.ok) return refusedByStore(found.refusal)
-  state.write(encodeStatus(argument.name, items, found.value, state.options.maxAppendBytes))
+  state.write(encodeStatus(state, argument.name, items, found.value))
   return ok('Status completed')
 }
 
@@ -31,10 +40,10 @@ export function parseStatusItems(args: Tokens): readonly StatusItem[] | undefine
 }
 
 export function encodeStatus(
+  { options, isUtf8 }: SessionState,
   name: string,
   items: readonly StatusItem[],
   found: MailboxStatus,
-  maxAppendBytes: number,
 ): string {
   const values: Readonly<Record<StatusItem, number>> = {
     MESSAGES: found.messages,
@@ -43,7 +52,8 @@ export function encodeStatus(
     UIDVALIDITY: found.uidValidity,
     UNSEEN: found.unseen,
     SIZE: found.bytes,
-    APPENDLIMIT: maxAppendBytes,
+    DELETED: found.deleted,
+    APPENDLIMIT: options.maxAppendBytes,
   }
-  return `* STATUS ${encodeMailbox(name)} (${items.map((item) => `${item} ${values[item]}`).join(' ')})\r\n`
+  return `* STATUS ${encodeMailbox(name, isUtf8)} (${items.map((item) => `${item} ${values[item]}`).join(' ')})\r\n`
 }

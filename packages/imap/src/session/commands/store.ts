@@ -81,7 +81,7 @@ function flagsResponse(
   record: MessageRecord,
   naming: Naming,
 ): string {
-  const flags = encodeFlags(record.flags, selected.mailbox.recent().has(record.uid))
+  const flags = encodeFlags(record.flags, selected.recent().has(record.uid))
   return `* ${number} FETCH (${naming === 'uid' ? `UID ${record.uid} ` : ''}FLAGS ${flags})\r\n`
 }
 
