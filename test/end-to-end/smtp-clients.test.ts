@@ -194,7 +194,7 @@ describe('an open relay is what this is not', () => {
 describe('X3: a client certificate at the balancer', () => {
   test('that was verified signs in by EXTERNAL, and is trusted with one name alone', async () => {
     const { client, lines } = await offeredTo(0)
-    expect(lines).toContain('AUTH PLAIN LOGIN EXTERNAL')
+    expect(lines).toContainEqual(expect.stringMatching(/^AUTH .*\bEXTERNAL\b/))
     expect((await client.ask(`AUTH EXTERNAL ${Buffer.from(bob.name).toString('base64')}`)).code).toBe(535)
     expect((await client.ask('AUTH EXTERNAL =')).code).toBe(235)
     expect((await client.ask(`MAIL FROM:<${bob.name}>`)).code).toBe(553)
@@ -204,7 +204,8 @@ describe('X3: a client certificate at the balancer', () => {
 
   test('that was not verified is worth nothing', async () => {
     const { client, lines } = await offeredTo(1)
-    expect(lines).toContain('AUTH PLAIN LOGIN')
+    expect(lines).toContainEqual(expect.stringMatching(/^AUTH .*\bPLAIN\b/))
+    expect(lines).not.toContainEqual(expect.stringMatching(/^AUTH .*\bEXTERNAL\b/))
     expect((await client.ask('AUTH EXTERNAL =')).code).toBe(504)
     client.destroy()
   })
