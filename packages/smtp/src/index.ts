@@ -1,12 +1,22 @@
 export { capabilitiesOf, extensionsOf, type BackendWay, type Capabilities } from './client/capabilities.ts'
 export {
+  inspectBackend,
+  probeBareNewline,
+  type BackendReport,
+  type InspectOptions,
+  type Inspection,
+  type NewlineProbe,
+} from './client/inspect.ts'
+export {
   nameOf,
   type Announcement,
   type Backend,
   type RelayObserver,
   type RelayOptions,
+  type UpstreamCredentials,
   type UpstreamTls,
 } from './client/options.ts'
+export type { UpstreamFailure } from './client/failures.ts'
 export { createRelay } from './client/relay.ts'
 export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'
 export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'

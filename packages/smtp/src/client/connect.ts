@@ -1,9 +1,8 @@
 /* The one file of the client with a socket: connects, writes the PROXY header, does TLS, keeps time. */
 import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { connect as connectWithHeader, headerAnnouncing, type HeaderToSend } from '@postern/core'
+import { connect as connectWithHeader, encodeProxyHeader, localOf, peerOf, type HeaderToSend } from '@postern/core'
 import { clientLimits, type SmtpClientLimits } from '../limits.ts'
-import type { TransactionStart } from '../session/destination.ts'
 import { UpstreamDialogue, type Link } from './dialogue.ts'
 import { failed, type Answer } from './failures.ts'
 import type { Securable } from './opening.ts'
@@ -11,24 +10,39 @@ import type { Backend, RelayOptions } from './options.ts'
 
 export type Connecting = { readonly ok: true; readonly connection: UpstreamConnection } | Extract<Answer, { ok: false }>
 
+/** How to connect: a part of what a relay is told. */
+export type ConnectOptions = Pick<
+  RelayOptions,
+  'tls' | 'tlsOptions' | 'pinnedFingerprints' | 'maxProxyHeaderBytes' | 'limits'
+>
+
+/** `own`: version 1 with the addresses of the connection itself, since some take no `UNKNOWN`. */
+export type PrecedingHeader = HeaderToSend | 'own' | undefined
+
 /**
  * Opens a connection, and on it TLS from the first byte where that is configured.
  *
+ * @param header - the PROXY header that goes first.
  * @param openingMs - until `opened` is called; then the dialogue fails.
+ * @param onGone - called once when the connection is over; also when this fails.
  */
 export async function connect(
   backend: Backend,
-  options: RelayOptions,
-  start: TransactionStart,
+  options: ConnectOptions,
+  header: PrecedingHeader,
   openingMs: number,
+  onGone: () => void,
 ): Promise<Connecting> {
   const limits = { ...clientLimits, ...options.limits }
   const target: NetConnectOpts = 'path' in backend ? backend : { ...backend, noDelay: true }
-  const dialling = dial(target, options, start)
-  if (!dialling.ok) return dialling
-  const connection = new UpstreamConnection(dialling.socket, backend, options, limits)
+  const dialling = dial(target, options, header)
+  if (!dialling.ok) {
+    onGone()
+    return dialling
+  }
+  const connection = new UpstreamConnection(dialling.socket, backend, options, limits, onGone)
   connection.bound(openingMs)
-  await connection.established()
+  await connection.established(header === 'own')
   const { failure } = connection.dialogue
   return failure === undefined ? { ok: true, connection } : { ok: false, failure }
 }
@@ -36,26 +50,21 @@ export async function connect(
 type Dialling = { readonly ok: true; readonly socket: Socket } | Extract<Answer, { ok: false }>
 
 /** A PROXY header goes first, once, in one write and in the clear: also when TLS follows. */
-function dial(target: NetConnectOpts, options: RelayOptions, start: TransactionStart): Dialling {
-  const { announcement, maxProxyHeaderBytes } = options
-  if (announcement !== 'proxy-v1' && announcement !== 'proxy-v2') return { ok: true, socket: connectSocket(target) }
+function dial(target: NetConnectOpts, { maxProxyHeaderBytes }: ConnectOptions, header: PrecedingHeader): Dialling {
+  if (header === undefined || header === 'own') return { ok: true, socket: connectSocket(target) }
   const bound = maxProxyHeaderBytes === undefined ? {} : { maxBytes: maxProxyHeaderBytes }
-  const connecting = connectWithHeader(target, headerFor(announcement, options, start), bound)
+  const connecting = connectWithHeader(target, header, bound)
   if (connecting.ok) return connecting
   return failed('SMTP_UPSTREAM_REFUSES_US', `${connecting.code}: ${connecting.detail}`)
-}
-
-function headerFor(version: 'proxy-v1' | 'proxy-v2', options: RelayOptions, start: TransactionStart): HeaderToSend {
-  const header = headerAnnouncing(start.connection.identity, version === 'proxy-v1' ? 1 : 2)
-  const isBinary = header.version === 2 && header.command === 'proxy'
-  return isBinary && options.proxyTlvs !== undefined ? { ...header, tlvs: options.proxyTlvs(start) } : header
 }
 
 export class UpstreamConnection implements Link, Securable {
   readonly dialogue: UpstreamDialogue
   readonly #backend: Backend
-  readonly #options: RelayOptions
+  readonly #options: ConnectOptions
   readonly #limits: SmtpClientLimits
+  readonly #onGone: () => void
+  #isGone = false
   #socket: Socket
   #isSecure = false
   #isVerified = false
@@ -67,12 +76,13 @@ export class UpstreamConnection implements Link, Securable {
   /** The bound for the whole opening, whatever its steps take. */
   #openingTimer: NodeJS.Timeout | undefined
 
-  constructor(socket: Socket, backend: Backend, options: RelayOptions, limits: SmtpClientLimits) {
+  constructor(socket: Socket, backend: Backend, options: ConnectOptions, limits: SmtpClientLimits, onGone: () => void) {
     this.dialogue = new UpstreamDialogue(this, limits)
     this.#backend = backend
     this.#options = options
     this.#limits = limits
     this.#socket = socket
+    this.#onGone = onGone
   }
 
   get isSecure(): boolean {
@@ -85,9 +95,10 @@ export class UpstreamConnection implements Link, Securable {
   }
 
   /** Resolves when the connection stands, with TLS where that comes first, or the dialogue has failed. */
-  async established(): Promise<void> {
+  async established(announcesItself: boolean): Promise<void> {
     const socket = this.#socket
     const failure = await happens(socket, 'connect', this.#limits.connectPatienceMs)
+    if (failure === undefined && announcesItself) socket.write(ownHeader(socket))
     if (failure !== undefined) this.dialogue.fail('SMTP_UPSTREAM_UNREACHABLE', failure)
     else if (this.#options.tls === 'implicit') await this.startTls()
     else this.#listen()
@@ -107,7 +118,7 @@ export class UpstreamConnection implements Link, Securable {
     // From here the TLS layer reads, and what comes in the clear is no handshake to it.
     plain.off('data', this.#receive).off('end', this.#lost).off('close', this.#lost).off('error', this.#lost)
     plain.on('error', ignore)
-    const { tls, tlsOptions } = this.#options
+    const { tls, tlsOptions, pinnedFingerprints } = this.#options
     const host = 'path' in this.#backend ? 'localhost' : this.#backend.host
     let secured: TLSSocket
     try {
@@ -116,6 +127,7 @@ export class UpstreamConnection implements Link, Securable {
         ...(isIP(host) === 0 ? { servername: host } : {}),
         rejectUnauthorized: tls !== 'optional',
         ...tlsOptions,
+        ...(pinnedFingerprints === undefined ? {} : { rejectUnauthorized: false }),
         socket: plain,
       })
     } catch (error) {
@@ -127,6 +139,11 @@ export class UpstreamConnection implements Link, Securable {
     const failure = await happens(secured, 'secureConnect', this.#limits.tlsPatienceMs)
     if (failure !== undefined) {
       this.dialogue.fail('SMTP_UPSTREAM_TLS', failure)
+      return
+    }
+    const print = fingerprintOf(secured)
+    if (pinnedFingerprints !== undefined && !pinnedFingerprints.includes(print)) {
+      this.dialogue.fail('SMTP_UPSTREAM_TLS', `the certificate is none of those pinned, but ${print}`)
       return
     }
     this.#isSecure = true
@@ -165,11 +182,29 @@ export class UpstreamConnection implements Link, Securable {
   destroy(): void {
     clearTimeout(this.#openingTimer)
     this.#socket.destroy()
+    if (this.#isGone) return
+    this.#isGone = true
+    this.#onGone()
   }
 
   #listen(): void {
     this.#socket.on('data', this.#receive).on('end', this.#lost).on('close', this.#lost).on('error', this.#lost)
   }
+}
+
+/** The whole of a connection's truth, as HAProxy's checks tell it: the client is who connects. A UNIX socket has no ends. */
+function ownHeader(socket: Socket): Buffer {
+  const source = localOf(socket)
+  const destination = peerOf(socket)
+  const hasEnds = source !== undefined && destination !== undefined
+  const header = hasEnds ? ({ command: 'proxy', source, destination } as const) : ({ command: 'unknown' } as const)
+  const encoded = encodeProxyHeader({ version: 1, ...header })
+  return encoded.ok ? encoded.bytes : Buffer.alloc(0)
+}
+
+/** SHA-256 of the certificate, in lower-case hexadecimal without colons. */
+function fingerprintOf(secured: TLSSocket): string {
+  return (secured.getPeerX509Certificate()?.fingerprint256 ?? 'none').replaceAll(':', '').toLowerCase()
 }
 
 /** Waits for an event of a socket that connects. Answers what happened instead, if it did not happen in time. */

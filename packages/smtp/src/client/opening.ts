@@ -24,11 +24,22 @@ export interface Securable {
   startTls(): Promise<void>
 }
 
+/** How to open: a part of what a relay is told. */
+export type OpeningOptions = Pick<
+  RelayOptions,
+  'protocol' | 'hostname' | 'tls' | 'announcement' | 'isAnnouncementOptional' | 'credentials' | 'authRequiresTls'
+>
+
 export type Opening =
   | { readonly ok: true; readonly capabilities: Capabilities }
   | { readonly ok: false; readonly failure: UpstreamFailure }
 
-export async function open(connection: Securable, options: RelayOptions, start: TransactionStart): Promise<Opening> {
+/** @param start - what is announced, and who signs in; without it only what the server offers is asked. */
+export async function open(
+  connection: Securable,
+  options: OpeningOptions,
+  start: TransactionStart | undefined,
+): Promise<Opening> {
   const { dialogue } = connection
   const { limits } = dialogue
 
@@ -43,7 +54,7 @@ export async function open(connection: Securable, options: RelayOptions, start: 
     opening = await startTls(connection, options, opening.capabilities)
     if (!opening.ok) return opening
   }
-  if (options.announcement === 'xclient') {
+  if (start !== undefined && options.announcement === 'xclient') {
     const attributes = xclientAttributes(start, await namesOf(start))
     const told = await announce(dialogue, options, opening.capabilities, 'XCLIENT', attributes)
     if (!told.ok) return told
@@ -51,8 +62,10 @@ export async function open(connection: Securable, options: RelayOptions, start: 
     if (told.hasSaid) opening = await hello(dialogue, options)
     if (!opening.ok) return opening
   }
-  if (options.credentials !== undefined) {
-    const failure = await signIn(connection, options.credentials, opening.capabilities, options.authRequiresTls ?? true)
+  if (start === undefined) return opening
+  const credentials = typeof options.credentials === 'function' ? options.credentials(start) : options.credentials
+  if (credentials !== undefined) {
+    const failure = await signIn(connection, credentials, opening.capabilities, options.authRequiresTls ?? true)
     if (failure !== undefined) return { ok: false, failure }
   }
   if (options.announcement === 'xforward') {
@@ -69,7 +82,7 @@ async function namesOf({ connection }: TransactionStart): Promise<ClientNames> {
 }
 
 /** RFC 5321 §4.1.1.1, RFC 2033 §4.1. A server without EHLO is none that mail should be relayed to today. */
-async function hello(dialogue: UpstreamDialogue, { protocol, hostname }: RelayOptions): Promise<Opening> {
+async function hello(dialogue: UpstreamDialogue, { protocol, hostname }: OpeningOptions): Promise<Opening> {
   const verb = protocol === 'lmtp' ? 'LHLO' : 'EHLO'
   const answer = await dialogue.ask({
     command: `${verb} ${hostname}\r\n`,
@@ -86,13 +99,13 @@ function refusalCode(code: number): 'SMTP_UPSTREAM_UNAVAILABLE' | 'SMTP_UPSTREAM
   return code >= 400 && code < 500 ? 'SMTP_UPSTREAM_UNAVAILABLE' : 'SMTP_UPSTREAM_REFUSES_US'
 }
 
-function wantsStartTls({ isSecure }: Securable, { tls }: RelayOptions, capabilities: Capabilities): boolean {
+function wantsStartTls({ isSecure }: Securable, { tls }: OpeningOptions, capabilities: Capabilities): boolean {
   if (isSecure) return false
   return tls === 'starttls' || (tls === 'optional' && capabilities.has('STARTTLS'))
 }
 
 /** RFC 3207. Whatever goes wrong ends the connection: nothing more is said in the clear. */
-async function startTls(connection: Securable, options: RelayOptions, offered: Capabilities): Promise<Opening> {
+async function startTls(connection: Securable, options: OpeningOptions, offered: Capabilities): Promise<Opening> {
   const { dialogue } = connection
   // Stripped by somebody on the way, or never configured: from here the two look the same.
   if (!offered.has('STARTTLS')) return dialogue.fail('SMTP_UPSTREAM_TLS', 'STARTTLS is not offered')
@@ -109,7 +122,7 @@ type Telling = { readonly ok: true; readonly hasSaid: boolean } | Extract<Openin
 /** XCLIENT is answered 220 by Postfix, as a new greeting, and by others 250. */
 async function announce(
   dialogue: UpstreamDialogue,
-  { isAnnouncementOptional = false }: RelayOptions,
+  { isAnnouncementOptional = false }: OpeningOptions,
   capabilities: Capabilities,
   verb: 'XCLIENT' | 'XFORWARD',
   attributes: readonly Attribute[],

@@ -28,20 +28,30 @@ export interface RelayOptions {
   readonly protocol: 'smtp' | 'lmtp'
   /** Said in EHLO or LHLO. */
   readonly hostname: string
-  /** The backends that may take the message, in the order in which they are tried. */
-  readonly backends: (transaction: TransactionStart) => readonly Backend[]
+  /**
+   * The backends that may take the message, in the order in which they are tried. The next one is asked for when the one
+   * before has failed, so what is known by then may decide.
+   */
+  readonly backends: (transaction: TransactionStart) => Iterable<Backend>
   readonly tls: UpstreamTls
   /** What `tls.connect` takes: `ca`, `servername`, a client certificate. The name of the backend is checked by default. */
   readonly tlsOptions?: ConnectionOptions
+  /**
+   * SHA-256 fingerprints of certificates, in lower-case hexadecimal: the backend's must be one of them, and then neither
+   * who signed it nor its name matters. Holds for every mode of `tls` once TLS is spoken.
+   */
+  readonly pinnedFingerprints?: readonly string[]
   readonly announcement: Announcement
   /** Relay also where XCLIENT or XFORWARD is not offered: the backend then takes us for the client. Off by default. */
   readonly isAnnouncementOptional?: boolean
   /** Sent with `proxy-v2`; those that do not fit within `maxProxyHeaderBytes` are left out whole. */
   readonly proxyTlvs?: (transaction: TransactionStart) => readonly Tlv[]
+  /** A CRC32C behind the TLVs of `proxy-v2`. */
+  readonly hasProxyChecksum?: boolean
   /** Bound for the PROXY header. Exim reads 232 bytes, Postfix 536, which is the default. */
   readonly maxProxyHeaderBytes?: number
-  /** We sign in with these, by PLAIN or LOGIN. */
-  readonly credentials?: { readonly username: string; readonly password: Secret }
+  /** We sign in with these, by PLAIN or LOGIN: for every transaction the same, or what a transaction's user signed in with. */
+  readonly credentials?: UpstreamCredentials | ((transaction: TransactionStart) => UpstreamCredentials | undefined)
   /** Credentials go out only under TLS. On by default; off only for tests and closed networks. */
   readonly authRequiresTls?: boolean
   /** BDAT instead of DATA where CHUNKING is offered (RFC 3030). BODY=BINARYMIME needs it in any case. */
@@ -58,14 +68,32 @@ export interface RelayOptions {
   readonly limits?: Partial<SmtpClientLimits>
 }
 
+/** What we sign in with at a backend. */
+export interface UpstreamCredentials {
+  readonly username: string
+  readonly password: Secret
+}
+
 /** Told what happened to backends, for logs, counters and health. No method may throw. */
 export interface RelayObserver {
+  /** A connection is opened: counts one until `gone`. */
+  connecting?(event: { readonly transactionId: string; readonly backend: string }): void
+  /** The opening succeeded: the backend answers, and offers this. */
+  opened?(event: {
+    readonly transactionId: string
+    readonly backend: string
+    readonly capabilities: ReadonlyMap<string, readonly string[]>
+  }): void
+  /** A connection is over, for whatever reason. Called once for each `connecting`. */
+  gone?(event: { readonly transactionId: string; readonly backend: string }): void
   /** A backend failed; the next one is tried, if there is one and nothing of the message was accepted or sent. */
   failed?(event: {
     readonly transactionId: string
     readonly backend: string
     readonly code: UpstreamErrorCode
     readonly detail: string
+    /** `opening`: before MAIL was said, so nothing of the message has a part in it. */
+    readonly step: 'opening' | 'transaction'
   }): void
   /** A backend gave its verdict to the end of the data. */
   delivered?(event: {

@@ -7,6 +7,7 @@
  * one: a second backend might refuse what the first accepted.
  */
 import { performance } from 'node:perf_hooks'
+import { headerAnnouncing, type HeaderToSend } from '@postern/core'
 import { clientLimits, type SmtpClientLimits } from '../limits.ts'
 import type { RecipientDsnRequest } from '@postern/core'
 import type {
@@ -19,7 +20,7 @@ import type {
 import type { Recipient } from '../session/transaction.ts'
 import { otherRoute } from '../wire/codes.ts'
 import type { Reply } from '../wire/reply.ts'
-import { connect } from './connect.ts'
+import { connect, type Connecting } from './connect.ts'
 import { failed, failureReply, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
 import { open } from './opening.ts'
 import { nameOf, type Backend, type RelayOptions } from './options.ts'
@@ -103,7 +104,7 @@ class RelayDelivery implements Delivery {
         return this.#tell(answer)
       }
       if (!answer.ok) failure = answer.failure
-      this.#report(failure)
+      this.#report(failure, reaching.ok ? 'transaction' : 'opening')
     }
     this.#verdict = this.#replyTo(failure)
     return this.#verdict
@@ -115,17 +116,25 @@ class RelayDelivery implements Delivery {
     leftMs: number,
   ): Promise<{ readonly ok: true; readonly upstream: UpstreamTransaction } | Extract<Answer, { ok: false }>> {
     const startedAt = performance.now()
-    const connecting = await connect(backend, options, this.#start, leftMs)
+    const connecting = await this.#connect(backend, options, leftMs)
     if (!connecting.ok) return connecting
     const { connection } = connecting
     const opening = await open(connection, options, this.#start)
     if (opening.ok) {
       connection.opened()
+      const { capabilities } = opening
+      options.observer?.opened?.({ transactionId: this.#start.id, backend: nameOf(backend), capabilities })
       return { ok: true, upstream: new UpstreamTransaction(connection, opening.capabilities, options, this.#start) }
     }
     if (options.tls !== 'optional' || opening.failure.code !== 'SMTP_UPSTREAM_TLS') return opening
     // A handshake that failed leaves a connection that nobody can trust, so the cleartext begins on a new one.
     return this.#reach(backend, { ...options, tls: 'off' }, leftMs - (performance.now() - startedAt))
+  }
+
+  #connect(backend: Backend, options: RelayOptions, leftMs: number): Promise<Connecting> {
+    const event = { transactionId: this.#start.id, backend: nameOf(backend) }
+    options.observer?.connecting?.(event)
+    return connect(backend, options, headerFor(options, this.#start), leftMs, () => options.observer?.gone?.(event))
   }
 
   /** What the backend said to RCPT, or why it cannot be asked any more. */
@@ -155,8 +164,8 @@ class RelayDelivery implements Delivery {
     return this.#backend === undefined ? 'no backend' : nameOf(this.#backend)
   }
 
-  #report({ code, detail }: UpstreamFailure): void {
-    this.#options.observer?.failed?.({ transactionId: this.#start.id, backend: this.#backendName, code, detail })
+  #report({ code, detail }: UpstreamFailure, step: 'opening' | 'transaction' = 'transaction'): void {
+    this.#options.observer?.failed?.({ transactionId: this.#start.id, backend: this.#backendName, code, detail, step })
   }
 
   #reportDelivery(answers: readonly Answer[]): void {
@@ -173,6 +182,17 @@ const someLacking: Reply = {
   code: 451,
   enhanced: '4.3.0',
   lines: ['Not every recipient has the message, try again later'],
+}
+
+/** The PROXY header that announces the client, where that is how it is announced. */
+function headerFor(
+  { announcement, proxyTlvs, hasProxyChecksum = false }: RelayOptions,
+  start: TransactionStart,
+): HeaderToSend | undefined {
+  if (announcement !== 'proxy-v1' && announcement !== 'proxy-v2') return undefined
+  const header = headerAnnouncing(start.connection.identity, announcement === 'proxy-v1' ? 1 : 2)
+  const isBinary = header.version === 2 && header.command === 'proxy'
+  return isBinary ? { ...header, tlvs: proxyTlvs?.(start) ?? [], hasChecksum: hasProxyChecksum } : header
 }
 
 /** One reply for all recipients, as SMTP wants it. */

@@ -300,6 +300,52 @@ test.each([
   expect(await new Client([broken, backend]).send()).toBe('250 2.0.0 OK queued as 1A2B3C')
 })
 
+test('each connection is told when it begins and when it is over, and which of them opened', async () => {
+  const closing = await ScriptedBackend.start('S: 421 not now')
+  const backend = await ScriptedBackend.start(taken)
+  const told: string[] = []
+  const name = (text: string): string => (text.endsWith(`:${closing.port}`) ? 'first' : 'second')
+  const client = new Client([closing, backend], {
+    observer: {
+      connecting: (event) => told.push(`connecting ${name(event.backend)}`),
+      opened: (event) => told.push(`opened ${name(event.backend)} ${[...event.capabilities.keys()].join(' ')}`),
+      failed: (event) => told.push(`failed ${name(event.backend)} ${event.step}`),
+      gone: (event) => told.push(`gone ${name(event.backend)}`),
+    },
+  })
+  await client.recipient()
+  await client.message()
+  await backend.ended()
+  await expect.poll(() => told.at(-1)).toBe('gone second')
+  expect(told).toEqual([
+    'connecting first',
+    'gone first',
+    'failed first opening',
+    'connecting second',
+    'opened second PIPELINING',
+    'gone second',
+  ])
+})
+
+test('the next backend is asked for when the one before has failed', async () => {
+  const closing = await ScriptedBackend.start('S: 421 not now')
+  const backend = await ScriptedBackend.start(taken)
+  let asked = 0
+  const client = new Client([], {
+    *backends() {
+      asked++
+      yield { host: '127.0.0.1', port: closing.port }
+      expect(closing.connections).toBe(1)
+      asked++
+      yield { host: '127.0.0.1', port: backend.port }
+      asked++
+    },
+  })
+  expect(await client.recipient()).toBe('250 2.1.5 OK')
+  expect(asked).toBe(2)
+  await client.delivery.abort()
+})
+
 test('behind the first accepted recipient no other backend is tried', async () => {
   const first = await ScriptedBackend.start(`${afterHello}S: 250 OK\nS: 250 OK\nD:\n!close`)
   const second = await ScriptedBackend.start(taken)
