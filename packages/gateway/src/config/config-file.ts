@@ -1,5 +1,17 @@
 import type { ListenerProtocol, TlsMode } from '@postern/core'
-import type { BareNewline, Ceiling, LogLevel, ProxyMode, Rate, SubmissionSender } from './schema.ts'
+import type { BackendProtocol } from './backend-address.ts'
+import type {
+  Announce,
+  Balance,
+  BareNewline,
+  Ceiling,
+  LogLevel,
+  PassedTlv,
+  ProxyMode,
+  Rate,
+  SubmissionSender,
+  UpstreamTlsMode,
+} from './schema.ts'
 
 /** A configuration file in which every key has the right type; what keys mean together is not checked yet. */
 export interface ConfigFile {
@@ -14,6 +26,8 @@ export interface ConfigFile {
     readonly 'max-header-bytes': number
   }
   readonly listener: Readonly<Record<string, ListenerTable>>
+  readonly upstream: Readonly<Record<string, UpstreamTable>>
+  readonly route: readonly RouteTable[]
   readonly tls: { readonly certificates: readonly { readonly cert: string; readonly key: string }[] }
   readonly accounts: { readonly file?: string | undefined; readonly 'client-certificates': boolean }
   readonly smtp: {
@@ -36,6 +50,7 @@ export interface ConfigFile {
     readonly 'max-errors': number
     readonly 'max-idle-commands': number
     readonly 'max-failed-logins': number
+    readonly 'relay-networks': readonly string[]
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }
@@ -71,10 +86,53 @@ export interface ListenerTable {
   readonly bind: string | readonly string[]
   readonly tls: TlsMode
   readonly 'max-connections': Ceiling
+  readonly 'when-backends-down': 'defer' | 'refuse'
   readonly proxy: {
     readonly mode?: ProxyMode | undefined
     readonly 'trusted-networks'?: readonly string[] | undefined
     readonly 'optional-wait': number
     readonly 'refuse-second-header': boolean
   }
+}
+
+/** `[upstream.NAME]` */
+export interface UpstreamTable {
+  readonly protocol: BackendProtocol
+  readonly backends: readonly (
+    | string
+    | { readonly address: string; readonly weight: number; readonly backup: boolean }
+  )[]
+  readonly balance: Balance
+  readonly announce?: Announce | undefined
+  readonly 'announce-optional': boolean
+  readonly 'max-header-bytes': number
+  readonly 'pass-tlvs': readonly PassedTlv[]
+  readonly 'header-checksum': boolean
+  readonly tls: UpstreamTlsMode
+  readonly 'tls-ca'?: string | undefined
+  readonly 'tls-server-name'?: string | undefined
+  readonly 'tls-fingerprints'?: readonly string[] | undefined
+  readonly 'tls-cert'?: string | undefined
+  readonly 'tls-key'?: string | undefined
+  readonly 'max-connections': Ceiling
+  readonly 'slow-start': number | 'off'
+  readonly timeouts: 'near' | 'rfc5321'
+  readonly health: {
+    readonly check: boolean
+    readonly interval: number
+    readonly timeout: number
+    readonly rise: number
+    readonly fall: number
+  }
+}
+
+/** `[[route]]` */
+export interface RouteTable {
+  readonly recipients?: readonly string[] | undefined
+  readonly users?: readonly string[] | undefined
+  readonly 'server-names'?: readonly string[] | undefined
+  readonly authorities?: readonly string[] | undefined
+  readonly clients?: readonly string[] | undefined
+  readonly listeners?: readonly string[] | undefined
+  readonly to: string
 }

@@ -3,7 +3,8 @@
  * Schema for editors and the table in docs/configuration.md are made from this one description.
  */
 import { z } from 'zod'
-import type { ConfigFile } from './config-file.ts'
+import { parseBindAddress } from './bind-address.ts'
+import type { ConfigFile, RouteTable } from './config-file.ts'
 import {
   bindAddress,
   bindWords,
@@ -19,6 +20,7 @@ import {
   text,
   wholeNumber,
 } from './format-values.ts'
+import { route, upstream } from './upstream-format.ts'
 
 const server = table({
   hostname: domain.optional().describe('The name in greetings and in `Received`. Default: the name of the machine.'),
@@ -70,10 +72,20 @@ const listener = table({
   'max-connections': ceiling(1_000_000)
     .prefault('unlimited')
     .describe('Connections of this listener in one worker at a time.'),
+  'when-backends-down': oneOf(['defer', 'refuse'])
+    .prefault('defer')
+    .describe(
+      'When all upstreams of its routes are down: `defer` each recipient and login, or `refuse` each client at once. Health checks are refused in any case.',
+    ),
   proxy: listenerProxy.prefault({}),
 })
 
 const listenerName = text('a name of lower-case letters, digits and hyphens, at most 32', /^[a-z][a-z0-9-]{0,31}$/)
+
+const upstreamName = text(
+  'a name of lower-case letters, digits and hyphens, at most 32; not "store" or "refuse"',
+  /^(?!(?:store|refuse)$)[a-z][a-z0-9-]{0,31}$/,
+)
 
 const certificate = table({
   cert: fileName.describe('A PEM file: the certificate, then its chain.'),
@@ -156,6 +168,11 @@ const smtp = table({
     .prefault(100)
     .describe('Commands that move no mail (NOOP, RSET, VRFY, another EHLO), counted likewise. After them `421`.'),
   'max-failed-logins': wholeNumber(1, 100).prefault(3).describe('Failed sign-ins on one connection. After them `421`.'),
+  'relay-networks': networks
+    .prefault([])
+    .describe(
+      'Clients that may relay without signing in: routes without `recipients` take their mail. No other list gives that right.',
+    ),
   'xclient-networks': networks
     .prefault([])
     .describe(
@@ -246,6 +263,12 @@ const admin = table({
     .describe('Health and status over HTTP. Anyone who reaches it may read it.'),
 })
 
+export const routes: z.ZodType<readonly RouteTable[]> = z
+  .array(route, { error: 'tables written [[route]]' })
+  .max(10_000, { error: 'at most 10000 routes; a directory service takes more' })
+  .prefault([])
+  .describe('Where mail and logins go; the first that matches.')
+
 export const fileFormat: z.ZodType<ConfigFile> = table({
   server: server.prefault({}),
   proxy: proxy.prefault({}),
@@ -253,6 +276,11 @@ export const fileFormat: z.ZodType<ConfigFile> = table({
     .record(listenerName, listener, { error: 'tables named [listener.NAME]' })
     .prefault({})
     .describe('One table for each listener; the name appears in logs.'),
+  upstream: z
+    .record(upstreamName, upstream, { error: 'tables named [upstream.NAME]' })
+    .prefault({})
+    .describe('One table for each group of backends.'),
+  route: routes,
   tls: tls.prefault({}),
   accounts: accounts.prefault({}),
   smtp: smtp.prefault({}),

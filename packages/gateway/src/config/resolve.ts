@@ -11,6 +11,8 @@ import { readCertificate } from './certificate-files.ts'
 import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
+import { resolveRoutes } from './resolve-routes.ts'
+import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
   AccountsConfig,
   AdminConfig,
@@ -67,6 +69,13 @@ class Resolution {
     this.#warnOfTrust()
     const certificates = await this.#certificates(listeners)
     const accounts = await this.#accounts(listeners)
+    const resolving: Resolving = {
+      problems: this.#problems,
+      warn: (path, message) => this.#warn(path, message),
+      path: (name) => this.#path(name),
+    }
+    const upstreams = await resolveUpstreams(this.#file.upstream, resolving)
+    const routes = resolveRoutes(this.#file.route, { upstreams, listeners }, resolving)
     return {
       start: {
         workers: server.workers === 'auto' ? availableParallelism() : server.workers,
@@ -80,6 +89,8 @@ class Resolution {
         listeners: this.#tables().map(([name, table]) => this.#live(name, table)),
         certificates,
         accounts,
+        upstreams,
+        routes,
         smtp: this.#smtp(hostName),
         dns: this.#dns(),
         policy: this.#policy(),
@@ -115,7 +126,12 @@ class Resolution {
   }
 
   #live(name: string, table: ListenerTable): ListenerLiveConfig {
-    return { name, maxConnections: table['max-connections'], proxy: this.#listenerProxy(name, table) }
+    return {
+      name,
+      maxConnections: table['max-connections'],
+      whenBackendsDown: table['when-backends-down'],
+      proxy: this.#listenerProxy(name, table),
+    }
   }
 
   #listenerProxy(name: string, { proxy: own }: ListenerTable): ListenerProxyConfig {
@@ -255,6 +271,7 @@ class Resolution {
         maxIdleCommands: smtp['max-idle-commands'],
         maxFailedAuthentications: smtp['max-failed-logins'],
       },
+      relayNetworks: smtp['relay-networks'],
       xclientNetworks: smtp['xclient-networks'],
       xforwardNetworks: smtp['xforward-networks'],
     }
@@ -292,6 +309,11 @@ class Resolution {
         const message = `${network} trusts everybody: whoever can connect can claim any address by a PROXY header, and pass every list and limit. Let a firewall admit your balancers only, or name their networks here`
         this.#warn([...path, index], message)
       }
+    }
+    for (const [index, network] of this.#file.smtp['relay-networks'].entries()) {
+      if (!coversInternet(network)) continue
+      const message = `${network} lets everybody relay to everybody through this gateway: name your own networks here`
+      this.#warn(['smtp', 'relay-networks', index], message)
     }
     for (const [index, network] of this.#file.smtp['xclient-networks'].entries()) {
       if (!coversInternet(network)) continue

@@ -1,4 +1,5 @@
 import type { ListenerProtocol, TlsMode } from '@postern/core'
+import type { BackendAddress, BackendProtocol } from './backend-address.ts'
 
 /**
  * What the gateway runs by. Frozen plain data: it crosses to worker processes as it stands. File names are absolute.
@@ -51,6 +52,10 @@ export interface LiveConfig {
   /** Never empty when a listener speaks TLS; the first serves clients that name no server. */
   readonly certificates: readonly CertificateConfig[]
   readonly accounts: AccountsConfig
+  /** In the order of the file. */
+  readonly upstreams: readonly UpstreamConfig[]
+  /** In the order of the file: the first that matches decides. */
+  readonly routes: readonly RouteConfig[]
   readonly smtp: SmtpConfig
   readonly dns: DnsConfig
   readonly policy: PolicyConfig
@@ -64,6 +69,8 @@ export interface ListenerLiveConfig {
   readonly proxy: ListenerProxyConfig
   /** Connections of this listener in one worker at a time. */
   readonly maxConnections: Ceiling
+  /** What clients hear when all upstreams of its routes are down. Health checks are refused then in any case. */
+  readonly whenBackendsDown: 'defer' | 'refuse'
 }
 
 /** Whether a PROXY header comes first: by mode and the peer's network, before a byte is read. */
@@ -114,6 +121,8 @@ export interface SmtpConfig {
   /** How long a whole session may take; absent: as long as it moves. */
   readonly maxSessionMs?: number
   readonly bounds: SmtpBounds
+  /** Who may relay without signing in; no other list gives that right. */
+  readonly relayNetworks: readonly string[]
   /** Who may announce another client by XCLIENT; no other list gives that right. */
   readonly xclientNetworks: readonly string[]
   /** Who may announce another client by XFORWARD, for the log alone. */
@@ -149,6 +158,89 @@ export interface DnsConfig {
   /** The names of SMTP clients are looked up. */
   readonly clientNames: boolean
 }
+
+/** A named group of backends that do the same work. */
+export interface UpstreamConfig {
+  readonly name: string
+  readonly protocol: BackendProtocol
+  /** At least one, in the order of the file; no two with one address. */
+  readonly backends: readonly BackendConfig[]
+  readonly balance: Balance
+  readonly announce: Announce
+  /** Relay also where XCLIENT or XFORWARD is not offered. */
+  readonly isAnnouncementOptional: boolean
+  readonly maxHeaderBytes: number
+  readonly passedTlvs: readonly PassedTlv[]
+  readonly hasHeaderChecksum: boolean
+  readonly tls: UpstreamTlsConfig
+  /** To each backend, from one worker. */
+  readonly maxConnections: Ceiling
+  /** 0 for none. */
+  readonly slowStartMs: number
+  readonly timeouts: 'near' | 'rfc5321'
+  readonly health: HealthConfig
+}
+
+export interface BackendConfig {
+  readonly address: BackendAddress
+  /** From 1; a share of the work. */
+  readonly weight: number
+  /** Used when all others are down. */
+  readonly isBackup: boolean
+}
+
+export type Balance = 'round-robin' | 'least-connections' | 'hash-user'
+
+/** How backends learn who the client is. With SMTP `none` and `received` are one: a `Received` field is always added. */
+export type Announce = 'none' | 'received' | 'proxy-v1' | 'proxy-v2' | 'xclient' | 'xforward' | 'imap-id'
+
+/** What a PROXY header of version 2 says beside the addresses. */
+export type PassedTlv = 'unique-id' | 'authority' | 'alpn' | 'ssl'
+
+export type UpstreamTlsMode = 'off' | 'optional' | 'starttls' | 'implicit'
+
+export interface UpstreamTlsConfig {
+  readonly mode: UpstreamTlsMode
+  /** PEM; absent for what Node trusts. */
+  readonly ca?: string
+  /** Absent: the host as it is written. */
+  readonly serverName?: string
+  /** SHA-256, lower-case hexadecimal without colons. Absent: nothing is pinned. */
+  readonly fingerprints?: readonly string[]
+  /** What we show to backends that ask. */
+  readonly certificate?: CertificateConfig
+}
+
+export interface HealthConfig {
+  /** Backends are looked at; else only what mail and logins meet tells that one is down. */
+  readonly isChecked: boolean
+  readonly intervalMs: number
+  readonly timeoutMs: number
+  readonly rise: number
+  readonly fall: number
+}
+
+/**
+ * Where mail and logins go. Every condition that is there must hold, and of each at least one of its values. A route to an
+ * SMTP or LMTP upstream is about mail, one to an IMAP upstream about logins, one to the store about both.
+ */
+export interface RouteConfig {
+  /** `ann@example.org`, `@example.org`, and `@.example.org` for everything below it; lower case, domains in ASCII. */
+  readonly recipients?: readonly string[]
+  /** Names as they are, or patterns as above. */
+  readonly users?: readonly string[]
+  /** `mx.example.org`, or `.example.org` for everything below it. */
+  readonly serverNames?: readonly string[]
+  readonly authorities?: readonly string[]
+  readonly clients?: readonly string[]
+  readonly listeners?: readonly string[]
+  readonly to: RouteTarget
+}
+
+export type RouteTarget =
+  | { readonly kind: 'store' }
+  | { readonly kind: 'refuse' }
+  | { readonly kind: 'upstream'; readonly upstream: string }
 
 /** Evaluated on `identity.client`, never on the balancer. */
 export interface PolicyConfig {

@@ -46,6 +46,7 @@ describe('a complete configuration', () => {
         {
           name: 'mx',
           maxConnections: 'unlimited',
+          whenBackendsDown: 'defer',
           proxy: {
             mode: 'off',
             trustedNetworks: [],
@@ -58,6 +59,8 @@ describe('a complete configuration', () => {
       ],
       certificates: [],
       accounts: { takesCertificates: false },
+      upstreams: [],
+      routes: [],
       smtp: {
         localDomains: [live.hostname],
         maxMessageBytes: 26_214_400,
@@ -77,6 +80,7 @@ describe('a complete configuration', () => {
           maxIdleCommands: 100,
           maxFailedAuthentications: 3,
         },
+        relayNetworks: [],
         xclientNetworks: [],
         xforwardNetworks: [],
       },

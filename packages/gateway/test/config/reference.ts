@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
-import { fileFormat } from '../../src/config/file-format.ts'
+import { fileFormat, routes } from '../../src/config/file-format.ts'
 
 export const schemaFile: URL = new URL('../../postern.schema.json', import.meta.url)
 export const documentFile: URL = new URL('../../../../docs/configuration.md', import.meta.url)
@@ -21,10 +21,10 @@ export function tablesIn(document: string): string {
 
 export function referenceTables(): string {
   return sectionsOf(fileFormat, [])
-    .map(({ heading, rows }) => {
+    .map(({ heading, isList, rows }) => {
       const lines = rows.map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', String.raw`\|`)).join(' | ')} |`)
       return [
-        `### \`[${heading}]\``,
+        `### \`${isList ? `[[${heading}]]` : `[${heading}]`}\``,
         '',
         '| key | value | default | meaning |',
         '| --- | --- | --- | --- |',
@@ -38,23 +38,31 @@ export function referenceTables(): string {
 
 interface Section {
   readonly heading: string
+  /** Tables written `[[NAME]]`, as often as one likes. */
+  readonly isList: boolean
   readonly rows: readonly (readonly [key: string, value: string, fallback: string, meaning: string])[]
 }
 
 /** A table of its own for each table that has keys which are no tables; `NAME` where the operator chooses. */
-function sectionsOf(schema: z.core.$ZodType, path: readonly string[]): Section[] {
+function sectionsOf(schema: z.core.$ZodType, path: readonly string[], isList = false): Section[] {
   const { inner } = unwrapped(schema)
+  if (isListOfTables(inner)) return sectionsOf(inner.element, path, true)
   if (inner instanceof z.ZodRecord) return sectionsOf(inner.valueType, [...path, 'NAME'])
   if (!(inner instanceof z.ZodObject)) return []
   const entries = Object.entries(inner.shape)
   const rows = entries.filter(([, child]) => !isTable(child)).map(([key, child]) => rowOf(key, child))
   const below = entries.flatMap(([key, child]) => sectionsOf(child, [...path, key]))
-  return [...(rows.length > 0 ? [{ heading: path.join('.'), rows }] : []), ...below]
+  return [...(rows.length > 0 ? [{ heading: path.join('.'), isList, rows }] : []), ...below]
 }
 
 function isTable(schema: z.core.$ZodType): boolean {
   const { inner } = unwrapped(schema)
-  return inner instanceof z.ZodObject || inner instanceof z.ZodRecord
+  return inner instanceof z.ZodObject || inner instanceof z.ZodRecord || isListOfTables(inner)
+}
+
+/** At the top of the file only: elsewhere a list stands in the row of its key, as `certificates` does. */
+function isListOfTables(schema: z.core.$ZodType): schema is z.ZodArray {
+  return schema === unwrapped(routes).inner
 }
 
 function rowOf(key: string, schema: z.core.$ZodType): Section['rows'][number] {

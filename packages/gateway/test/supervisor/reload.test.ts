@@ -7,6 +7,7 @@ function listener(name: string, maxConnections: number): ListenerLiveConfig {
   return {
     name,
     maxConnections,
+    whenBackendsDown: 'defer',
     proxy: {
       mode: 'off',
       trustedNetworks: [],
@@ -32,6 +33,8 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
       listeners: names.map((name) => listener(name, maxConnections)),
       certificates: [],
       accounts: { takesCertificates: false },
+      upstreams: [],
+      routes: [],
       smtp: {
         localDomains: [],
         maxMessageBytes: 1000,
@@ -40,6 +43,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         submissionSender: 'own',
         errorDelayMs: 1000,
         bounds: { ...smtpLimits },
+        relayNetworks: [],
         xclientNetworks: [],
         xforwardNetworks: [],
       },

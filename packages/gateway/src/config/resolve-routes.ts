@@ -1,0 +1,137 @@
+/*
+ * From the tables [[route]] to what they come to. The first that matches decides, so a route behind one that takes all it
+ * could match would never be asked: that is a problem, and is told with the route that stands before it.
+ */
+import { compileCidrSet, parseIpAddress } from '@postern/core'
+import { domainToASCII } from 'node:url'
+import type { RouteTable } from './config-file.ts'
+import type { KeyPath } from './key-path.ts'
+import type { Resolving } from './resolve-upstreams.ts'
+import type { RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
+
+export interface RouteSurroundings {
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly listeners: readonly { readonly name: string; readonly protocol: string }[]
+}
+
+export function resolveRoutes(
+  tables: readonly RouteTable[],
+  { upstreams, listeners }: RouteSurroundings,
+  resolving: Resolving,
+): RouteConfig[] {
+  const { problems, warn } = resolving
+  const routes = tables.map((table, index): RouteConfig => {
+    const path: KeyPath = ['route', index]
+    const to = targetOf(table.to)
+    const upstream = to.kind === 'upstream' ? upstreams.find(({ name }) => name === to.upstream) : undefined
+    if (to.kind === 'upstream' && upstream === undefined && problems.isSound('upstream', to.upstream)) {
+      const known = upstreams.map(({ name }) => `"${name}"`).join(', ')
+      const found = `"${to.upstream}"${known === '' ? ', and there is no upstream' : `; there is ${known}`}`
+      problems.add({ path: [...path, 'to'], expected: '"store", "refuse", or an [upstream.NAME] of this file', found })
+    }
+    if (upstream?.protocol === 'imap' && table.recipients !== undefined) {
+      const expected = 'nothing, since an IMAP upstream takes no mail'
+      problems.add({ path: [...path, 'recipients'], expected, found: 'a list of recipients' })
+    }
+    for (const [place, name] of (table.listeners ?? []).entries()) {
+      if (listeners.some((listener) => listener.name === name) || !problems.isSound('listener', name)) continue
+      const known = listeners.map((listener) => listener.name).join(', ')
+      const expected = `a listener of this file: ${known}`
+      problems.add({ path: [...path, 'listeners', place], expected, found: `"${name}"` })
+    }
+    return { ...conditionsOf(table), to }
+  })
+  const kindOf = ({ to }: RouteConfig): string => {
+    if (to.kind !== 'upstream') return 'both'
+    return upstreams.find(({ name }) => name === to.upstream)?.protocol === 'imap' ? 'logins' : 'mail'
+  }
+  for (const [index, route] of routes.entries()) {
+    const before = routes.findIndex(
+      (earlier, place) =>
+        place < index &&
+        (kindOf(earlier) === 'both' || kindOf(earlier) === kindOf(route)) &&
+        takesAllOf(earlier, route),
+    )
+    if (before === -1) continue
+    const expected = 'a route that can be reached: the first that matches decides'
+    problems.add({
+      path: ['route', index],
+      expected,
+      found: `one behind route[${before}], which takes all that this one could`,
+    })
+  }
+  for (const { name } of upstreams) {
+    const isUsed = routes.some(({ to }) => to.kind === 'upstream' && to.upstream === name)
+    if (!isUsed && problems.isSound('route')) warn(['upstream', name], 'no route leads to this upstream')
+  }
+  return routes
+}
+
+function targetOf(to: string): RouteTarget {
+  return to === 'store' || to === 'refuse' ? { kind: to } : { kind: 'upstream', upstream: to }
+}
+
+/** In the form in which they are compared: without case, and names of domains in ASCII (RFC 5890 section 2.3.2.1). */
+function conditionsOf(table: RouteTable): Omit<RouteConfig, 'to'> {
+  const { recipients, users, authorities, clients, listeners, 'server-names': serverNames } = table
+  return {
+    ...(recipients === undefined
+      ? {}
+      : { recipients: recipients.map((text) => foldAddress(text.includes('@') ? text : `@${text}`)) }),
+    ...(users === undefined ? {} : { users: users.map(foldAddress) }),
+    ...(serverNames === undefined ? {} : { serverNames: serverNames.map((name) => name.toLowerCase()) }),
+    ...(authorities === undefined ? {} : { authorities: authorities.map((name) => name.toLowerCase()) }),
+    ...(clients === undefined ? {} : { clients }),
+    ...(listeners === undefined ? {} : { listeners }),
+  }
+}
+
+/** `Ann@BÜCHER.example` is `ann@xn--bcher-kva.example`; of `@.bücher.example` the dot stays. */
+export function foldAddress(text: string): string {
+  const at = text.lastIndexOf('@')
+  const local = text.slice(0, at + 1).toLowerCase()
+  const domain = text.slice(at + 1).toLowerCase()
+  const dot = domain.startsWith('.') ? '.' : ''
+  // Text that is no domain gives nothing, and is compared as it stands.
+  const ascii = /[^\0-\x7F]/.test(domain) ? domainToASCII(domain.slice(dot.length)) : ''
+  return local + (ascii === '' ? domain : dot + ascii)
+}
+
+type Condition = Exclude<keyof RouteConfig, 'to'>
+const conditions: readonly Condition[] = ['recipients', 'users', 'serverNames', 'authorities', 'clients', 'listeners']
+
+function takesAllOf(earlier: RouteConfig, later: RouteConfig): boolean {
+  // Without the right to relay an earlier route that names no recipients does not take a stranger's mail.
+  if (earlier.recipients === undefined && later.recipients !== undefined && earlier.to.kind === 'upstream') return false
+  return conditions.every((condition) => {
+    const wide = earlier[condition]
+    const narrow = later[condition]
+    if (wide === undefined) return true
+    if (narrow === undefined) return false
+    const isWithin = condition === 'clients' ? isNetworkWithin : isNameWithin
+    return narrow.every((value) => wide.some((pattern) => isWithin(value, pattern)))
+  })
+}
+
+/** Every name that `value` stands for, `pattern` stands for as well. */
+function isNameWithin(value: string, pattern: string): boolean {
+  if (value === pattern) return true
+  const at = value.lastIndexOf('@')
+  // Of addresses only `@example.org` and `@.example.org` stand for more than one; of names only `.example.org`.
+  if (pattern.lastIndexOf('@') > 0 || (pattern.startsWith('@') && at === -1)) return false
+  const domain = value.slice(at + 1)
+  const wide = pattern.replace(/^@/, '')
+  return wide.startsWith('.') ? domain.endsWith(wide) : pattern.startsWith('@') && domain === wide
+}
+
+function isNetworkWithin(value: string, network: string): boolean {
+  if (value === network) return true
+  const compiled = compileCidrSet([network])
+  const [address = '', length] = value.split('/')
+  const parsed = parseIpAddress(address)
+  if (!compiled.ok || parsed === undefined) return false
+  const [, wideLength] = network.split('/')
+  const full = parsed.family === 4 ? 32 : 128
+  const isWider = Number(wideLength ?? full) <= Number(length ?? full)
+  return isWider && compiled.set.has(parsed)
+}
