@@ -85,6 +85,23 @@ export const limits = {
   /** Seconds before an address whose names could not be found out is asked for again. */
   keepUnknownNamesSeconds: 30,
 
+  // ── backends ──────────────────────────────────────────────────────────────
+
+  /** From one look at a backend that is down, or in doubt, to the next, when `health.interval` is longer: it comes back within seconds, and no storm of looks hinders it. */
+  hurriedLookMs: 1000,
+  /** How long the LOGOUT of a look may take to be read before its connection is cut. */
+  lookFarewellMs: 1000,
+  /** A backend that came back so lately is sound whatever this worker met before. */
+  backendNewsMs: 1000,
+  /** How long a worker leaves a backend alone that failed `health.fall` times in a row; each further failure doubles it. */
+  firstAvoidanceMs: 500,
+  /** The doubling stops here: a backend that recovered is found within five seconds. */
+  maxAvoidanceMs: 4000,
+  /** How long one connection may try a backend that was left alone, before another one may. */
+  backendTrialMs: 5000,
+  /** Longest PP2_TYPE_UNIQUE_ID, bytes (PROXY protocol specification, section 2.2.5). */
+  maxUniqueIdBytes: 128,
+
   // ── logs ──────────────────────────────────────────────────────────────────
 
   /** A value from the network in a log line. */

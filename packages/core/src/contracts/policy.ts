@@ -41,6 +41,8 @@ export type AcceptRefusal =
   | 'proxy-untrusted'
   | 'not-trusted'
   | 'overloaded'
+  /** Nothing behind us takes mail or logins now. */
+  | 'backends-down'
   | 'stopping'
   | 'internal-error'
 

@@ -6,6 +6,7 @@
  *   trust       the peer's network alone decides whether a PROXY header must come
  *   header      exactly the header is read, before one absolute deadline; nothing is written before that
  *   identity    whom the connection speaks for; everything after this line is about `identity.client`
+ *   backends    when all of them are down, a balancer that looks whether we live hears it
  *   policy      lists, rates, ceilings: refusing in the clear costs a tenth of a handshake
  *   tls         implicit TLS now; STARTTLS later, when the session asks
  *   session     the dialogue, until one side ends it
@@ -60,6 +61,10 @@ export interface AcceptorOptions {
   readonly connections: OpenConnections
   /** Looks up the names of clients; absent where nobody needs them. */
   readonly names?: Pick<ClientNameLookup, 'namesOf'> | undefined
+  /** Why nothing to which this listener's routes lead takes mail or logins now; absent while something does. */
+  readonly backendsDown?: (() => string | undefined) | undefined
+  /** Clients are refused then as well; a health check always is, so that the balancer turns to others (row X4). */
+  readonly refusesWhenBackendsDown?: boolean
 }
 
 /** @returns what serves one accepted socket; it resolves when the connection is gone, and never rejects. */
@@ -135,6 +140,15 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const isCheck = speaksForItself(identity, local)
       log.identified(identity, { isIgnored, isCheck })
       if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
+
+      // ── backends ──────────────────────────────────────────────────────────
+      if (isCheck || options.refusesWhenBackendsDown === true) {
+        const trouble = options.backendsDown?.()
+        if (trouble !== undefined) {
+          log.backendsDown(trouble)
+          return await sayGoodbye(socket, refusal('backends-down'))
+        }
+      }
 
       // ── policy ────────────────────────────────────────────────────────────
       // Policies are about clients: a balancer that may not look whether we live takes all of them elsewhere.

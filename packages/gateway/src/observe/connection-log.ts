@@ -85,6 +85,10 @@ export class ConnectionLog implements SessionObserver {
     this.#write('warn', 'proxy.refused', { reason, ...fields }, mend)
   }
 
+  backendsDown(trouble: string): void {
+    this.#write(this.#comingAndGoing, 'backends.refused', { reason: 'backends-down' }, trouble)
+  }
+
   policyRefused(reason: string, policy: string, detail: string): void {
     this.#write('info', 'policy.refused', { reason, policy }, detail)
   }

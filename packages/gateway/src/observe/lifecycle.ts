@@ -2,6 +2,7 @@ import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts
 import type { BoundListener } from '../supervisor/serve.ts'
 import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
 import type { Logger } from './logger.ts'
+import { UpstreamLog } from './upstream-log.ts'
 import { printable } from './text.ts'
 
 /** What an operator can do about the errors of the system that stop a start most often; `reason` names the address. */
@@ -17,6 +18,11 @@ export class Lifecycle {
 
   constructor(logger: Logger) {
     this.#logger = logger
+  }
+
+  /** What the looks at backends found. */
+  get backends(): UpstreamLog {
+    return new UpstreamLog(this.#logger)
   }
 
   set level(level: LogLevel) {

@@ -14,29 +14,39 @@ export interface LocalMailbox {
 }
 
 /**
- * Routes by the table of the configuration: our domains lead into the store, and nothing leads out, for no client
+ * Routes without any [[route]] of the configuration: our domains lead into the store, and nothing leads out, for no client
  * address, greeting, sender or login is a right to relay. So a recipient that only looks local (`a%b@local`, a source
  * route, a second `@`) is looked up as the whole it is, and is unknown.
  */
-export function tableRouter({ localDomains, accountFor }: RoutingTable): Router {
+export function tableRouter({ localDomains, accountFor }: RoutingTable): LocalRouter {
   const local = new Set(localDomains)
+  // RFC 5321 section 4.5.1: `RCPT TO:<Postmaster>`, without a domain, is for us.
+  const mailboxOf = (forwardPath: string): LocalMailbox =>
+    forwardPath.toLowerCase() === 'postmaster'
+      ? { localPart: 'postmaster', domain: localDomains[0] ?? '' }
+      : splitMailbox(forwardPath)
+  const intoStore = async (forwardPath: string): Promise<Route> => {
+    try {
+      const account = await accountFor(mailboxOf(forwardPath))
+      return account === undefined ? nowhere(unknown) : { to: 'store', account }
+    } catch (error) {
+      // Not to know who has an account is no reason to say that somebody has none: mail would bounce.
+      return nowhere({ verdict: 'defer', reason: 'unavailable', detail: (error as Error).message })
+    }
+  }
   return {
     async forRecipient({ forwardPath, principal }): Promise<Route> {
-      // RFC 5321 section 4.5.1: `RCPT TO:<Postmaster>`, without a domain, is for us.
-      const mailbox =
-        forwardPath.toLowerCase() === 'postmaster'
-          ? { localPart: 'postmaster', domain: localDomains[0] ?? '' }
-          : splitMailbox(forwardPath)
-      if (!local.has(mailbox.domain)) return nowhere(principal === undefined ? notOurs : noRelay)
-      try {
-        const account = await accountFor(mailbox)
-        return account === undefined ? nowhere(unknown) : { to: 'store', account }
-      } catch (error) {
-        // Not to know who has an account is no reason to say that somebody has none: mail would bounce.
-        return nowhere({ verdict: 'defer', reason: 'unavailable', detail: (error as Error).message })
-      }
+      const isLocal = local.has(mailboxOf(forwardPath).domain)
+      return isLocal ? intoStore(forwardPath) : nowhere(principal === undefined ? notOurs : noRelay)
     },
+    intoStore,
   }
+}
+
+/** What takes the mail that no route of the configuration is about. */
+export interface LocalRouter extends Router {
+  /** The account of a recipient, whatever its domain. */
+  intoStore(forwardPath: string): Promise<Route>
 }
 
 /** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
@@ -56,7 +66,7 @@ const notOurs: Decision = {
 const noRelay: Decision = {
   verdict: 'refuse',
   reason: 'no-relay',
-  detail: 'the domain is none of smtp.local-domains, and this gateway has no upstream to relay to',
+  detail: 'the domain is none of smtp.local-domains, and no route leads to an upstream that would take it',
   reply: { text: 'No relay is configured: this server delivers to its own domains only' },
 }
 

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
+import type { BackendState } from '../upstream/backend-group.ts'
 
 export interface Health {
   readonly status: 'ok' | 'unavailable'
@@ -7,6 +8,16 @@ export interface Health {
   readonly reasons: readonly string[]
   readonly workers: { readonly ready: number; readonly wanted: number }
   readonly connections: number
+  /** Absent when the configuration has none. */
+  readonly upstreams?: Readonly<Record<string, readonly BackendHealth[]>>
+}
+
+/** A backend, as its regular looks found it. */
+export interface BackendHealth {
+  readonly backend: string
+  readonly state: 'up' | 'down'
+  readonly seconds: number
+  readonly reason?: string
 }
 
 export interface Vitals {
@@ -15,6 +26,9 @@ export interface Vitals {
   readonly workersWanted: number
   readonly connections: number
   readonly dataDir: string
+  readonly backends: readonly BackendState[]
+  /** Listeners of which no backend is left. */
+  readonly listenersDown: readonly string[]
 }
 
 /**
@@ -28,12 +42,29 @@ export async function judgeHealth(vitals: Vitals): Promise<Health> {
   if (workersReady < workersWanted) reasons.push(`${workersReady} of ${workersWanted} workers are ready`)
   const store = await storeTrouble(vitals.dataDir)
   if (store !== undefined) reasons.push(store)
+  for (const name of vitals.listenersDown) reasons.push(`listener ${name}: every backend is down`)
   return {
     status: reasons.length === 0 ? 'ok' : 'unavailable',
     reasons,
     workers: { ready: workersReady, wanted: workersWanted },
     connections: vitals.connections,
+    ...(vitals.backends.length === 0 ? {} : { upstreams: byUpstream(vitals.backends) }),
   }
+}
+
+function byUpstream(states: readonly BackendState[]): Record<string, BackendHealth[]> {
+  const upstreams: Record<string, BackendHealth[]> = {}
+  for (const { upstream, backend, isUp, forMs, reason } of states) {
+    const seconds = Math.round(forMs / 1000)
+    const health: BackendHealth = {
+      backend,
+      state: isUp ? 'up' : 'down',
+      seconds,
+      ...(reason === undefined ? {} : { reason }),
+    }
+    ;(upstreams[upstream] ??= []).push(health)
+  }
+  return upstreams
 }
 
 async function storeTrouble(dataDir: string): Promise<string | undefined> {

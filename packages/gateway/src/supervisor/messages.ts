@@ -3,6 +3,7 @@
  * `start`, and never by arguments or environment, which other users of the machine can read.
  */
 import type { LiveConfig, StartConfig } from '../config/schema.ts'
+import type { BackendState } from '../upstream/backend-group.ts'
 import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
 
 export interface InheritedListener {
@@ -20,6 +21,8 @@ export interface WorkerStart {
   readonly listeners: readonly InheritedListener[]
   /** 48 bytes in base64, the same for all workers: a TLS session begun with one is resumed with another. */
   readonly ticketKeys: string
+  /** Every backend that is looked at. */
+  readonly backends: readonly BackendState[]
 }
 
 /** A worker changed these mailboxes: the others look at them. A hint that is lost only delays. */
@@ -34,11 +37,18 @@ export type DrainManner = 'retire' | 'stop'
 /** `ask` numbers the question within its worker. */
 export type TallyAsk = readonly [ask: number, client: string, attempt: TallyAttempt]
 
+/** What the supervisor knows of backends; at the start of a worker of all, later of those that changed. */
+export interface BackendNews {
+  readonly type: 'backends'
+  readonly states: readonly BackendState[]
+}
+
 export type ToWorker =
   | WorkerStart
   | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
   | { readonly type: 'ticket-keys'; readonly ticketKeys: string }
   | MailboxesChanged
+  | BackendNews
   | { readonly type: 'tally'; readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[] }
 
 export type ToSupervisor =
@@ -47,6 +57,8 @@ export type ToSupervisor =
   /** The event loop turns. Sent by the clock, so that a loop that hangs falls silent. */
   | { readonly type: 'alive'; readonly connections: number }
   | MailboxesChanged
+  /** This worker could not speak with a backend. */
+  | { readonly type: 'backend-failed'; readonly upstream: string; readonly backend: string }
   /** Questions to the machine's tally, and clients whose connections ended, gathered over one turn of the event loop. */
   | {
       readonly type: 'tally'

@@ -6,6 +6,9 @@ import { limits } from '../limits.ts'
 import { openLog } from '../observe/logger.ts'
 import { Lifecycle } from '../observe/lifecycle.ts'
 import { tallyLimits } from '../policy/chain.ts'
+import { RouteTable } from '../route/route-table.ts'
+import { HealthChecks } from '../upstream/health-checks.ts'
+import { look } from '../upstream/look.ts'
 import { MachineTally, type TallyAsked } from '../policy/machine-tally.ts'
 import { openAdmin, type AdminEndpoint } from './admin.ts'
 import { judgeHealth, type Health } from './health.ts'
@@ -69,6 +72,7 @@ class Supervisor {
   readonly #held: readonly HeldListener[]
   readonly #log: Lifecycle
   readonly #tally: MachineTally
+  readonly #backends: HealthChecks
   readonly #slots: readonly Slot[]
   readonly #end = Promise.withResolvers<number>()
   #ticketKeys = newTicketKeys()
@@ -87,6 +91,11 @@ class Supervisor {
     this.#held = held
     this.#log = log
     this.#tally = new MachineTally(tallyLimits(this.#config.live.policy))
+    this.#backends = new HealthChecks({
+      look: (upstream, address) => look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs),
+      onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
+      log: log.backends,
+    })
     this.#slots = Array.from({ length: this.#config.start.workers }, (_, index) => this.#makeSlot(index))
   }
 
@@ -100,12 +109,14 @@ class Supervisor {
       for (const slot of this.#slots) slot.look()
     }, limits.aliveEveryMs)
     const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
+    this.#backends.use(this.#config.live.upstreams)
     for (const slot of this.#slots) slot.start()
     try {
       return await this.#end.promise
     } finally {
       clearInterval(watch)
       clearInterval(rotation)
+      this.#backends.stop()
       process.off('SIGTERM', stop)
       process.off('SIGINT', stop)
       process.off('SIGHUP', reload)
@@ -119,7 +130,22 @@ class Supervisor {
       workersWanted: this.#slots.length,
       connections: this.#workers().reduce((sum, worker) => sum + worker.connections, 0),
       dataDir: this.#config.start.dataDir,
+      backends: this.#backends.states,
+      listenersDown: this.#listenersDown(),
     })
+  }
+
+  /** Listeners of which no backend is left. */
+  #listenersDown(): readonly string[] {
+    const { start, live } = this.#config
+    const table = new RouteTable(live.routes, live.upstreams)
+    const isUp = new Set(this.#backends.states.filter((state) => state.isUp).map((state) => state.upstream))
+    return start.listeners
+      .filter(({ name, protocol }) => {
+        const { upstreams, reachesStore } = table.reachableFrom(name, protocol === 'imap' ? 'logins' : 'mail')
+        return upstreams.size > 0 && !reachesStore && [...upstreams].every((upstream) => !isUp.has(upstream))
+      })
+      .map(({ name }) => name)
   }
 
   #workers(): readonly SupervisedWorker[] {
@@ -136,6 +162,7 @@ class Supervisor {
       },
       onMessage: (worker, message) => {
         if (message.type === 'tally') void this.#answer(worker, message)
+        else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
         else this.#workers().forEach((other) => other !== worker && other.send(message))
       },
       onCrash: (worker, how, failures, delayMs) => {
@@ -156,7 +183,9 @@ class Supervisor {
     const serial = ++this.#lastSerial
     this.#tally.join(serial)
     const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
-    return new WorkerProcess({ slot, serial, config: this.#config, ticketKeys: this.#ticketKeys }, sockets, listeners)
+    const { states } = this.#backends
+    const start = { slot, serial, config: this.#config, ticketKeys: this.#ticketKeys, backends: states }
+    return new WorkerProcess(start, sockets, listeners)
   }
 
   async #answer(worker: SupervisedWorker, asked: TallyAsked): Promise<void> {
@@ -223,6 +252,7 @@ class Supervisor {
   #use(config: Config): void {
     this.#config = config
     this.#tally.rebound(tallyLimits(config.live.policy))
+    this.#backends.use(config.live.upstreams)
     this.#log.level = config.live.logLevel
   }
 

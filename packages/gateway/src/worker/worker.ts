@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerInfo, Policy } from '@postern/core'
 import { openMaildirStore, type MaildirStore } from '@postern/maildir'
+import type { Destination } from '@postern/smtp'
 import { createAcceptor } from '../accept/acceptor.ts'
 import { AwaitedHeaders, Places } from '../accept/admission.ts'
 import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
@@ -9,10 +10,12 @@ import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
 import { mailRoot } from '../destination/mail-root.ts'
+import { relayDestination } from '../destination/relay.ts'
 import { storeDestination, storeExtensions } from '../destination/store.ts'
 import { ClientNameLookup } from '../dns/client-names.ts'
 import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
+import { UpstreamLog } from '../observe/upstream-log.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
@@ -21,7 +24,9 @@ import { ownSender } from '../policy/own-sender.ts'
 import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
 import { accountFor, withFolders } from '../route/local-accounts.ts'
+import { createRouter } from '../route/router.ts'
 import { tableRouter, type LocalMailbox } from '../route/table-router.ts'
+import { Upstreams } from '../upstream/upstreams.ts'
 import type { DrainManner, ToSupervisor, ToWorker, WorkerStart } from '../supervisor/messages.ts'
 import { MailboxHints } from './mailbox-hints.ts'
 
@@ -39,6 +44,8 @@ export class Worker {
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
+  readonly #upstreams: Upstreams
+  readonly #upstreamLog: UpstreamLog
   readonly #gates: TlsGate[] = []
   readonly #servers: Server[] = []
   #end: Promise<void> | undefined
@@ -56,6 +63,12 @@ export class Worker {
     this.#names = live.dns.clientNames
       ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))
       : undefined
+    this.#upstreamLog = new UpstreamLog(logger)
+    this.#upstreams = new Upstreams(live, {
+      onSuspicion: (upstream, backend) => send({ type: 'backend-failed', upstream, backend }),
+      log: this.#upstreamLog,
+    })
+    this.#upstreams.receive(start.backends)
     this.#store = withFolders(
       openMaildirStore({
         root: mailRoot(start.config.start.dataDir),
@@ -103,6 +116,8 @@ export class Worker {
           summary: this.#summary,
           connections: this.#connections,
           names: protocol === 'imap' ? undefined : this.#names,
+          backendsDown: this.#upstreams.troubleOf(listener),
+          refusesWhenBackendsDown: settings.whenBackendsDown === 'refuse',
         }),
       )
     }
@@ -116,6 +131,9 @@ export class Worker {
         break
       case 'ticket-keys':
         for (const gate of this.#gates) gate.useTicketKeys(Buffer.from(message.ticketKeys, 'base64'))
+        break
+      case 'backends':
+        this.#upstreams.receive(message.states)
         break
       case 'mailboxes-changed':
         for (const [account, mailbox] of message.mailboxes) this.#store.notify(account, mailbox)
@@ -158,7 +176,8 @@ export class Worker {
       const maxAppendBytes = smtp.maxMessageBytes
       return imapDialect({ hostname, offersStartTls, policies, authenticator, store: this.#store, now, maxAppendBytes })
     }
-    const destination = storeDestination(this.#store)
+    const store = storeDestination(this.#store)
+    const relays = new Map<string, Destination>()
     const accountOf = (mailbox: LocalMailbox): Promise<string | undefined> => accountFor(authenticator, mailbox)
     const checksSender = protocol === 'submission' && smtp.submissionSender === 'own'
     const options: Parameters<typeof smtpDialect>[0] = {
@@ -167,8 +186,19 @@ export class Worker {
       offersStartTls,
       authenticator,
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
-      router: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
-      destinationFor: () => destination,
+      router: createRouter({
+        table: this.#upstreams.routes,
+        local: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
+        relayNetworks: networks(smtp.relayNetworks),
+      }),
+      destinationFor: (route) => {
+        if (route.to === 'store') return store
+        const known = relays.get(route.upstream)
+        if (known !== undefined) return known
+        const relay = this.#relayTo(route.upstream, protocol === 'lmtp')
+        relays.set(route.upstream, relay)
+        return relay
+      },
       destinationExtensions: () => storeExtensions,
       mayAnnounce: announcers(smtp),
       now,
@@ -183,6 +213,11 @@ export class Worker {
       ...(protocol === 'smtp' && smtp.greetingDelay !== undefined && { greetingDelay: smtp.greetingDelay }),
     }
     return smtpDialect(options, smtp.maxSessionMs)
+  }
+
+  #relayTo(name: string, isLmtp: boolean): Destination {
+    const { hostname } = this.#start.config.live
+    return relayDestination({ upstream: this.#upstreams.find(name), hostname, isLmtp, log: this.#upstreamLog })
   }
 
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {

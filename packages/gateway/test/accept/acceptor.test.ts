@@ -372,3 +372,36 @@ describe('room and time', () => {
     expect(find(bench.lines, 'connection.close')).toMatchObject({ reason: 'stopping' })
   })
 })
+
+const backendsDown = (): string => 'inside: 10.0.0.1:25 is down'
+
+describe('X4: when all backends are down', () => {
+  test('a balancer that looks whether we live hears it; a client is served', async () => {
+    await using bench = await openBench({ backendsDown })
+    using check = new Client(bench.port)
+    check.say(v2Local)
+    expect(await check.ends()).toContain('backends-down')
+    using client = new Client(bench.port)
+    client.say(v1('203.0.113.7'))
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO/)
+  })
+
+  test('with `refuse` a client hears it as well, and the log says why', async () => {
+    await using bench = await openBench({ backendsDown, refusesWhenBackendsDown: true })
+    using client = new Client(bench.port)
+    client.say(v1('203.0.113.7'))
+    expect(await client.ends()).toContain('backends-down')
+    expect(await bench.logged('backends.refused')).toMatchObject({
+      client: '203.0.113.7',
+      reason: 'backends-down',
+      msg: 'inside: 10.0.0.1:25 is down',
+    })
+  })
+
+  test('as long as one is left nobody hears of it', async () => {
+    await using bench = await openBench({ backendsDown: () => undefined, refusesWhenBackendsDown: true })
+    using client = new Client(bench.port)
+    client.say(v2Local)
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO/)
+  })
+})

@@ -14,7 +14,16 @@ beforeAll(async () => {
 afterAll(() => rm(dataDir, { recursive: true }))
 
 async function get(vitals: Partial<Vitals>, path = '/healthz', method = 'GET') {
-  const whole = { isStopping: false, workersReady: 2, workersWanted: 2, connections: 3, dataDir, ...vitals }
+  const whole = {
+    isStopping: false,
+    workersReady: 2,
+    workersWanted: 2,
+    connections: 3,
+    dataDir,
+    backends: [],
+    listenersDown: [],
+    ...vitals,
+  }
   const admin = await openAdmin({ host: '127.0.0.1', port: 0 }, () => judgeHealth(whole))
   try {
     const response = await fetch(`http://127.0.0.1:${admin.port}${path}`, { method })

@@ -11,6 +11,7 @@ const words: Readonly<Record<AcceptRefusal, { readonly code: 'UNAVAILABLE' | 'AL
   'proxy-untrusted': { code: 'UNAVAILABLE', text: 'PROXY header from an untrusted network' },
   'not-trusted': { code: 'UNAVAILABLE', text: 'Connections are accepted from trusted proxies only' },
   overloaded: { code: 'UNAVAILABLE', text: 'Too many connections, try again later' },
+  'backends-down': { code: 'UNAVAILABLE', text: 'No server behind this one answers now' },
   stopping: { code: 'UNAVAILABLE', text: 'Shutting down' },
   'internal-error': { code: 'UNAVAILABLE', text: 'Internal error' },
 }

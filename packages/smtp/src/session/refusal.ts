@@ -10,6 +10,7 @@ const words: Readonly<Record<AcceptRefusal, { readonly enhanced: string; readonl
   'proxy-untrusted': { enhanced: '4.7.0', text: 'PROXY header from an untrusted network' },
   'not-trusted': { enhanced: '4.7.0', text: 'Connections are accepted from trusted proxies only' },
   overloaded: { enhanced: '4.3.2', text: 'Too many connections, try again later' },
+  'backends-down': { enhanced: '4.3.2', text: 'No server behind this one takes mail now, try again later' },
   stopping: { enhanced: '4.3.2', text: 'Shutting down, try again later' },
   'internal-error': { enhanced: '4.3.0', text: 'Internal error' },
 }

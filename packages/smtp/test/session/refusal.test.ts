@@ -9,6 +9,7 @@ describe('replies to clients that get no session', () => {
     ['proxy-untrusted', '421 4.7.0 mx.example PROXY header from an untrusted network\r\n'],
     ['not-trusted', '421 4.7.0 mx.example Connections are accepted from trusted proxies only\r\n'],
     ['overloaded', '421 4.3.2 mx.example Too many connections, try again later\r\n'],
+    ['backends-down', '421 4.3.2 mx.example No server behind this one takes mail now, try again later\r\n'],
     ['stopping', '421 4.3.2 mx.example Shutting down, try again later\r\n'],
     ['internal-error', '421 4.3.0 mx.example Internal error\r\n'],
   ] as const)('H4, S12: %s', (refusal, reply) => expect(refusalReply(refusal, 'mx.example')).toBe(reply))

@@ -1,0 +1,127 @@
+import { createHash, type Hash } from 'node:crypto'
+import {
+  createRelay,
+  type Backend,
+  type Delivery,
+  type DeliverableRoute,
+  type DeliveryReply,
+  type Destination,
+  type TransactionStart,
+  type UpstreamCredentials,
+} from '@postern/smtp'
+import type { UpstreamLog } from '../observe/upstream-log.ts'
+import { relayOptionsOf } from '../upstream/look.ts'
+import { passedTlvs } from '../upstream/passed-tlvs.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+export interface RelayDestinationOptions {
+  readonly upstream: Upstream
+  /** Said in EHLO. */
+  readonly hostname: string
+  /** The client speaks LMTP and takes a verdict for each recipient. */
+  readonly isLmtp: boolean
+  /** What the user of a transaction signed in with, where the backend is the one that judges it. */
+  readonly credentialsOf?: (transaction: TransactionStart) => UpstreamCredentials | undefined
+  readonly log: UpstreamLog
+}
+
+/** Hands each step of a transaction to a backend of an upstream, and tells the upstream what became of it. */
+export function relayDestination(options: RelayDestinationOptions): Destination {
+  const { upstream, hostname, isLmtp, log, credentialsOf } = options
+  const { config, group } = upstream
+  /** By transaction: the backend that may have a message which nobody heard of. */
+  const inDoubt = new Map<string, string>()
+  const relay = createRelay({
+    ...relayOptionsOf(config, hostname),
+    backends: (transaction) => backendsFor(upstream, transaction),
+    proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
+    lmtpRecipients: isLmtp ? 'together' : 'apart',
+    ...(credentialsOf === undefined ? {} : { credentials: credentialsOf }),
+    observer: {
+      connecting: ({ backend }) => group.connecting(backend),
+      gone: ({ backend }) => group.gone(backend),
+      opened: ({ backend, capabilities }) =>
+        group.succeeded(
+          backend,
+          [...capabilities].map((words) => words.flat().join(' ')),
+        ),
+      failed: (event) => {
+        log.relayFailed(upstream.name, event)
+        // What happens behind the opening may be the work of one message or one client, and says little of the backend.
+        if (event.step === 'opening' && saysSomethingOfBackend(event.code, config.announce)) {
+          group.failed(event.backend, `${event.code}: ${event.detail}`)
+        }
+        if (event.code === 'SMTP_UPSTREAM_IN_DOUBT') inDoubt.set(event.transactionId, event.backend)
+      },
+    },
+  })
+  return {
+    begin: async (transaction) => {
+      const delivery = await relay.begin(transaction)
+      return new RelayedDelivery(delivery, (sha256, bytes) => {
+        const backend = inDoubt.get(transaction.id)
+        inDoubt.delete(transaction.id)
+        if (backend !== undefined) log.inDoubt(upstream.name, backend, transaction, sha256(), bytes)
+      })
+    },
+  }
+}
+
+/**
+ * A backend that judges the client we announce may greet that one with 554 or 421: its word on a client is none on
+ * itself. Only what no client can cause takes a backend away from all others.
+ */
+function saysSomethingOfBackend(code: string, announce: Upstream['config']['announce']): boolean {
+  const judgesClient = announce === 'proxy-v1' || announce === 'proxy-v2' || announce === 'xclient'
+  if (code === 'SMTP_UPSTREAM_AUTHENTICATION') return false
+  if (code === 'SMTP_UPSTREAM_UNAVAILABLE' || code === 'SMTP_UPSTREAM_REFUSES_US') return !judgesClient
+  return code !== 'SMTP_UPSTREAM_LOST' || !judgesClient
+}
+
+function* backendsFor({ group }: Upstream, { envelope, principal }: TransactionStart): Iterable<Backend> {
+  // Whom `hash-user` goes by: the user, or else whose mail it is.
+  const [recipient = envelope.reversePath] = envelope.forwardPaths
+  for (const { address } of group.candidates(principal?.username ?? recipient)) yield address
+}
+
+/**
+ * Keeps a hash of what was handed over, so that a message in doubt can be looked for at the backend, and told from the
+ * one that its client sends again.
+ */
+class RelayedDelivery implements Delivery {
+  readonly #delivery: Delivery
+  readonly #hash: Hash = createHash('sha256')
+  readonly #onEnd: (sha256: () => string, bytes: number) => void
+  #bytes = 0
+
+  constructor(delivery: Delivery, onEnd: (sha256: () => string, bytes: number) => void) {
+    this.#delivery = delivery
+    this.#onEnd = onEnd
+  }
+
+  addRecipient(forwardPath: string, route: DeliverableRoute): ReturnType<Delivery['addRecipient']> {
+    return this.#delivery.addRecipient(forwardPath, route)
+  }
+
+  write(chunk: Buffer): ReturnType<Delivery['write']> {
+    this.#hash.update(chunk)
+    this.#bytes += chunk.length
+    return this.#delivery.write(chunk)
+  }
+
+  async commit(): Promise<DeliveryReply> {
+    const reply = await this.#delivery.commit()
+    this.#onEnd(() => this.#hash.digest('hex'), this.#bytes)
+    return reply
+  }
+
+  async commitEach(): Promise<readonly DeliveryReply[]> {
+    const replies = (await this.#delivery.commitEach?.()) ?? []
+    this.#onEnd(() => this.#hash.digest('hex'), this.#bytes)
+    return replies
+  }
+
+  abort(): ReturnType<Delivery['abort']> {
+    return this.#delivery.abort()
+  }
+}

@@ -1,0 +1,166 @@
+/*
+ * The routes of the configuration: the first that matches decides. Looked up by recipient and by user, so that thousands
+ * of them cost a RCPT no more than the labels of its domain.
+ */
+import type { CidrSet, ConnectionInfo } from '@postern/core'
+import { foldAddress } from '../config/resolve-routes.ts'
+import type { RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
+import { networks } from '../policy/chain.ts'
+
+/** What a route may be chosen by. */
+export interface RouteQuestion {
+  readonly connection: ConnectionInfo
+  /** Who signed in, or wants to. */
+  readonly username?: string | undefined
+  /** Of mail. */
+  readonly recipient?: string
+}
+
+/** `mail`: for a recipient, by SMTP or LMTP. `logins`: for somebody who signs in, by IMAP. */
+type Kind = 'mail' | 'logins'
+
+export class RouteTable {
+  readonly #routes: readonly CompiledRoute[]
+  readonly #mail: RouteIndex
+  readonly #logins: RouteIndex
+
+  constructor(routes: readonly RouteConfig[], upstreams: readonly Pick<UpstreamConfig, 'name' | 'protocol'>[]) {
+    const imap = new Set(upstreams.filter(({ protocol }) => protocol === 'imap').map(({ name }) => name))
+    const answers = ({ to }: RouteConfig, kind: Kind): boolean =>
+      to.kind !== 'upstream' || imap.has(to.upstream) === (kind === 'logins')
+    this.#routes = routes.map((route) => new CompiledRoute(route))
+    this.#mail = new RouteIndex(routes, (route) => answers(route, 'mail'))
+    // A login has no recipient.
+    this.#logins = new RouteIndex(routes, (route) => answers(route, 'logins') && route.recipients === undefined)
+  }
+
+  /**
+   * @param mayRelay - whether mail to anybody is taken: without that right only routes count that name the recipient.
+   * @returns where the mail goes; `undefined` when no route says so.
+   */
+  forMail(question: RouteQuestion & { readonly recipient: string }, mayRelay: boolean): RouteTarget | undefined {
+    return this.#first(this.#mail, question, ({ route }) => {
+      const leadsOut = route.to.kind === 'upstream'
+      return mayRelay || !leadsOut || route.recipients !== undefined
+    })
+  }
+
+  forLogin(question: RouteQuestion & { readonly username: string }): RouteTarget | undefined {
+    return this.#first(this.#logins, question, () => true)
+  }
+
+  /** The upstreams to which the routes of a listener lead, and whether some lead into the store. */
+  reachableFrom(
+    listener: string,
+    kind: Kind,
+  ): { readonly upstreams: ReadonlySet<string>; readonly reachesStore: boolean } {
+    const index = kind === 'mail' ? this.#mail : this.#logins
+    const targets = index.all
+      .map((place) => this.#routes[place]!.route)
+      .filter(({ listeners }) => listeners === undefined || listeners.includes(listener))
+      .map(({ to }) => to)
+    return {
+      upstreams: new Set(targets.flatMap((to) => (to.kind === 'upstream' ? [to.upstream] : []))),
+      reachesStore: targets.some(({ kind: way }) => way === 'store'),
+    }
+  }
+
+  #first(
+    index: RouteIndex,
+    question: RouteQuestion,
+    accepts: (route: CompiledRoute) => boolean,
+  ): RouteTarget | undefined {
+    const recipient = question.recipient === undefined ? undefined : foldAddress(question.recipient)
+    const username = question.username === undefined ? undefined : foldAddress(question.username)
+    for (const place of index.candidates(recipient, username)) {
+      const route = this.#routes[place]!
+      if (route.matches(question, username) && accepts(route)) return route.route.to
+    }
+    return undefined
+  }
+}
+
+/** Routes by what they name: recipients first, else users, else nothing. */
+class RouteIndex {
+  /** Places in the file, ascending. */
+  readonly all: readonly number[]
+  readonly #byRecipient = new Map<string, number[]>()
+  readonly #byUser = new Map<string, number[]>()
+  readonly #others: number[] = []
+
+  constructor(routes: readonly RouteConfig[], belongs: (route: RouteConfig) => boolean) {
+    this.all = [...routes.keys()].filter((place) => belongs(routes[place]!))
+    for (const place of this.all) {
+      const { recipients, users } = routes[place]!
+      if (recipients !== undefined) addAll(this.#byRecipient, recipients, place)
+      else if (users !== undefined) addAll(this.#byUser, users, place)
+      else this.#others.push(place)
+    }
+  }
+
+  candidates(recipient: string | undefined, username: string | undefined): readonly number[] {
+    const found = new Set(this.#others)
+    for (const pattern of recipient === undefined ? [] : patternsOf(recipient)) {
+      for (const place of this.#byRecipient.get(pattern) ?? []) found.add(place)
+    }
+    for (const pattern of username === undefined ? [] : patternsOf(username)) {
+      for (const place of this.#byUser.get(pattern) ?? []) found.add(place)
+    }
+    return [...found].sort((a, b) => a - b)
+  }
+}
+
+function addAll(index: Map<string, number[]>, patterns: readonly string[], place: number): void {
+  for (const pattern of patterns) {
+    const places = index.get(pattern)
+    if (places === undefined) index.set(pattern, [place])
+    else places.push(place)
+  }
+}
+
+/** Every pattern that stands for a name: itself, its domain, and each domain above that. */
+function* patternsOf(name: string): Iterable<string> {
+  yield name
+  const at = name.lastIndexOf('@')
+  if (at === -1) return
+  const domain = name.slice(at + 1)
+  yield `@${domain}`
+  for (let dot = domain.indexOf('.'); dot !== -1; dot = domain.indexOf('.', dot + 1)) yield `@${domain.slice(dot)}`
+}
+
+class CompiledRoute {
+  readonly route: RouteConfig
+  readonly #users: ReadonlySet<string> | undefined
+  readonly #clients: CidrSet | undefined
+
+  constructor(route: RouteConfig) {
+    this.route = route
+    this.#users = route.users === undefined ? undefined : new Set(route.users)
+    this.#clients = route.clients === undefined ? undefined : networks(route.clients)
+  }
+
+  /** All conditions but that on the recipient, by which the route was found. */
+  matches({ connection }: RouteQuestion, username: string | undefined): boolean {
+    const { listeners, serverNames, authorities } = this.route
+    const { identity, security, listener } = connection
+    return (
+      (listeners === undefined || listeners.includes(listener.name)) &&
+      (this.#users === undefined || (username !== undefined && isAmong(this.#users, username))) &&
+      (serverNames === undefined || isNamed(serverNames, security.kind === 'tls' ? security.serverName : undefined)) &&
+      (authorities === undefined || isNamed(authorities, identity.claims?.authority)) &&
+      (this.#clients === undefined || this.#clients.has(identity.client.address))
+    )
+  }
+}
+
+function isAmong(patterns: ReadonlySet<string>, name: string): boolean {
+  for (const pattern of patternsOf(name)) if (patterns.has(pattern)) return true
+  return false
+}
+
+function isNamed(patterns: readonly string[], name: string | undefined): boolean {
+  if (name === undefined) return false
+  // RFC 6066 section 3: without case; the dot of the root says nothing.
+  const folded = name.toLowerCase().replace(/\.$/, '')
+  return patterns.some((pattern) => (pattern.startsWith('.') ? folded.endsWith(pattern) : folded === pattern))
+}

@@ -1,0 +1,52 @@
+/*
+ * Where the mail of one recipient goes: by the routes of the configuration, and where none of them says anything, by the
+ * domains that are ours.
+ */
+import type { Awaitable, CidrSet, ConnectionInfo, Decision, Principal, Route, Router } from '@postern/core'
+import type { RouteTable } from './route-table.ts'
+import { splitMailbox, type LocalRouter } from './table-router.ts'
+
+export interface RouterOptions {
+  readonly table: RouteTable
+  readonly local: LocalRouter
+  /** Who may relay without signing in. */
+  readonly relayNetworks: CidrSet
+}
+
+export function createRouter({ table, local, relayNetworks }: RouterOptions): Router {
+  const mayRelay = ({ identity }: ConnectionInfo, principal: Principal | undefined): boolean =>
+    // A balancer that speaks for itself is nobody: what it may send as a peer, its clients may not.
+    identity.origin !== 'proxy-itself' && (principal !== undefined || relayNetworks.has(identity.client.address))
+  return {
+    forRecipient(at): Awaitable<Route> {
+      const { forwardPath, connection, principal } = at
+      const isKnown = mayRelay(connection, principal)
+      const target = table.forMail({ recipient: forwardPath, username: principal?.username, connection }, isKnown)
+      if (target === undefined) return local.forRecipient(at)
+      if (target.kind === 'store') return local.intoStore(forwardPath)
+      if (target.kind === 'refuse') return nowhere(refused)
+      if (!isKnown && hasForeignRouting(forwardPath)) return nowhere(foreignRouting)
+      return { to: 'upstream', upstream: target.upstream }
+    },
+  }
+}
+
+/**
+ * `bob%elsewhere@ours`, `elsewhere!bob@ours`, `"bob@elsewhere"@ours`: a backend that trusts this gateway may read such a
+ * local part as a request to relay (RFC 5321 section 3.6.1), and would do so for anybody.
+ */
+function hasForeignRouting(forwardPath: string): boolean {
+  return /[%!@]/.test(splitMailbox(forwardPath).localPart)
+}
+
+function nowhere(decision: Decision): Route {
+  return { to: 'nowhere', decision }
+}
+
+const refused: Decision = { verdict: 'refuse', reason: 'no-relay', detail: 'a route refuses this recipient' }
+
+const foreignRouting: Decision = {
+  verdict: 'refuse',
+  reason: 'no-relay',
+  detail: 'the local part holds %, ! or @, which a backend may take for a request to relay',
+}

@@ -1,0 +1,63 @@
+import type { ListenerProtocol } from '@postern/core'
+import type { LiveConfig } from '../config/schema.ts'
+import { RouteTable } from '../route/route-table.ts'
+import { BackendGroup, type BackendState } from './backend-group.ts'
+import { Upstream } from './upstream.ts'
+
+export interface UpstreamsOptions {
+  /** This worker met a failure: the supervisor may look at once. */
+  readonly onSuspicion: (upstream: string, backend: string) => void
+  readonly log: { avoided(upstream: string, backend: string, forMs: number, detail: string): void }
+}
+
+/** All upstreams of one snapshot of the configuration, and the routes that lead to them. */
+export class Upstreams {
+  readonly routes: RouteTable
+  readonly #byName: ReadonlyMap<string, Upstream>
+
+  constructor({ upstreams, routes }: Pick<LiveConfig, 'upstreams' | 'routes'>, { onSuspicion, log }: UpstreamsOptions) {
+    this.routes = new RouteTable(routes, upstreams)
+    this.#byName = new Map(
+      upstreams.map((config) => {
+        const { name } = config
+        const group = new BackendGroup(config, {
+          onSuspicion: (backend) => onSuspicion(name, backend),
+          onAvoided: (backend, forMs, detail) => log.avoided(name, backend, forMs, detail),
+        })
+        return [name, new Upstream(config, group)]
+      }),
+    )
+  }
+
+  /** @throws when there is none: routes are checked with the configuration, so that is a bug. */
+  find(name: string): Upstream {
+    const upstream = this.#byName.get(name)
+    if (upstream === undefined) throw new Error(`no upstream is named ${name}`)
+    return upstream
+  }
+
+  /** What the supervisor found. */
+  receive(states: readonly BackendState[]): void {
+    for (const state of states) this.#byName.get(state.upstream)?.group.receive(state)
+  }
+
+  /**
+   * @returns tells why no mail (or no login) that comes in on a listener could go anywhere now; nothing while some could.
+   *   Absent where it does not depend on backends: no route leads to one, or some lead into the store.
+   */
+  troubleOf(listener: {
+    readonly name: string
+    readonly protocol: ListenerProtocol
+  }): (() => string | undefined) | undefined {
+    const { upstreams, reachesStore } = this.routes.reachableFrom(
+      listener.name,
+      listener.protocol === 'imap' ? 'logins' : 'mail',
+    )
+    if (upstreams.size === 0 || reachesStore) return undefined
+    const reachable = [...upstreams].map((name) => this.find(name))
+    return () =>
+      reachable.every((upstream) => upstream.isDown)
+        ? reachable.map(({ name, group }) => `${name}: ${group.trouble}`).join('; ')
+        : undefined
+  }
+}

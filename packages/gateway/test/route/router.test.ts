@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import type { Envelope, Route } from '@postern/core'
+import { networks } from '../../src/policy/chain.ts'
+import { RouteTable } from '../../src/route/route-table.ts'
+import { createRouter } from '../../src/route/router.ts'
+import { tableRouter } from '../../src/route/table-router.ts'
+import { connectionFrom } from './routing.ts'
+
+const envelope: Envelope = { reversePath: '', forwardPaths: [], isSmtpUtf8: false, body: '7BIT' }
+const upstreams = [{ name: 'inside', protocol: 'smtp' }] as const
+
+const router = createRouter({
+  table: new RouteTable(
+    [
+      { recipients: ['@store.example'], to: { kind: 'store' } },
+      { recipients: ['@gone.example'], to: { kind: 'refuse' } },
+      { recipients: ['@a.example'], to: { kind: 'upstream', upstream: 'inside' } },
+      { to: { kind: 'upstream', upstream: 'inside' } },
+    ],
+    upstreams,
+  ),
+  local: tableRouter({
+    localDomains: ['here.example'],
+    accountFor: ({ localPart, domain }) => Promise.resolve(localPart === 'ann' ? `ann@${domain}` : undefined),
+  }),
+  relayNetworks: networks(['10.0.0.0/8']),
+})
+
+async function route(
+  forwardPath: string,
+  facts: Parameters<typeof connectionFrom>[0] = {},
+  username?: string,
+): Promise<string> {
+  const principal = username === undefined ? undefined : { account: username, username }
+  const found: Route = await router.forRecipient({
+    forwardPath,
+    envelope,
+    connection: connectionFrom(facts),
+    principal,
+  })
+  if (found.to === 'store') return `store ${found.account}`
+  if (found.to === 'upstream') return found.upstream
+  return found.decision.verdict === 'pass' ? 'pass' : `${found.decision.verdict} ${found.decision.reason}`
+}
+
+describe('J12: a recipient’s route', () => {
+  test.each([
+    ['ann@here.example', {}, undefined, 'store ann@here.example'],
+    ['bob@here.example', {}, undefined, 'refuse unknown-recipient'],
+    ['ann@store.example', {}, undefined, 'store ann@store.example'],
+    ['bob@store.example', {}, undefined, 'refuse unknown-recipient'],
+    ['ann@gone.example', {}, undefined, 'refuse no-relay'],
+    ['ann@a.example', {}, undefined, 'inside'],
+    ['ann@elsewhere.example', {}, undefined, 'refuse no-relay'],
+    ['ann@elsewhere.example', {}, 'ann', 'inside'],
+    ['ann@elsewhere.example', { client: '10.0.0.1' }, undefined, 'inside'],
+    ['ann@elsewhere.example', { client: '10.0.0.1', origin: 'proxy-itself' }, undefined, 'refuse no-relay'],
+    ['Postmaster', {}, undefined, 'refuse unknown-recipient'],
+  ] as const)('%s from %o as %s: %s', async (forwardPath, facts, username, expected) => {
+    expect(await route(forwardPath, facts, username)).toBe(expected)
+  })
+
+  test.each([
+    'bob%elsewhere.example@a.example',
+    'elsewhere.example!bob@a.example',
+    '"bob@elsewhere.example"@a.example',
+    '"a%b"@a.example',
+  ])('TR-04: a stranger’s %s is no way through the backend', async (forwardPath) => {
+    expect(await route(forwardPath)).toBe('refuse no-relay')
+    expect(await route(forwardPath, {}, 'ann')).toBe('inside')
+  })
+})
