@@ -3,7 +3,6 @@ import {
   createRelay,
   type Backend,
   type Delivery,
-  type DeliverableRoute,
   type DeliveryReply,
   type Destination,
   type TransactionStart,
@@ -18,8 +17,6 @@ export interface RelayDestinationOptions {
   readonly upstream: Upstream
   /** Said in EHLO. */
   readonly hostname: string
-  /** The client speaks LMTP and takes a verdict for each recipient. */
-  readonly isLmtp: boolean
   /** What the user of a transaction signed in with, where the backend is the one that judges it. */
   readonly credentialsOf?: (transaction: TransactionStart) => UpstreamCredentials | undefined
   readonly log: UpstreamLog
@@ -27,7 +24,7 @@ export interface RelayDestinationOptions {
 
 /** Hands each step of a transaction to a backend of an upstream, and tells the upstream what became of it. */
 export function relayDestination(options: RelayDestinationOptions): Destination {
-  const { upstream, hostname, isLmtp, log, credentialsOf } = options
+  const { upstream, hostname, log, credentialsOf } = options
   const { config, group } = upstream
   /** By transaction: the backend that may have a message which nobody heard of. */
   const inDoubt = new Map<string, string>()
@@ -35,7 +32,6 @@ export function relayDestination(options: RelayDestinationOptions): Destination 
     ...relayOptionsOf(config, hostname),
     backends: (transaction) => backendsFor(upstream, transaction),
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
-    lmtpRecipients: isLmtp ? 'together' : 'apart',
     ...(credentialsOf === undefined ? {} : { credentials: credentialsOf }),
     observer: {
       connecting: ({ backend }) => group.connecting(backend),
@@ -99,8 +95,8 @@ class RelayedDelivery implements Delivery {
     this.#onEnd = onEnd
   }
 
-  addRecipient(forwardPath: string, route: DeliverableRoute): ReturnType<Delivery['addRecipient']> {
-    return this.#delivery.addRecipient(forwardPath, route)
+  addRecipient(...recipient: Parameters<Delivery['addRecipient']>): ReturnType<Delivery['addRecipient']> {
+    return this.#delivery.addRecipient(...recipient)
   }
 
   write(chunk: Buffer): ReturnType<Delivery['write']> {

@@ -68,6 +68,8 @@ export class BackendGroup {
   readonly #byName: ReadonlyMap<string, Backend>
   readonly #listeners: GroupListeners
   readonly #now: () => number
+  /** Counts changes of who is up and what they offer. */
+  changes = 0
 
   constructor(
     config: Pick<UpstreamConfig, 'backends' | 'balance' | 'maxConnections' | 'slowStartMs' | 'health'>,
@@ -102,6 +104,7 @@ export class BackendGroup {
   receive({ backend: name, isUp, forMs, hasReturned, reason, offers }: BackendState): void {
     const backend = this.#byName.get(name)
     if (backend === undefined) return
+    this.changes++
     backend.isUp = isUp
     backend.reason = reason
     if (offers !== undefined) backend.offers = offers
@@ -148,7 +151,18 @@ export class BackendGroup {
     backend.failures = 0
     backend.avoidedUntil = 0
     backend.triedUntil = 0
-    if (offers !== undefined) backend.offers = offers
+    if (offers === undefined || offers.join('\n') === backend.offers?.join('\n')) return
+    this.changes++
+    backend.offers = offers
+  }
+
+  /**
+   * What the backends that are up offer, as far as it is known; of those that are down, what was known, when no other is
+   * left.
+   */
+  get offers(): readonly (readonly string[])[] {
+    const up = this.#backends.filter(({ isUp }) => isUp)
+    return (up.length > 0 ? up : this.#backends).flatMap(({ offers }) => (offers === undefined ? [] : [offers]))
   }
 
   /** It could not be reached, or not be spoken with. */

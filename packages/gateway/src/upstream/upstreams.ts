@@ -1,4 +1,5 @@
 import type { ListenerProtocol } from '@postern/core'
+import { commonExtensions, extensionsOf, type Capabilities, type DestinationExtensions } from '@postern/smtp'
 import type { LiveConfig } from '../config/schema.ts'
 import { RouteTable } from '../route/route-table.ts'
 import { BackendGroup, type BackendState } from './backend-group.ts'
@@ -42,6 +43,25 @@ export class Upstreams {
   }
 
   /**
+   * What mail may be promised that can go to each of these, and to these other places. Learned from backends, so it
+   * changes; asked at each EHLO. A backend of which nothing is known yet promises nothing.
+   */
+  extensionsOf(names: readonly string[], others: readonly DestinationExtensions[]): () => DestinationExtensions {
+    const upstreams = names.map((name) => this.find(name))
+    const hasSeveralPlaces = upstreams.length + others.length > 1
+    let known = commonExtensions([])
+    let madeAt = -1
+    return () => {
+      const changes = upstreams.reduce((sum, { group }) => sum + group.changes, 0)
+      if (changes === madeAt) return known
+      madeAt = changes
+      const common = commonExtensions([...upstreams.flatMap(extensionsOfUpstream), ...others])
+      known = { ...common, ...(hasSeveralPlaces ? { maxRecipientDomains: 1 } : {}) }
+      return known
+    }
+  }
+
+  /**
    * @returns tells why no mail (or no login) that comes in on a listener could go anywhere now; nothing while some could.
    *   Absent where it does not depend on backends: no route leads to one, or some lead into the store.
    */
@@ -60,4 +80,21 @@ export class Upstreams {
         ? reachable.map(({ name, group }) => `${name}: ${group.trouble}`).join('; ')
         : undefined
   }
+}
+
+function extensionsOfUpstream({ config, group }: Upstream): DestinationExtensions[] {
+  const protocol = config.protocol === 'lmtp' ? 'lmtp' : 'smtp'
+  const isVerified = config.tls.mode === 'starttls' || config.tls.mode === 'implicit'
+  const offers = group.offers.length === 0 ? [[]] : group.offers
+  return offers.map((lines) => extensionsOf(asCapabilities(lines), { protocol, isVerified }))
+}
+
+/** `SIZE 1000` and its like, as the client of SMTP reads them. */
+function asCapabilities(lines: readonly string[]): Capabilities {
+  return new Map(
+    lines.map((line) => {
+      const [keyword = '', ...parameters] = line.split(' ')
+      return [keyword, parameters]
+    }),
+  )
 }

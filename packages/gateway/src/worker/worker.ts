@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerInfo, Policy } from '@postern/core'
 import { openMaildirStore, type MaildirStore } from '@postern/maildir'
-import type { Destination } from '@postern/smtp'
+import type { Destination, DestinationExtensions } from '@postern/smtp'
 import { createAcceptor } from '../accept/acceptor.ts'
 import { AwaitedHeaders, Places } from '../accept/admission.ts'
 import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
@@ -168,7 +168,8 @@ export class Worker {
     await this.#store.close()
   }
 
-  #dialectOf({ protocol, tls }: ListenerInfo, policies: readonly Policy[]): Dialect {
+  #dialectOf(listener: ListenerInfo, policies: readonly Policy[]): Dialect {
+    const { protocol, tls } = listener
     const { hostname, smtp } = this.#start.config.live
     const authenticator = this.#authenticator
     const offersStartTls = tls === 'starttls'
@@ -195,11 +196,11 @@ export class Worker {
         if (route.to === 'store') return store
         const known = relays.get(route.upstream)
         if (known !== undefined) return known
-        const relay = this.#relayTo(route.upstream, protocol === 'lmtp')
+        const relay = this.#relayTo(route.upstream)
         relays.set(route.upstream, relay)
         return relay
       },
-      destinationExtensions: () => storeExtensions,
+      destinationExtensions: this.#extensionsFor(listener),
       mayAnnounce: announcers(smtp),
       now,
       bareNewline: smtp.bareNewline,
@@ -215,9 +216,18 @@ export class Worker {
     return smtpDialect(options, smtp.maxSessionMs)
   }
 
-  #relayTo(name: string, isLmtp: boolean): Destination {
+  /** What EHLO may promise: what the backends can do that mail of this listener may reach, and the store, where it is one of them. */
+  #extensionsFor(listener: ListenerInfo): () => DestinationExtensions {
+    const { accounts } = this.#start.config.live
+    const { upstreams, reachesStore } = this.#upstreams.routes.reachableFrom(listener.name, 'mail')
+    // Without accounts nothing is local, and the store sees no mail.
+    const usesStore = reachesStore || accounts.file !== undefined || upstreams.size === 0
+    return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [])
+  }
+
+  #relayTo(name: string): Destination {
     const { hostname } = this.#start.config.live
-    return relayDestination({ upstream: this.#upstreams.find(name), hostname, isLmtp, log: this.#upstreamLog })
+    return relayDestination({ upstream: this.#upstreams.find(name), hostname, log: this.#upstreamLog })
   }
 
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {

@@ -147,7 +147,7 @@ export class UpstreamConnection implements Link, Securable {
       return
     }
     this.#isSecure = true
-    this.#isVerified = secured.authorized
+    this.#isVerified = secured.authorized || pinnedFingerprints !== undefined
     this.#listen()
   }
 
