@@ -14,7 +14,7 @@ import { limits as imapLimits } from '../packages/imap/src/limits.ts'
 import { storeErrorCodes } from '../packages/maildir/src/errors.ts'
 import { limits as maildirLimits } from '../packages/maildir/src/limits.ts'
 import { smtpErrors, upstreamErrors } from '../packages/smtp/src/errors.ts'
-import { clientLimits, limits as smtpLimits } from '../packages/smtp/src/limits.ts'
+import { clientLimits, limits as smtpLimits, serverLimits } from '../packages/smtp/src/limits.ts'
 
 export interface Limit {
   readonly name: string
@@ -48,7 +48,7 @@ export const errors: Readonly<Record<string, Readonly<Record<string, string>>>> 
 /** Package to its bounds. */
 export const limits: Readonly<Record<string, readonly Limit[]>> = {
   core: limitsOf('core', coreLimits),
-  smtp: limitsOf('smtp', { ...smtpLimits, ...clientLimits }),
+  smtp: limitsOf('smtp', { ...smtpLimits, ...serverLimits, ...clientLimits }),
   imap: limitsOf('imap', imapLimits),
   maildir: limitsOf('maildir', maildirLimits),
   gateway: limitsOf('gateway', gatewayLimits),

@@ -19,7 +19,23 @@ export {
 export type { UpstreamFailure } from './client/failures.ts'
 export { createRelay } from './client/relay.ts'
 export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'
-export { clientLimits, limits, patienceOfRfc5321, type SmtpClientLimits, type SmtpLimits } from './limits.ts'
+export {
+  clientLimits,
+  limits,
+  patienceOfRfc5321,
+  serverLimits,
+  type SmtpClientLimits,
+  type SmtpLimits,
+  type SmtpServerLimits,
+} from './limits.ts'
+export type { ReversePathMoment, SmtpBackend, Verdict } from './server/backend.ts'
+export {
+  createSmtpServer,
+  type SmtpServer,
+  type SmtpServerObserver,
+  type SmtpServerOptions,
+} from './server/smtp-server.ts'
+export type { SmtpTlsOptions } from './server/tls.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
 export {
   commonExtensions,

@@ -72,6 +72,29 @@ export const limits: SmtpLimits = {
   minDataBytesPerSecond: 500,
 }
 
+/** Every bound of `createSmtpServer` beside those of its sessions. */
+export interface SmtpServerLimits {
+  /** Connections at once, unless the options say otherwise. Each costs a few KiB. Over it: 421. */
+  readonly maxConnections: number
+  /** Connections that the kernel keeps waiting to be accepted; it has a bound of its own. */
+  readonly listenBacklog: number
+  /** Milliseconds for a TLS handshake. */
+  readonly handshakePatienceMs: number
+  /** Octets of a message that wait for the backend to read them; then nothing more is read from its client. */
+  readonly maxUnreadMessageBytes: number
+  /** Milliseconds that sessions have to finish when the server is closed. */
+  readonly closePatienceMs: number
+}
+
+/** The bounds of a server that was given no others. */
+export const serverLimits: SmtpServerLimits = {
+  maxConnections: 10_000,
+  listenBacklog: 1_024,
+  handshakePatienceMs: 10_000,
+  maxUnreadMessageBytes: 65_536,
+  closePatienceMs: 30_000,
+}
+
 /** Every bound of the client. A relay takes them from `RelayOptions.limits`. */
 export interface SmtpClientLimits {
   /** Octets of one reply line. RFC 5321 §4.5.3.1.5 asks for 512; some servers write more. Over it: the backend is left. */

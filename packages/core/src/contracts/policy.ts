@@ -30,7 +30,12 @@ export type Decision =
       /** For the operator's log: what matched, and how to mend it. Never sent to the client. */
       readonly detail?: string
       /** What the operator configured to be said instead of the default words. */
-      readonly reply?: { readonly smtpCode?: number; readonly text: string }
+      readonly reply?: {
+        readonly smtpCode?: number
+        /** RFC 3463, as in `5.7.1`, of the class of the code. */
+        readonly enhanced?: string
+        readonly text: string
+      }
     }
 
 /** Why a connection is refused before it has a session, beside the decision of a policy: SMTP and IMAP have words for each. */

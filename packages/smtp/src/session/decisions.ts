@@ -47,9 +47,13 @@ export function decisionReply(decision: Refused, moment: RefusalMoment, hostname
   const said = decision.reply?.text ?? text
   return {
     code,
-    enhanced: `${isTemporary ? 4 : 5}.${status}`,
+    enhanced: configuredStatus(decision, isTemporary) ?? `${isTemporary ? 4 : 5}.${status}`,
     lines: [moment === 'connect' ? `${hostname} ${said}` : said],
   }
+}
+
+function configuredStatus({ reply }: Refused, isTemporary: boolean): string | undefined {
+  return reply?.enhanced?.startsWith(isTemporary ? '4.' : '5.') === true ? reply.enhanced : undefined
 }
 
 function configuredCode(decision: Refused, isTemporary: boolean): number | undefined {
