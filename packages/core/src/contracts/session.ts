@@ -30,6 +30,11 @@ export type Wish =
     }
   /** Send what waits, start TLS, then call `secured`. Whatever arrived in the clear meanwhile is thrown away. */
   | { readonly next: 'upgrade-tls' }
+  /**
+   * Send what waits, and from then on compress in both directions (RFC 4978); then read on. What arrived behind the
+   * request is taken for compressed. Not after compression has begun.
+   */
+  | { readonly next: 'compress'; readonly patienceMs: number }
   /** Send what waits, then close. */
   | { readonly next: 'close'; readonly reason: CloseReason }
 

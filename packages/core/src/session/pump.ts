@@ -13,6 +13,7 @@ import type { Awaitable } from '../contracts/awaitable.ts'
 import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
 import type { CloseReason, Output, SessionContext, SessionMachine, Wish } from '../contracts/session.ts'
 import { limits } from '../limits.ts'
+import { deflated } from './deflated.ts'
 
 /** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
@@ -183,6 +184,9 @@ class Pump implements Output {
         return
       case 'upgrade-tls':
         void this.#upgrade()
+        return
+      case 'compress':
+        this.#compress(wish.patienceMs)
         return
       case 'close':
         this.#finish(wish.reason)
@@ -424,6 +428,16 @@ class Pump implements Output {
     this.#listen()
     this.#step(() => this.#machine.secured(this.#connection))
     this.#noticeEarlyEnd()
+  }
+
+  // ── compression ───────────────────────────────────────────────────────────
+
+  #compress(patienceMs: number): void {
+    this.#flush()
+    this.#unlisten()
+    this.#stream = deflated(this.#stream)
+    this.#listen()
+    this.#readOn({ next: 'read', patienceMs })
   }
 
   // ── the end ───────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ export interface CapabilityConditions {
   /** The listener can start TLS. */
   readonly offersStartTls: boolean
   readonly maxAppendBytes: number
+  readonly isCompressed: boolean
   /** What the store can do beyond its contract. */
   readonly storeCan: readonly StoreAbility[]
 }
@@ -63,7 +64,9 @@ export function capabilities({ connection, ...conditions }: CapabilityConditions
   if (identity.origin === 'proxy-itself') return 'IMAP4rev1 LOGINDISABLED'
   if (conditions.isLoggedIn) {
     const ofStore = byStore.filter(({ needs }) => conditions.storeCan.includes(needs)).map(({ name }) => name)
-    return [...afterLogin, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
+    // RFC 4978 section 3, RFC 8437 section 2
+    const once = conditions.isCompressed ? [] : ['COMPRESS=DEFLATE', 'UNAUTHENTICATE']
+    return [...afterLogin, ...once, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
   }
   if (isSecure(connection)) {
     const { authenticator } = conditions

@@ -3,6 +3,7 @@ import type { Tokens } from '../wire/tokens.ts'
 import { capability, check, enable, id, logout, noop } from './commands/any-state.ts'
 import { append } from './commands/append.ts'
 import { authenticate } from './commands/authenticate.ts'
+import { compress } from './commands/compress.ts'
 import { copy, move, uidCopy, uidMove } from './commands/copy.ts'
 import { expunge, uidExpunge } from './commands/expunge.ts'
 import { fetch, uidFetch } from './commands/fetch.ts'
@@ -17,6 +18,7 @@ import { starttls } from './commands/starttls.ts'
 import { status } from './commands/status.ts'
 import { store, uidStore } from './commands/store.ts'
 import { thread, uidThread } from './commands/thread.ts'
+import { unauthenticate } from './commands/unauthenticate.ts'
 import type { Outcome } from './outcome.ts'
 import type { Phase, SessionState } from './state.ts'
 
@@ -68,6 +70,8 @@ const table: Readonly<Record<string, CommandSpec>> = {
   APPEND: { in: signedIn, run: append, takesMessage: true, looks: 'after' },
   NAMESPACE: { in: signedIn, run: namespace }, // RFC 2342
   IDLE: { in: signedIn, run: idle }, // RFC 2177
+  COMPRESS: { in: signedIn, run: compress }, // RFC 4978
+  UNAUTHENTICATE: { in: signedIn, run: unauthenticate }, // RFC 8437
   // 6.4, selected
   CHECK: { in: selected, run: check, looks: 'after' },
   CLOSE: { in: selected, run: close },

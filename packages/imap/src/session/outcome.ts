@@ -9,6 +9,7 @@ export type Outcome = Finished | Conversation
 export interface Finished extends Completion {
   readonly after?:
     | { readonly next: 'upgrade-tls' }
+    | { readonly next: 'compress' }
     | { readonly next: 'close'; readonly reason: CloseReason; readonly bye?: string }
 }
 

@@ -288,8 +288,11 @@ class ImapSession implements SessionMachine {
   // ── ends of commands ──────────────────────────────────────────────────────
 
   /** Writes the one tagged response, counts, and follows the outcome's wish. */
-  #finish(tag: string | undefined, name: string | undefined, outcome: Finished): Wish | undefined {
+  #finish(tag: string | undefined, name: string | undefined, asked: Finished): Wish | undefined {
     const { connection, options, limits, signedIn } = this.#state
+    // RFC 4978 section 3: what was sent behind COMPRESS may be compressed or not, and nobody can tell.
+    const isTooEarly = asked.after?.next === 'compress' && this.#reader.isInsideCommand
+    const outcome: Finished = isTooEarly ? bad('Nothing may be sent before the answer') : asked
     options.observer?.command?.({ connection, verb: verbOf(name), reply: outcome.status })
     if (outcome.after?.next === 'upgrade-tls' && this.#reader.isInsideCommand) return this.#injection()
     this.#state.write(encodeCompletion(tag ?? '*', outcome))
@@ -297,6 +300,10 @@ class ImapSession implements SessionMachine {
     if (this.#state.isMailboxGone) return this.#byeMailboxGone()
     this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
     if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }
+    if (outcome.after?.next === 'compress') {
+      this.#state.isCompressed = true
+      return { next: 'compress', patienceMs: limits.autologoutMs }
+    }
     if (outcome.after?.next === 'close') {
       const { reason, bye } = outcome.after
       return bye === undefined ? { next: 'close', reason } : this.#bye(bye, reason)

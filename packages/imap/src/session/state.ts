@@ -51,6 +51,8 @@ export class SessionState {
   /** How long the answer that was just written is held back. */
   delayMs = 0
   isIdling = false
+  /** Both directions are compressed (RFC 4978). */
+  isCompressed = false
   /** The connection ended while a command was under way: what it opens now must be closed at once. */
   isOver = false
   /** A response with literals is being written: anything else that is written now would become part of it. */
@@ -113,6 +115,7 @@ export class SessionState {
       isLoggedIn: this.signedIn !== undefined,
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,
+      isCompressed: this.isCompressed,
       storeCan: this.options.store.can ?? [],
     })
   }
@@ -182,6 +185,15 @@ export class SessionState {
       await this.unselect()
       return false
     }
+  }
+
+  /** Leaves the authenticated state: nothing of who was signed in is left. */
+  async signOut(): Promise<void> {
+    const { signedIn } = this
+    await this.unselect()
+    this.signedIn = undefined
+    this.enabled.clear()
+    await signedIn?.account.close()
   }
 
   /** Leaves the selected state. */
