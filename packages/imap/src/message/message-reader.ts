@@ -68,6 +68,18 @@ export class MessageReader {
     return this.#structure
   }
 
+  /**
+   * The tree of parts as the beginning of the message shows it, for what needs no more: what is not whole there ends where
+   * the message ends.
+   */
+  async beginning(): Promise<Part> {
+    const scanned = Math.min(this.bytes, this.#limits.readChunkBytes)
+    if (this.#structure !== undefined || scanned === this.bytes) return this.structure()
+    const scanner = new StructureScanner(this.#limits)
+    for await (const chunk of this.range(0, scanned)) scanner.push(chunk)
+    return scanner.end(this.bytes)
+  }
+
   /** The octets `[start, end)` in chunks. Throws when the message is shorter than it said. */
   async *range(start: number, end: number): AsyncGenerator<Buffer, void, undefined> {
     for (let at = start; at < end;) {

@@ -47,6 +47,8 @@ const afterLogin = [
   'INPROGRESS',
   'BINARY',
   'UTF8=ACCEPT',
+  'REPLACE',
+  'PREVIEW',
 ] as const
 
 /** Those that need a store that can. */

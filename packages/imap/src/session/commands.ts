@@ -1,7 +1,9 @@
 import type { Awaitable } from '@postern/core'
+import type { AnnouncedLiteral } from '../wire/framing.ts'
+import type { Completion } from '../wire/response.ts'
 import type { Tokens } from '../wire/tokens.ts'
 import { capability, check, enable, id, logout, noop } from './commands/any-state.ts'
-import { append } from './commands/append.ts'
+import { append, beginAppend } from './commands/append.ts'
 import { authenticate } from './commands/authenticate.ts'
 import { compress } from './commands/compress.ts'
 import { copy, move, uidCopy, uidMove } from './commands/copy.ts'
@@ -11,6 +13,7 @@ import { idle } from './commands/idle.ts'
 import { list, lsub } from './commands/list.ts'
 import { login } from './commands/login.ts'
 import { create, deleteMailbox, namespace, rename, subscribe, unsubscribe } from './commands/mailboxes.ts'
+import { beginReplace, beginUidReplace, replace } from './commands/replace.ts'
 import { search, uidSearch } from './commands/search.ts'
 import { close, examine, select, unselect } from './commands/select.ts'
 import { sort, uidSort } from './commands/sort.ts'
@@ -19,7 +22,7 @@ import { status } from './commands/status.ts'
 import { store, uidStore } from './commands/store.ts'
 import { thread, uidThread } from './commands/thread.ts'
 import { unauthenticate } from './commands/unauthenticate.ts'
-import type { Outcome } from './outcome.ts'
+import type { IncomingMessages, Outcome } from './outcome.ts'
 import type { Phase, SessionState } from './state.ts'
 
 export interface CommandSpec {
@@ -33,11 +36,18 @@ export interface CommandSpec {
   readonly holdsExpunges?: true
   /** It sends a password: refused in the clear before any of its literals is taken. */
   readonly sendsPassword?: true
-  /** Its last argument is a message, which is streamed. */
-  readonly takesMessage?: true
+  /** Its last argument is a message, which is streamed: what begins with the first of its octets. */
+  readonly takesMessage?: BeginMessages
   /** A balancer's health check may use it. */
   readonly isForHealthChecks?: true
 }
+
+/** @returns `'argument'` when the announced literal is not the message yet. */
+type BeginMessages = (
+  state: SessionState,
+  args: Tokens,
+  literal: AnnouncedLiteral,
+) => Promise<IncomingMessages | Completion | 'argument'>
 
 const any: readonly Phase[] = ['not-authenticated', 'authenticated', 'selected']
 const before: readonly Phase[] = ['not-authenticated']
@@ -67,7 +77,7 @@ const table: Readonly<Record<string, CommandSpec>> = {
   LIST: { in: signedIn, run: list },
   LSUB: { in: signedIn, run: lsub },
   STATUS: { in: signedIn, run: status },
-  APPEND: { in: signedIn, run: append, takesMessage: true, looks: 'after' },
+  APPEND: { in: signedIn, run: append, takesMessage: beginAppend, looks: 'after' },
   NAMESPACE: { in: signedIn, run: namespace }, // RFC 2342
   IDLE: { in: signedIn, run: idle }, // RFC 2177
   COMPRESS: { in: signedIn, run: compress }, // RFC 4978
@@ -82,6 +92,8 @@ const table: Readonly<Record<string, CommandSpec>> = {
   STORE: { in: selected, run: store, holdsExpunges: true },
   COPY: { in: selected, run: copy, looks: 'after' },
   MOVE: { in: selected, run: move, looks: 'after' }, // RFC 6851
+  REPLACE: { in: selected, run: replace, takesMessage: beginReplace, looks: 'after' }, // RFC 8508
+  'UID REPLACE': { in: selected, run: replace, takesMessage: beginUidReplace, looks: 'after' },
   // 6.4.8: another command than the one without UID, so EXPUNGE may be told with it
   'UID EXPUNGE': { in: selected, run: uidExpunge, looks: 'after' }, // RFC 4315
   // RFC 5256; their keys may hold sequence numbers, as those of UID SEARCH may.

@@ -7,7 +7,6 @@ import { describeError } from '../errors.ts'
 import { parseCommand, type Command, type MalformedCommand } from '../wire/command.ts'
 import { CommandReader, type Frame } from '../wire/framing.ts'
 import { bad, encodeCompletion, no, type Completion } from '../wire/response.ts'
-import { beginAppend } from './commands/append.ts'
 import { admit, verbOf } from './admission.ts'
 import { commands, type CommandSpec } from './commands.ts'
 import { endsSession, Opening, tellProxyHeader } from './opening.ts'
@@ -201,8 +200,8 @@ class ImapSession implements SessionMachine {
     if (!isSync && !isSignedIn && bytes > limits.maxNonSyncLiteralBytes) {
       return this.#refuseLiteral(command, bad('Literal is too big to be sent without waiting', 'TOOBIG'))
     }
-    if (spec.takesMessage === true) {
-      const begun = await beginAppend(this.#state, command.args, literal)
+    if (spec.takesMessage !== undefined) {
+      const begun = await spec.takesMessage(this.#state, command.args, literal)
       if (begun !== 'argument') {
         if ('status' in begun) return this.#refuseLiteral(command, begun)
         this.#pending = { as: 'messages', command, messages: begun }

@@ -13,7 +13,15 @@ export interface Section {
 
 export type FetchItem =
   | {
-      readonly item: 'FLAGS' | 'UID' | 'INTERNALDATE' | 'RFC822.SIZE' | 'ENVELOPE' | 'BODY' | 'BODYSTRUCTURE'
+      readonly item:
+        | 'FLAGS'
+        | 'UID'
+        | 'INTERNALDATE'
+        | 'RFC822.SIZE'
+        | 'ENVELOPE'
+        | 'BODY'
+        | 'BODYSTRUCTURE'
+        | 'PREVIEW'
     }
   | {
       readonly item: 'section'
@@ -80,6 +88,7 @@ function parseFetchItem(tokens: Tokens): FetchItem | undefined {
   const start = tokens.at
   if (takeExactly(tokens, 'BODY.PEEK[')) return parseSectionItem(tokens, true)
   if (takeExactly(tokens, 'BODY[')) return parseSectionItem(tokens, false)
+  if (tokens.word('PREVIEW')) return parsePreview(tokens)
   if (takeExactly(tokens, 'BINARY.PEEK[')) return parseBinaryItem(tokens, true)
   if (takeExactly(tokens, 'BINARY.SIZE[')) return parseBinarySize(tokens)
   if (takeExactly(tokens, 'BINARY[')) return parseBinaryItem(tokens, false)
@@ -129,6 +138,15 @@ function parseSectionItem(tokens: Tokens, isPeek: boolean): FetchItem | undefine
     ...(names === undefined ? {} : { fields: new Set(names.map((name) => name.toLowerCase())) }),
   }
   return { item: 'section', section, isPeek, label, ...(partial === undefined ? {} : { partial }) }
+}
+
+/** `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 section 6). LAZY changes nothing: it never takes long. */
+function parsePreview(tokens: Tokens): FetchItem | undefined {
+  const start = tokens.at
+  const modifiers = tokens.space() ? tokens.list(() => tokens.word('LAZY') || undefined) : undefined
+  // What stands behind may be the modifiers of FETCH.
+  if (modifiers === undefined || modifiers.length === 0) tokens.at = start
+  return { item: 'PREVIEW' }
 }
 
 /** `"BINARY" [".PEEK"] section-binary [partial]`, `section-binary = "[" [section-part] "]"` (RFC 3516 section 7) */

@@ -1,6 +1,7 @@
 import type { MessageRecord, Uid } from '@postern/core'
 import { parseEnvelope } from '../../message/envelope.ts'
 import { MessageReader } from '../../message/message-reader.ts'
+import { previewOf } from '../../message/preview.ts'
 import { findEncoded, findSection, type EncodedContent } from '../../message/section.ts'
 import { isKnownEncoding, transferDecoder } from '../../message/transfer-encoding.ts'
 import { encodeDateTime } from '../../wire/date-time.ts'
@@ -206,6 +207,9 @@ async function ofContent(item: FetchItem, reader: MessageReader, maxAddresses: n
   if (item.item === 'binary-size') {
     const found = await findEncoded(reader, item.part)
     return `${item.label} ${found === undefined ? 0 : (await measure(reader, found, 0, Infinity)).bytes}`
+  }
+  if (item.item === 'PREVIEW') {
+    return `PREVIEW ${encodeString(Buffer.from(await previewOf(reader)).toString('latin1'))}`
   }
   if (item.item === 'ENVELOPE') {
     const { text } = await reader.header()
