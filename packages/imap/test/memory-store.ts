@@ -14,6 +14,7 @@ import type {
   MessageContent,
   MessageRecord,
   MessageWriter,
+  SpecialUse,
   StoreAbility,
   StoreOutcome,
   StoreRefusal,
@@ -73,7 +74,7 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
-  can: readonly StoreAbility[] = ['commit-together', 'modseq']
+  can: readonly StoreAbility[] = ['commit-together', 'special-use', 'modseq']
   /** As a store whose log of expunged messages does not reach back. */
   forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
@@ -194,9 +195,15 @@ class MemoryAccount implements Account {
     return [...listings, ...missing.map((name) => ({ name, attributes: ['\\NonExistent'], isSubscribed: true }))]
   }
 
-  async create(name: string): Promise<StoreOutcome<void>> {
+  async create(name: string, specialUse?: SpecialUse): Promise<StoreOutcome<void>> {
     if (this.#mailboxes.has(name)) return refused('mailbox-exists')
-    this.#mailboxes.set(name, this.#store.newMailbox())
+    const mailbox = this.#store.newMailbox()
+    if (specialUse !== undefined) {
+      if ([...this.#mailboxes.values()].some(({ attributes }) => attributes.includes(specialUse)))
+        return refused('bad-use')
+      mailbox.attributes.push(specialUse)
+    }
+    this.#mailboxes.set(name, mailbox)
     return done(undefined)
   }
 

@@ -4,6 +4,7 @@ import type {
   Mailbox,
   MailboxListing,
   MailboxStatus,
+  SpecialUse,
   StoreOutcome,
   StoreRefusal,
   Uid,
@@ -16,6 +17,7 @@ import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
 import { OpenMailbox, type MailboxOwner } from './mailbox.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
+import { SpecialUses } from './special-use.ts'
 import { changeSubscription, readSubscriptions } from './subscriptions.ts'
 import { nextUidValidity } from './uid-validity.ts'
 import { writeUidList } from './uidlist.ts'
@@ -32,27 +34,20 @@ export interface FolderPool {
 
 const lockName = 'postern-account.lock'
 
-/** RFC 6154: by the names that clients look for. One mailbox for each use, so spelled exactly. */
-const specialUses: ReadonlyMap<string, string> = new Map([
-  ['Archive', '\\Archive'],
-  ['Drafts', '\\Drafts'],
-  ['Junk', '\\Junk'],
-  ['Sent', '\\Sent'],
-  ['Trash', '\\Trash'],
-])
-
 /** One account's mailboxes. Creating, deleting, renaming and subscribing hold the account's lock. */
 export class MaildirAccount implements Account, MailboxOwner {
   readonly #account: string
   readonly #maildir: string
   readonly #context: StoreContext
   readonly #pool: FolderPool
+  readonly #uses: SpecialUses
 
   constructor(account: string, maildir: string, context: StoreContext, pool: FolderPool) {
     this.#account = account
     this.#maildir = maildir
     this.#context = context
     this.#pool = pool
+    this.#uses = new SpecialUses(context.disk, maildir, context.limits)
   }
 
   async list(): Promise<readonly MailboxListing[]> {
@@ -61,9 +56,10 @@ export class MaildirAccount implements Account, MailboxOwner {
     const implied = new Set([...existing.keys()].flatMap(parentsOf).filter((name) => !existing.has(name)))
     const parents = new Set([...existing.keys()].flatMap(parentsOf))
     const names = [...new Set([...existing.keys(), ...implied, ...subscribed])].sort(inboxFirst)
+    const uses = await this.#uses.of(new Set(existing.keys()))
     return names.map((name) => {
       const attributes = [parents.has(name) ? '\\HasChildren' : '\\HasNoChildren']
-      const use = specialUses.get(name)
+      const use = uses.get(name)
       if (implied.has(name)) attributes.push('\\Noselect')
       else if (!existing.has(name)) attributes.push('\\NonExistent')
       else if (use !== undefined) attributes.push(use)
@@ -71,7 +67,7 @@ export class MaildirAccount implements Account, MailboxOwner {
     })
   }
 
-  async create(text: string): Promise<StoreOutcome<void>> {
+  async create(text: string, specialUse?: SpecialUse): Promise<StoreOutcome<void>> {
     // RFC 9051 section 6.3.4: a trailing separator only declares that children will follow.
     return this.#changeMailboxes([text.endsWith('/') ? text.slice(0, -1) : text], async ([mailbox]) => {
       if (mailbox === undefined) return refused('bad-name', 'no name')
@@ -80,11 +76,17 @@ export class MaildirAccount implements Account, MailboxOwner {
       const missing = [...parentsOf(mailbox.name), mailbox.name].filter((name) => !existing.has(name))
       if (existing.size + missing.length > this.#context.limits.maxMailboxes)
         return refused('limit', 'too many mailboxes')
+      if (specialUse !== undefined) {
+        const uses = await this.#uses.of(new Set(existing.keys()))
+        if ([...uses.values()].includes(specialUse)) return refused('bad-use', `another mailbox is ${specialUse}`)
+      }
       for (const name of missing) {
         const parsed = parseMailboxName(name, this.#context.limits)
         if (!parsed.ok) return parsed
         if (!(await this.#make(parsed.value))) return refused('mailbox-exists', name)
       }
+      // Also when it has none: one of that name may have had one.
+      await this.#uses.set(mailbox.name, specialUse)
       return done
     })
   }
@@ -130,6 +132,7 @@ export class MaildirAccount implements Account, MailboxOwner {
       if (!parents.ok) return parents
       for (const move of moves) await this.#moveFolder(move.from, `${this.#maildir}/${move.to.folder}`)
       await this.#context.folders.sync(this.#maildir)
+      await this.#uses.rename(new Map(moves.map((move) => [move.from.name, move.to.name])))
       return done
     })
   }

@@ -525,6 +525,31 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         expect(refusal(await account.create('Work'))).toBe('mailbox-exists')
       })
 
+      test('a use that was asked for goes with its mailbox, and each use is of one mailbox', async () => {
+        const uses = async (): Promise<readonly string[]> =>
+          (await account.list()).flatMap(({ name, attributes }) =>
+            attributes
+              .filter((attribute) => !attribute.endsWith('Children'))
+              .map((attribute) => `${name} ${attribute}`),
+          )
+        value(await account.create('Sent'))
+        value(await account.create('Lists/Ausgang', '\\Drafts'))
+        expect(await uses()).toEqual(['Lists/Ausgang \\Drafts', 'Sent \\Sent'])
+        // What was asked for goes before what a name suggests.
+        value(await account.create('Drafts'))
+        expect(await uses()).toEqual(['Lists/Ausgang \\Drafts', 'Sent \\Sent'])
+        for (const use of ['\\Drafts', '\\Sent'] as const) {
+          expect(refusal(await account.create('Other', use))).toBe('bad-use')
+        }
+        value(await account.rename('Lists', 'Löcher'))
+        expect(await uses()).toEqual(['Löcher/Ausgang \\Drafts', 'Sent \\Sent'])
+        value(await account.delete('Löcher/Ausgang'))
+        expect(await uses()).toEqual(['Drafts \\Drafts', 'Sent \\Sent'])
+        value(await account.create('Löcher/Ausgang'))
+        value(await account.delete('Drafts'))
+        expect(await uses()).toEqual(['Sent \\Sent'])
+      })
+
       test('a mailbox with children is deleted to a name without messages, and such a name only with its children', async () => {
         value(await account.create('Work/2026'))
         value(await account.delete('Work'))

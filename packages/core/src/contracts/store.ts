@@ -14,6 +14,7 @@ export type StoreRefusal =
   | 'mailbox-exists' // [ALREADYEXISTS]
   | 'bad-name' // [CANNOT]
   | 'has-children' // [HASCHILDREN]
+  | 'bad-use' // [USEATTR]
   | 'over-quota' // [OVERQUOTA]
   | 'no-space' // [UNAVAILABLE]; SMTP 452 4.3.1
   | 'limit' // [LIMIT]
@@ -29,8 +30,12 @@ export type StoreOutcome<T> =
  *
  * - `commit-together`: its writers have `commitWith` (MULTIAPPEND).
  * - `modseq`: modification sequences, and what was expunged since one (CONDSTORE and QRESYNC, RFC 7162).
+ * - `special-use`: `create` gives a mailbox the use it is asked for (CREATE-SPECIAL-USE, RFC 6154).
  */
-export type StoreAbility = 'commit-together' | 'modseq'
+export type StoreAbility = 'commit-together' | 'modseq' | 'special-use'
+
+/** What a mailbox is for (RFC 6154 section 2), as far as a store can be asked for it. */
+export type SpecialUse = '\\Archive' | '\\Drafts' | '\\Junk' | '\\Sent' | '\\Trash'
 
 /**
  * A mail store. Mailbox names are Unicode in NFC with `/` between levels; `INBOX` is folded to that spelling by the
@@ -100,8 +105,12 @@ export interface MailboxStatus {
 export interface Account {
   /** Every mailbox, and subscribed names that are no mailbox (with `\NonExistent`). */
   list(): Promise<readonly MailboxListing[]>
-  /** Also makes missing levels above. */
-  create(name: string): Promise<StoreOutcome<void>>
+  /**
+   * Also makes missing levels above.
+   *
+   * @param specialUse - only to a store that can; `bad-use` when another mailbox has it.
+   */
+  create(name: string, specialUse?: SpecialUse): Promise<StoreOutcome<void>>
   /** Removes the mailbox and its messages; its UIDVALIDITY is never used again. */
   delete(name: string): Promise<StoreOutcome<void>>
   /** With everything below it. Renaming INBOX moves its messages (RFC 9051 section 6.3.6). */

@@ -93,7 +93,7 @@ function withoutMarkup(html: string): string {
 
 function onOneLine(text: string): string {
   const line = text
-    .replaceAll(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
+    .replaceAll(/[\s\p{Cc}\u200b\ufeff]+/gu, ' ')
     .toWellFormed()
     .trim()
   return Array.from(line.slice(0, maxCharacters * 2))

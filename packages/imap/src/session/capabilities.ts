@@ -54,6 +54,7 @@ const afterLogin = [
 /** Those that need a store that can. */
 const byStore: readonly { readonly name: string; readonly needs: StoreAbility }[] = [
   { name: 'MULTIAPPEND', needs: 'commit-together' },
+  { name: 'CREATE-SPECIAL-USE', needs: 'special-use' },
 ]
 
 /**

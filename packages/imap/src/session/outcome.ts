@@ -41,6 +41,7 @@ const refusals: Readonly<Record<StoreRefusal, { readonly code: ResponseCode; rea
   'no-such-mailbox': { code: 'NONEXISTENT', text: 'No such mailbox' },
   'mailbox-exists': { code: 'ALREADYEXISTS', text: 'Mailbox exists already' },
   'bad-name': { code: 'CANNOT', text: 'Not a name for a mailbox' },
+  'bad-use': { code: 'USEATTR', text: 'Another mailbox has that use' },
   'has-children': { code: 'HASCHILDREN', text: 'Mailbox has children' },
   'over-quota': { code: 'OVERQUOTA', text: 'Over quota' },
   'no-space': { code: 'UNAVAILABLE', text: 'No space left, try again later' },

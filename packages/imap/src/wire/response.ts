@@ -27,6 +27,7 @@ export type ResponseCode =
   | 'TRYCREATE'
   | 'UNAVAILABLE'
   | 'UNKNOWN-CTE'
+  | 'USEATTR'
   | `APPENDUID ${number} ${number | string}`
   | `BADCHARSET (${string})`
   | `CAPABILITY ${string}`

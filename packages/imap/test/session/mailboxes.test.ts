@@ -203,3 +203,40 @@ test('IM-17: an ID of more than 30 pairs, or with a value over 1024 octets, is B
   expect(await session.ask(`b ID ("k" "${'v'.repeat(1025)}")`)).toMatch(/^b BAD /)
   expect(await session.ask(`c ID ("k" "${'v'.repeat(1024)}")`)).toMatch(/c OK /)
 })
+
+test('CREATE with a use (RFC 6154 section 3)', () =>
+  run(`
+    C: a CREATE MySpecial (USE (\\Drafts))
+    S: a OK Mailbox created
+    C: b LIST (SPECIAL-USE) "" *
+    S: * LIST (\\Drafts \\HasNoChildren) "/" "MySpecial"
+    S: b OK *
+    C: c CREATE Other (USE (\\drafts))
+    S: c NO [USEATTR] Another mailbox has that use
+    C: d CREATE Everything (USE (\\All))
+    S: d NO [USEATTR] No such use for a mailbox
+    C: e CREATE Two (USE (\\Sent \\Trash))
+    S: e NO [USEATTR] No such use for a mailbox
+    C: f CREATE Plain (USE ())
+    S: f OK Mailbox created
+    C: g CREATE Bad (USE \\Sent)
+    S: g BAD *
+    C: h CREATE Bad (USE (Sent))
+    S: h BAD *
+    C: i CREATE Bad ()
+    S: i BAD *
+    C: j CREATE Bad (USE (\\Sent) USE (\\Junk))
+    S: j BAD *
+    C: k CREATE Bad (USE (\\Sent)
+    S: k BAD *
+    C: l STATUS Bad (MESSAGES)
+    S: l NO *
+  `))
+
+test('a store that keeps no uses is asked for none', async () => {
+  const store = new MemoryStore()
+  store.can = []
+  const session = await signedIn({ store })
+  expect(await session.ask('a CAPABILITY')).not.toMatch(/CREATE-SPECIAL-USE/)
+  expect(await session.ask('b CREATE x (USE (\\Sent))')).toMatch(/^b NO \[USEATTR\]/)
+})

@@ -1,4 +1,5 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, NAMESPACE: RFC 3501 sections 6.3.3 to 6.3.7, RFC 2342. */
+import type { SpecialUse } from '@postern/core'
 import { hierarchyDelimiter, isCreatableName } from '../../wire/mailbox-name.ts'
 import { no, ok, type Completion } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
@@ -8,16 +9,41 @@ import type { SessionState } from '../state.ts'
 
 const notCreatable: Completion = no('Not a name for a mailbox', 'CANNOT')
 
-/** A delimiter at the end announces children, and is no part of the name (section 6.3.3). */
+/**
+ * A delimiter at the end announces children, and is no part of the name (section 6.3.3). RFC 6154 section 3 adds
+ * `SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"`.
+ */
 export async function create(state: SessionState, args: Tokens): Promise<Outcome> {
   const argument = mailboxArgument(state, args)
-  if (!args.isAtEnd) return badArguments
+  const uses = args.isAtEnd ? [] : parseUses(args)
+  if (uses === undefined || !args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   const name = argument.name.endsWith(hierarchyDelimiter) ? argument.name.slice(0, -1) : argument.name
   if (name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
   if (!isCreatableName(name)) return notCreatable
-  const created = await state.account.create(name)
+  const canUse = state.options.store.can?.includes('special-use') === true
+  const use = specialUses.find((known) => known.toLowerCase() === uses[0]?.toLowerCase())
+  // One use for a mailbox, and one mailbox for a use, is what clients can work with.
+  if (uses.length > 1 || (uses.length === 1 && (use === undefined || !canUse))) {
+    return no('No such use for a mailbox', 'USEATTR')
+  }
+  const created = await state.account.create(name, ...(use === undefined ? [] : [use]))
   return created.ok ? ok('Mailbox created') : refusedByStore(created.refusal)
+}
+
+const specialUses: readonly SpecialUse[] = ['\\Archive', '\\Drafts', '\\Junk', '\\Sent', '\\Trash']
+
+function parseUses(args: Tokens): readonly string[] | undefined {
+  const parameters = args.space()
+    ? args.list(() => (args.word('USE') && args.space() ? args.list(() => parseUse(args)) : undefined))
+    : undefined
+  return parameters?.length === 1 ? parameters[0] : undefined
+}
+
+/** `use-attr = "\" atom` and its like. */
+function parseUse(args: Tokens): string | undefined {
+  const name = args.take('\\') ? args.atom() : undefined
+  return name === undefined ? undefined : `\\${name}`
 }
 
 export async function deleteMailbox(state: SessionState, args: Tokens): Promise<Outcome> {
