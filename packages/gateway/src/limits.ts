@@ -91,6 +91,8 @@ export const limits = {
   hurriedLookMs: 1000,
   /** How long the LOGOUT of a look may take to be read before its connection is cut. */
   lookFarewellMs: 1000,
+  /** How long `postern check --upstreams` waits for a reply to a bare line feed: a server that takes it for the end replies at once. */
+  newlineProbeMs: 2000,
   /** A backend that came back so lately is sound whatever this worker met before. */
   backendNewsMs: 1000,
   /** How long a worker leaves a backend alone that failed `health.fall` times in a row; each further failure doubles it. */

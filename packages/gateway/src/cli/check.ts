@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { formatBindAddress } from '../config/bind-address.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { checkUpstreams } from './check-upstreams.ts'
 import { exitStatus } from './exit-status.ts'
 import { problemText, warningText } from './problem-text.ts'
 import { print, type Terminal } from './terminal.ts'
@@ -14,11 +15,26 @@ export function checkCommand(terminal: Terminal, finish: (status: number) => voi
       'Reads a configuration and all files it names, and tells everything that is wrong, each with its line.',
     )
     .requiredOption('-c, --config <file>', 'the configuration file')
-    .addHelpText('after', '\nExit status: 0 when it can be used, 1 when not.')
-    .action(async ({ config }: { readonly config: string }) => finish(await check(terminal, config)))
+    .option('--upstreams', 'also connect to each backend and tell what it offers')
+    .option('--recipient <address>', 'whose mail the backends take, to try bare line feeds', 'postmaster')
+    .addHelpText(
+      'after',
+      `
+With --upstreams each SMTP and LMTP backend is tried with a message that cannot arrive: its end is never sent, it has 200
+Received fields, so that it is refused as a loop, and no sender who could get a report.
+
+Exit status: 0 when it can be used, and so can every backend that was asked; 1 when not.`,
+    )
+    .action(async (options: CheckOptions) => finish(await check(terminal, options)))
 }
 
-async function check(terminal: Terminal, file: string): Promise<number> {
+interface CheckOptions {
+  readonly config: string
+  readonly upstreams?: boolean
+  readonly recipient: string
+}
+
+async function check(terminal: Terminal, { config: file, upstreams, recipient }: CheckOptions): Promise<number> {
   const outcome = await loadConfig(resolve(terminal.cwd, file))
   if (!outcome.ok) {
     const text = outcome.problems.map((problem) => problemText(problem, terminal.cwd)).join('')
@@ -28,7 +44,10 @@ async function check(terminal: Terminal, file: string): Promise<number> {
   }
   const warnings = outcome.warnings.map((warning) => warningText(warning, terminal.cwd)).join('')
   await print(terminal.stdout, `${warnings}${summaryOf(outcome.config)}`)
-  return exitStatus.ok
+  if (upstreams !== true) return exitStatus.ok
+  const { text, areAllUsable } = await checkUpstreams(outcome.config.live, { recipient })
+  await print(terminal.stdout, text)
+  return areAllUsable ? exitStatus.ok : exitStatus.wrong
 }
 
 /** What the file comes to, so that a reader can compare it with what was meant. */
