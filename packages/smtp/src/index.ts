@@ -16,6 +16,7 @@ export {
   type UpstreamCredentials,
   type UpstreamTls,
 } from './client/options.ts'
+export { verifyAtBackend, type Verification } from './client/verify.ts'
 export type { UpstreamFailure } from './client/failures.ts'
 export { createRelay } from './client/relay.ts'
 export { smtpErrors, upstreamErrors, type SmtpErrorCode, type UpstreamErrorCode } from './errors.ts'

@@ -79,19 +79,14 @@ const verdicts = {
 function whatItSees({ announce, protocol }: UpstreamConfig, { offers }: Extract<Look, { readonly ok: true }>): string {
   const attributes = (verb: string): string =>
     offers.find((line) => line.startsWith(`${verb} `))?.slice(verb.length + 1) ?? 'nothing: it is not offered'
-  switch (announce) {
-    case 'proxy-v1':
-    case 'proxy-v2':
-      return 'its address and port, by the PROXY header that it took'
-    case 'xclient':
-      return `by XCLIENT ${attributes('XCLIENT')}`
-    case 'xforward':
-      return `for its log alone, by XFORWARD ${attributes('XFORWARD')}`
-    case 'imap-id':
-      return offers.includes('ID')
-        ? 'its address and port, by ID, when it trusts this gateway'
-        : 'nothing: it does not offer ID'
-    default:
-      return protocol === 'imap' ? 'nothing: it takes the gateway for the client' : 'what Received tells'
+  if (announce === 'proxy-v1' || announce === 'proxy-v2')
+    return 'its address and port, by the PROXY header that it took'
+  if (announce === 'xclient') return `by XCLIENT ${attributes('XCLIENT')}`
+  if (announce === 'xforward') return `for its log alone, by XFORWARD ${attributes('XFORWARD')}`
+  if (announce === 'imap-id') {
+    return offers.includes('ID')
+      ? 'its address and port, by ID, when it trusts this gateway'
+      : 'nothing: it does not offer ID'
   }
+  return protocol === 'imap' ? 'nothing: it takes the gateway for the client' : 'what Received tells'
 }

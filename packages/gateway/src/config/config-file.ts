@@ -86,6 +86,7 @@ export interface ListenerTable {
   readonly bind: string | readonly string[]
   readonly tls: TlsMode
   readonly 'max-connections': Ceiling
+  readonly 'sign-in': 'accounts' | 'upstream'
   readonly 'when-backends-down': 'defer' | 'refuse'
   readonly proxy: {
     readonly mode?: ProxyMode | undefined
@@ -115,6 +116,7 @@ export interface UpstreamTable {
   readonly 'tls-cert'?: string | undefined
   readonly 'tls-key'?: string | undefined
   readonly 'max-connections': Ceiling
+  readonly 'credentials-in-clear': boolean
   readonly 'slow-start': number | 'off'
   readonly timeouts: 'near' | 'rfc5321'
   readonly health: {

@@ -72,6 +72,11 @@ const listener = table({
   'max-connections': ceiling(1_000_000)
     .prefault('unlimited')
     .describe('Connections of this listener in one worker at a time.'),
+  'sign-in': oneOf(['accounts', 'upstream'])
+    .prefault('accounts')
+    .describe(
+      'Who says whether credentials are right: the accounts file, or the backend to which the routes lead for the user. `submission` only.',
+    ),
   'when-backends-down': oneOf(['defer', 'refuse'])
     .prefault('defer')
     .describe(

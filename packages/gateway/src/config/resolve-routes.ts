@@ -4,7 +4,7 @@
  */
 import { compileCidrSet, parseIpAddress } from '@postern/core'
 import { domainToASCII } from 'node:url'
-import type { RouteTable } from './config-file.ts'
+import type { ListenerTable, RouteTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
 import type { Resolving } from './resolve-upstreams.ts'
 import type { RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
@@ -65,6 +65,45 @@ export function resolveRoutes(
     if (!isUsed && problems.isSound('route')) warn(['upstream', name], 'no route leads to this upstream')
   }
   return routes
+}
+
+/** Listeners that ask backends about credentials: there must be some to ask, over a way that keeps a secret. */
+export function checkSignIn(
+  facts: {
+    readonly tables: Readonly<Record<string, ListenerTable>>
+    readonly upstreams: readonly UpstreamConfig[]
+    readonly routes: readonly RouteConfig[]
+  },
+  { problems }: Resolving,
+): void {
+  for (const [name, { protocol, 'sign-in': signIn }] of Object.entries(facts.tables)) {
+    if (signIn !== 'upstream') continue
+    const path: KeyPath = ['listener', name, 'sign-in']
+    if (protocol !== 'submission') {
+      problems.add({ path, expected: '"accounts", unless protocol = "submission"', found: `protocol = "${protocol}"` })
+      continue
+    }
+    const asked = facts.upstreams.filter(({ name: upstream, protocol: spoken }) => {
+      const leadsThere = ({ to, listeners, recipients }: RouteConfig): boolean =>
+        to.kind === 'upstream' &&
+        to.upstream === upstream &&
+        recipients === undefined &&
+        (listeners?.includes(name) ?? true)
+      return spoken === 'smtp' && facts.routes.some(leadsThere)
+    })
+    if (asked.length === 0 && problems.isSound('route') && problems.isSound('upstream')) {
+      const found = 'no route without `recipients` that leads to one'
+      problems.add({ path, expected: 'an SMTP upstream that can be asked', found })
+    }
+    for (const { name: upstream, tls, sendsCredentialsInClear } of asked) {
+      if (sendsCredentialsInClear || tls.mode === 'starttls' || tls.mode === 'implicit') continue
+      problems.add({
+        path: ['upstream', upstream, 'tls'],
+        expected: `"starttls" or "implicit", or credentials-in-clear = true, since listener ${name} sends credentials there`,
+        found: `"${tls.mode}"`,
+      })
+    }
+  }
 }
 
 function targetOf(to: string): RouteTarget {

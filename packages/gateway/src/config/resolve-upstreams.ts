@@ -40,6 +40,7 @@ export async function resolveUpstreams(
         hasHeaderChecksum: table['header-checksum'],
         tls,
         maxConnections: table['max-connections'],
+        sendsCredentialsInClear: table['credentials-in-clear'],
         slowStartMs: table['slow-start'] === 'off' ? 0 : table['slow-start'],
         timeouts: table.timeouts,
         health: {

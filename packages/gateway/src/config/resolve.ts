@@ -11,7 +11,7 @@ import { readCertificate } from './certificate-files.ts'
 import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
-import { resolveRoutes } from './resolve-routes.ts'
+import { checkSignIn, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
   AccountsConfig,
@@ -76,6 +76,7 @@ class Resolution {
     }
     const upstreams = await resolveUpstreams(this.#file.upstream, resolving)
     const routes = resolveRoutes(this.#file.route, { upstreams, listeners }, resolving)
+    checkSignIn({ tables: this.#file.listener, upstreams, routes }, resolving)
     return {
       start: {
         workers: server.workers === 'auto' ? availableParallelism() : server.workers,
@@ -129,6 +130,7 @@ class Resolution {
     return {
       name,
       maxConnections: table['max-connections'],
+      signIn: table['sign-in'],
       whenBackendsDown: table['when-backends-down'],
       proxy: this.#listenerProxy(name, table),
     }
@@ -219,7 +221,7 @@ class Resolution {
     const { file: name, 'client-certificates': takesCertificates } = this.#file.accounts
     if (name === undefined) {
       const useless = listeners.find(({ protocol }) => protocol === 'submission' || protocol === 'imap')
-      if (useless !== undefined) {
+      if (useless !== undefined && this.#file.listener[useless.name]?.['sign-in'] !== 'upstream') {
         const message = `nobody can sign in on listener ${useless.name}: there is no accounts file`
         this.#warn(['accounts', 'file'], message)
       }

@@ -69,6 +69,8 @@ export interface ListenerLiveConfig {
   readonly proxy: ListenerProxyConfig
   /** Connections of this listener in one worker at a time. */
   readonly maxConnections: Ceiling
+  /** Who says whether a user's credentials are right: the accounts here, or the backend of the user. */
+  readonly signIn: 'accounts' | 'upstream'
   /** What clients hear when all upstreams of its routes are down. Health checks are refused then in any case. */
   readonly whenBackendsDown: 'defer' | 'refuse'
 }
@@ -175,6 +177,8 @@ export interface UpstreamConfig {
   readonly tls: UpstreamTlsConfig
   /** To each backend, from one worker. */
   readonly maxConnections: Ceiling
+  /** Users' credentials go to the backends without TLS as well. */
+  readonly sendsCredentialsInClear: boolean
   /** 0 for none. */
   readonly slowStartMs: number
   readonly timeouts: 'near' | 'rfc5321'

@@ -95,6 +95,10 @@ export const upstream: z.ZodType<UpstreamTable> = table({
   'max-connections': ceiling(1_000_000)
     .prefault('unlimited')
     .describe('Connections to each backend from one worker at a time.'),
+  'credentials-in-clear': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe('Tell backends what users sign in with though TLS is not required. For closed networks.'),
   'slow-start': z
     .union([z.literal('off'), duration('1s', '1h')], { error: 'a duration from "1s" to "1h", or "off"' })
     .prefault('off')

@@ -5,6 +5,7 @@ import {
   type Delivery,
   type DeliveryReply,
   type Destination,
+  type RelayOptions,
   type TransactionStart,
   type UpstreamCredentials,
 } from '@postern/smtp'
@@ -23,16 +24,43 @@ export interface RelayDestinationOptions {
 }
 
 /** Hands each step of a transaction to a backend of an upstream, and tells the upstream what became of it. */
-export function relayDestination(options: RelayDestinationOptions): Destination {
-  const { upstream, hostname, log, credentialsOf } = options
-  const { config, group } = upstream
+export function relayDestination({ upstream, hostname, log, credentialsOf }: RelayDestinationOptions): Destination {
   /** By transaction: the backend that may have a message which nobody heard of. */
   const inDoubt = new Map<string, string>()
   const relay = createRelay({
-    ...relayOptionsOf(config, hostname),
-    backends: (transaction) => backendsFor(upstream, transaction),
-    proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
+    ...relayOptionsFor({ upstream, hostname, log, keyOf, onInDoubt: (id, backend) => inDoubt.set(id, backend) }),
     ...(credentialsOf === undefined ? {} : { credentials: credentialsOf }),
+  })
+  return {
+    begin: async (transaction) => {
+      const delivery = await relay.begin(transaction)
+      return new RelayedDelivery(delivery, (sha256, bytes) => {
+        const backend = inDoubt.get(transaction.id)
+        inDoubt.delete(transaction.id)
+        if (backend !== undefined) log.inDoubt(upstream.name, backend, transaction, sha256(), bytes)
+      })
+    },
+  }
+}
+
+/** How a relay speaks to an upstream, and tells it what its backends did. */
+export function relayOptionsFor(options: {
+  readonly upstream: Upstream
+  readonly hostname: string
+  readonly log: UpstreamLog
+  /** Whom `hash-user` goes by. */
+  readonly keyOf: (transaction: TransactionStart) => string
+  readonly onInDoubt?: (transactionId: string, backend: string) => void
+}): RelayOptions {
+  const { upstream, hostname, log, onInDoubt } = options
+  const { config, group } = upstream
+  return {
+    ...relayOptionsOf(config, hostname),
+    *backends(transaction): Iterable<Backend> {
+      for (const { address } of group.candidates(options.keyOf(transaction))) yield address
+    },
+    proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
+    authRequiresTls: !config.sendsCredentialsInClear,
     observer: {
       connecting: ({ backend }) => group.connecting(backend),
       gone: ({ backend }) => group.gone(backend),
@@ -47,20 +75,16 @@ export function relayDestination(options: RelayDestinationOptions): Destination 
         if (event.step === 'opening' && saysSomethingOfBackend(event.code, config.announce)) {
           group.failed(event.backend, `${event.code}: ${event.detail}`)
         }
-        if (event.code === 'SMTP_UPSTREAM_IN_DOUBT') inDoubt.set(event.transactionId, event.backend)
+        if (event.code === 'SMTP_UPSTREAM_IN_DOUBT') onInDoubt?.(event.transactionId, event.backend)
       },
     },
-  })
-  return {
-    begin: async (transaction) => {
-      const delivery = await relay.begin(transaction)
-      return new RelayedDelivery(delivery, (sha256, bytes) => {
-        const backend = inDoubt.get(transaction.id)
-        inDoubt.delete(transaction.id)
-        if (backend !== undefined) log.inDoubt(upstream.name, backend, transaction, sha256(), bytes)
-      })
-    },
   }
+}
+
+/** The user, or else whose mail it is. */
+function keyOf({ envelope, principal }: TransactionStart): string {
+  const [recipient = envelope.reversePath] = envelope.forwardPaths
+  return principal?.username ?? recipient
 }
 
 /**
@@ -72,12 +96,6 @@ function saysSomethingOfBackend(code: string, announce: Upstream['config']['anno
   if (code === 'SMTP_UPSTREAM_AUTHENTICATION') return false
   if (code === 'SMTP_UPSTREAM_UNAVAILABLE' || code === 'SMTP_UPSTREAM_REFUSES_US') return !judgesClient
   return code !== 'SMTP_UPSTREAM_LOST' || !judgesClient
-}
-
-function* backendsFor({ group }: Upstream, { envelope, principal }: TransactionStart): Iterable<Backend> {
-  // Whom `hash-user` goes by: the user, or else whose mail it is.
-  const [recipient = envelope.reversePath] = envelope.forwardPaths
-  for (const { address } of group.candidates(principal?.username ?? recipient)) yield address
 }
 
 /**

@@ -45,6 +45,15 @@ export class RouteTable {
     })
   }
 
+  /** Where mail of a user goes whom no recipient is known of yet: who may say whether it is that user. */
+  forSubmission(question: RouteQuestion & { readonly username: string }): RouteTarget | undefined {
+    return this.#first(
+      this.#mail,
+      question,
+      ({ route }) => route.recipients === undefined && route.to.kind === 'upstream',
+    )
+  }
+
   forLogin(question: RouteQuestion & { readonly username: string }): RouteTarget | undefined {
     return this.#first(this.#logins, question, () => true)
   }

@@ -9,6 +9,7 @@ import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
 import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
+import { UpstreamAuthenticator } from '../auth/upstream-authenticator.ts'
 import { mailRoot } from '../destination/mail-root.ts'
 import { relayDestination } from '../destination/relay.ts'
 import { storeDestination, storeExtensions } from '../destination/store.ts'
@@ -171,6 +172,11 @@ export class Worker {
   #dialectOf(listener: ListenerInfo, policies: readonly Policy[]): Dialect {
     const { protocol, tls } = listener
     const { hostname, smtp } = this.#start.config.live
+    const settings = this.#start.config.live.listeners.find(({ name }) => name === listener.name)
+    const backendJudges =
+      settings?.signIn === 'upstream'
+        ? new UpstreamAuthenticator({ upstreams: this.#upstreams, hostname, log: this.#upstreamLog })
+        : undefined
     const authenticator = this.#authenticator
     const offersStartTls = tls === 'starttls'
     if (protocol === 'imap') {
@@ -180,12 +186,12 @@ export class Worker {
     const store = storeDestination(this.#store)
     const relays = new Map<string, Destination>()
     const accountOf = (mailbox: LocalMailbox): Promise<string | undefined> => accountFor(authenticator, mailbox)
-    const checksSender = protocol === 'submission' && smtp.submissionSender === 'own'
+    const checksSender = backendJudges === undefined && protocol === 'submission' && smtp.submissionSender === 'own'
     const options: Parameters<typeof smtpDialect>[0] = {
       hostname,
       mode: protocol === 'smtp' ? 'mx' : protocol,
       offersStartTls,
-      authenticator,
+      authenticator: backendJudges ?? authenticator,
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: createRouter({
         table: this.#upstreams.routes,
@@ -196,7 +202,7 @@ export class Worker {
         if (route.to === 'store') return store
         const known = relays.get(route.upstream)
         if (known !== undefined) return known
-        const relay = this.#relayTo(route.upstream)
+        const relay = this.#relayTo(route.upstream, backendJudges)
         relays.set(route.upstream, relay)
         return relay
       },
@@ -225,9 +231,14 @@ export class Worker {
     return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [])
   }
 
-  #relayTo(name: string): Destination {
+  #relayTo(name: string, backendJudges: UpstreamAuthenticator | undefined): Destination {
     const { hostname } = this.#start.config.live
-    return relayDestination({ upstream: this.#upstreams.find(name), hostname, log: this.#upstreamLog })
+    return relayDestination({
+      upstream: this.#upstreams.find(name),
+      hostname,
+      log: this.#upstreamLog,
+      ...(backendJudges && { credentialsOf: (transaction) => backendJudges.credentialsFor(name, transaction) }),
+    })
   }
 
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {

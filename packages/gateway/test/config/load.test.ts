@@ -46,6 +46,7 @@ describe('a complete configuration', () => {
         {
           name: 'mx',
           maxConnections: 'unlimited',
+          signIn: 'accounts',
           whenBackendsDown: 'defer',
           proxy: {
             mode: 'off',

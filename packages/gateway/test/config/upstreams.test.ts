@@ -66,6 +66,7 @@ describe('upstreams', () => {
         hasHeaderChecksum: false,
         tls: { mode: 'off' },
         maxConnections: 'unlimited',
+        sendsCredentialsInClear: false,
         slowStartMs: 0,
         timeouts: 'near',
         health: { isChecked: true, intervalMs: 5000, timeoutMs: 5000, rise: 2, fall: 3 },
@@ -88,6 +89,7 @@ tls = "starttls"
 tls-server-name = "Mail.example.org"
 tls-fingerprints = ["${print}"]
 max-connections = 50
+credentials-in-clear = true
 slow-start = "30s"
 timeouts = "rfc5321"
 [upstream.inside.health]
@@ -115,6 +117,7 @@ to = "inside"`)
       hasHeaderChecksum: true,
       tls: { mode: 'starttls', serverName: 'mail.example.org', fingerprints: ['ab'.repeat(32)] },
       maxConnections: 50,
+      sendsCredentialsInClear: true,
       slowStartMs: 30_000,
       timeouts: 'rfc5321',
       health: { isChecked: false, intervalMs: 1000, timeoutMs: 500, rise: 1, fall: 5 },
@@ -282,5 +285,38 @@ to = "inside"`)
   test('everybody as a relay network is warned of', async () => {
     const text = `[smtp]\nrelay-networks = ["0.0.0.0/0"]`
     expect(await warnings(text)).toContainEqual(expect.stringContaining('lets everybody relay to everybody'))
+  })
+})
+
+describe('backends that judge who signs in', () => {
+  const users = `[listener.users]\nprotocol = "submission"\nbind = "127.0.0.1:2587"\ntls = "off"\nsign-in = "upstream"\n`
+  const secured = `[upstream.inside]\nprotocol = "smtp"\nbackends = ["10.0.0.1"]\ntls = "starttls"\n`
+
+  test('are asked over TLS, or where that is allowed', async () => {
+    const { listeners: found } = await live(`${users}${secured}[[route]]\nto = "inside"`)
+    expect(found.find(({ name }) => name === 'users')?.signIn).toBe('upstream')
+    const closed = secured.replace('tls = "starttls"', 'credentials-in-clear = true')
+    expect(await problems(`${users}${closed}[[route]]\nto = "inside"`)).toEqual([])
+  })
+
+  test.each([
+    ['nobody to ask', users, 'listener.users.sign-in: expected an SMTP upstream that can be asked'],
+    [
+      'a route for recipients only',
+      `${users}${secured}[[route]]\nrecipients = ["a.example"]\nto = "inside"`,
+      'listener.users.sign-in: expected an SMTP upstream',
+    ],
+    [
+      'a password in the clear',
+      `${users}${secured.replace('starttls', 'optional')}[[route]]\nto = "inside"`,
+      'upstream.inside.tls: expected "starttls" or "implicit", or credentials-in-clear = true',
+    ],
+    [
+      'another protocol',
+      `${users.replace('submission', 'lmtp')}${secured}[[route]]\nto = "inside"`,
+      'listener.users.sign-in: expected "accounts"',
+    ],
+  ])('a problem: %s', async (_, text, problem) => {
+    expect(await problems(text)).toEqual([expect.stringContaining(problem)])
   })
 })

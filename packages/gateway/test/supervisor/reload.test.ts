@@ -7,6 +7,7 @@ function listener(name: string, maxConnections: number): ListenerLiveConfig {
   return {
     name,
     maxConnections,
+    signIn: 'accounts',
     whenBackendsDown: 'defer',
     proxy: {
       mode: 'off',

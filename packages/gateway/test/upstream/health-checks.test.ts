@@ -18,6 +18,7 @@ function upstream(...paths: readonly string[]): UpstreamConfig {
     hasHeaderChecksum: false,
     tls: { mode: 'off' },
     maxConnections: 'unlimited',
+    sendsCredentialsInClear: false,
     slowStartMs: 0,
     timeouts: 'near',
     health: { isChecked: true, intervalMs: 5000, timeoutMs: 1000, rise: 2, fall: 3 },

@@ -19,6 +19,7 @@ function upstream(name: string, more: Partial<UpstreamConfig> = {}): UpstreamCon
     hasHeaderChecksum: false,
     tls: { mode: 'off' },
     maxConnections: 'unlimited',
+    sendsCredentialsInClear: false,
     slowStartMs: 0,
     timeouts: 'near',
     health: { isChecked: true, intervalMs: 5000, timeoutMs: 1000, rise: 2, fall: 3 },

@@ -43,7 +43,9 @@ async function say(dialogue: UpstreamDialogue, lines: readonly string[]): Promis
     })
     if (!answer.ok) return answer.failure
     if (answer.reply.code !== (isLast ? 235 : 334)) {
-      return dialogue.fail('SMTP_UPSTREAM_AUTHENTICATION', `AUTH: ${sayOf(answer.reply)}`).failure
+      // Without its text: a server may repeat there what it was told, and that is a password.
+      const reply = { ...answer.reply, lines: [] }
+      return dialogue.fail('SMTP_UPSTREAM_AUTHENTICATION', `AUTH: ${sayOf(reply)}`, reply).failure
     }
   }
   return undefined

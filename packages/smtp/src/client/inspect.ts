@@ -118,7 +118,10 @@ async function reach(backend: Backend, options: InspectOptions): Promise<Reachin
   const connecting = await connect(backend, options, headers[options.announcement], openingPatienceMs, () => {})
   if (!connecting.ok) return connecting
   const { connection } = connecting
-  const opening = await open(connection, options, undefined)
+  // A server may offer less to a balancer that speaks for itself than to its clients, and nothing secret is said here.
+  // Where STARTTLS is offered, what it must prove it must prove here as well.
+  const isNobodys = options.tls === 'starttls' && headers[options.announcement] !== undefined
+  const opening = await open(connection, isNobodys ? { ...options, tls: 'optional' } : options, undefined)
   if (!opening.ok) {
     const isTlsOptional = options.tls === 'optional' && opening.failure.code === 'SMTP_UPSTREAM_TLS'
     return isTlsOptional ? reach(backend, { ...options, tls: 'off' }) : opening

@@ -185,7 +185,7 @@ const someLacking: Reply = {
 }
 
 /** The PROXY header that announces the client, where that is how it is announced. */
-function headerFor(
+export function headerFor(
   { announcement, proxyTlvs, hasProxyChecksum = false }: RelayOptions,
   start: TransactionStart,
 ): HeaderToSend | undefined {

@@ -71,6 +71,17 @@ describe('a look at a backend', () => {
     expect(heard[0]).toMatch(/^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nEHLO /)
   })
 
+  test('a server that offers no STARTTLS to a balancer itself, as this one does not, is not down for that', async () => {
+    const script = `
+      D: the header
+      S: 220 backend.example
+      C: EHLO gate.example${offers}
+      C: QUIT
+      S: 221 bye`
+    const [inspection] = await look(script, { announcement: 'proxy-v1', tls: 'starttls' })
+    expect(inspection).toMatchObject({ ok: true, report: { isSecure: false } })
+  })
+
   test('XCLIENT is not said, but must be there with ADDR', async () => {
     const [with_] = await look(offering('XCLIENT ADDR PORT'), { announcement: 'xclient' })
     expect(with_.ok).toBe(true)

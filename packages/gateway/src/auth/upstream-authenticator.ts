@@ -1,0 +1,59 @@
+import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials, Principal } from '@postern/core'
+import { verifyAtBackend, type TransactionStart, type UpstreamCredentials } from '@postern/smtp'
+import { relayOptionsFor } from '../destination/relay.ts'
+import type { UpstreamLog } from '../observe/upstream-log.ts'
+import type { Upstreams } from '../upstream/upstreams.ts'
+
+export interface UpstreamAuthenticatorOptions {
+  readonly upstreams: Upstreams
+  /** Said in EHLO. */
+  readonly hostname: string
+  readonly log: UpstreamLog
+}
+
+/**
+ * Signs in who can sign in at the backend to which the routes lead for that user: the backend stays the authority, and no
+ * password is known here. What was right is kept, in memory, as long as the session, since each transaction has a
+ * connection of its own to the backend and signs in there as its user.
+ */
+export class UpstreamAuthenticator implements Authenticator {
+  readonly #options: UpstreamAuthenticatorOptions
+  readonly #signedIn = new WeakMap<
+    Principal,
+    { readonly upstream: string; readonly credentials: UpstreamCredentials }
+  >()
+
+  constructor(options: UpstreamAuthenticatorOptions) {
+    this.#options = options
+  }
+
+  async verify({ username, actAs, password }: Credentials, connection: ConnectionInfo): Promise<AuthOutcome> {
+    // On whose behalf somebody may act, a backend cannot be asked in a way that all have.
+    if (actAs !== undefined && actAs !== username) return { outcome: 'denied' }
+    try {
+      const { upstreams, hostname, log } = this.#options
+      const target = upstreams.routes.forSubmission({ username, connection })
+      if (target?.kind !== 'upstream') return { outcome: 'denied' }
+      const upstream = upstreams.find(target.upstream)
+      const credentials = { username, password }
+      const options = relayOptionsFor({ upstream, hostname, log, keyOf: () => username })
+      const verification = await verifyAtBackend(options, connection, credentials)
+      if (verification.outcome === 'denied') return verification
+      if (verification.outcome === 'unavailable') {
+        const { code, detail } = verification.failure
+        return { outcome: 'unavailable', cause: new Error(`upstream ${upstream.name}: ${code}: ${detail}`) }
+      }
+      const principal: Principal = { account: username, username }
+      this.#signedIn.set(principal, { upstream: upstream.name, credentials })
+      return { outcome: 'granted', principal }
+    } catch (cause) {
+      return { outcome: 'unavailable', cause }
+    }
+  }
+
+  /** What the user of a transaction signed in with: for that one upstream, and told to no other. */
+  credentialsFor(upstream: string, { principal }: TransactionStart): UpstreamCredentials | undefined {
+    const known = principal === undefined ? undefined : this.#signedIn.get(principal)
+    return known?.upstream === upstream ? known.credentials : undefined
+  }
+}
