@@ -171,6 +171,8 @@ function packageOf(specifier: string): string {
 function dependenciesOf(name: string): readonly string[] {
   const manifest = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8')) as {
     readonly dependencies?: Readonly<Record<string, string>>
+    /** Loaded when they are asked for, as a lookup in Redis is. */
+    readonly optionalDependencies?: Readonly<Record<string, string>>
   }
-  return Object.keys(manifest.dependencies ?? {})
+  return Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
 }

@@ -104,6 +104,19 @@ export const limits = {
   /** Longest PP2_TYPE_UNIQUE_ID, bytes (PROXY protocol specification, section 2.2.5). */
   maxUniqueIdBytes: 128,
 
+  // ── directories ───────────────────────────────────────────────────────────
+
+  /** Connections of one worker to one HTTP directory; more questions wait within their time. */
+  lookupConnections: 32,
+  /** Header section of an answer, bytes. */
+  maxLookupHeaderBytes: 16_384,
+  /** Body of an answer, bytes. */
+  maxLookupBodyBytes: 65_536,
+  /** Words of a refusal that are passed on, characters. */
+  maxLookupTextChars: 400,
+  /** Longest Auth-Wait that is kept, milliseconds: a client holds its connection meanwhile. */
+  maxLookupWaitMs: 10_000,
+
   // ── logs ──────────────────────────────────────────────────────────────────
 
   /** A value from the network in a log line. */

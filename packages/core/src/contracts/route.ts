@@ -6,7 +6,8 @@ import type { Principal } from './auth.ts'
 /** Where a recipient's mail goes. */
 export type Route =
   | { readonly to: 'store'; readonly account: string; readonly mailbox?: string }
-  | { readonly to: 'upstream'; readonly upstream: string }
+  /** A group of backends; or `server`, one address that is reached with the settings of the group. */
+  | { readonly to: 'upstream'; readonly upstream: string; readonly server?: string }
   | { readonly to: 'nowhere'; readonly decision: Decision }
 
 /** Chooses where mail goes. */
@@ -17,5 +18,7 @@ export interface Router {
     readonly envelope: Envelope
     readonly connection: ConnectionInfo
     readonly principal?: Principal | undefined
+    /** How the client greeted. */
+    readonly helo?: string | undefined
   }): Awaitable<Route>
 }

@@ -2,10 +2,12 @@ import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials, Principal
 import { verifyAtBackend, type TransactionStart, type UpstreamCredentials } from '@postern/smtp'
 import { relayOptionsFor } from '../destination/relay.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
+import type { RouteFinder } from '../route/route-finder.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 
 export interface UpstreamAuthenticatorOptions {
   readonly upstreams: Upstreams
+  readonly finder: RouteFinder
   /** Said in EHLO. */
   readonly hostname: string
   readonly log: UpstreamLog
@@ -18,10 +20,7 @@ export interface UpstreamAuthenticatorOptions {
  */
 export class UpstreamAuthenticator implements Authenticator {
   readonly #options: UpstreamAuthenticatorOptions
-  readonly #signedIn = new WeakMap<
-    Principal,
-    { readonly upstream: string; readonly credentials: UpstreamCredentials }
-  >()
+  readonly #signedIn = new WeakMap<Principal, { readonly place: string; readonly credentials: UpstreamCredentials }>()
 
   constructor(options: UpstreamAuthenticatorOptions) {
     this.#options = options
@@ -31,12 +30,16 @@ export class UpstreamAuthenticator implements Authenticator {
     // On whose behalf somebody may act, a backend cannot be asked in a way that all have.
     if (actAs !== undefined && actAs !== username) return { outcome: 'denied' }
     try {
-      const { upstreams, hostname, log } = this.#options
-      const target = upstreams.routes.forSubmission({ username, connection })
+      const { upstreams, finder, hostname, log } = this.#options
+      const target = await finder.forSubmission({ username, connection })
+      // Where a directory cannot say, nobody was denied.
+      if (target?.kind === 'refuse' && target.decision.verdict === 'defer') {
+        return { outcome: 'unavailable', cause: new Error(target.decision.detail) }
+      }
       if (target?.kind !== 'upstream') return { outcome: 'denied' }
       const upstream = upstreams.find(target.upstream)
       const credentials = { username, password }
-      const options = relayOptionsFor({ upstream, hostname, log, keyOf: () => username })
+      const options = relayOptionsFor({ upstream, server: target.server, hostname, log, keyOf: () => username })
       const verification = await verifyAtBackend(options, connection, credentials)
       if (verification.outcome === 'denied') return verification
       if (verification.outcome === 'unavailable') {
@@ -44,16 +47,25 @@ export class UpstreamAuthenticator implements Authenticator {
         return { outcome: 'unavailable', cause: new Error(`upstream ${upstream.name}: ${code}: ${detail}`) }
       }
       const principal: Principal = { account: username, username }
-      this.#signedIn.set(principal, { upstream: upstream.name, credentials })
+      this.#signedIn.set(principal, { place: placeOf(target), credentials })
       return { outcome: 'granted', principal }
     } catch (cause) {
       return { outcome: 'unavailable', cause }
     }
   }
 
-  /** What the user of a transaction signed in with: for that one upstream, and told to no other. */
-  credentialsFor(upstream: string, { principal }: TransactionStart): UpstreamCredentials | undefined {
+  /** What the user of a transaction signed in with: for the place that judged it, and told to no other. */
+  credentialsFor(route: Place, { principal }: TransactionStart): UpstreamCredentials | undefined {
     const known = principal === undefined ? undefined : this.#signedIn.get(principal)
-    return known?.upstream === upstream ? known.credentials : undefined
+    return known?.place === placeOf(route) ? known.credentials : undefined
   }
+}
+
+interface Place {
+  readonly upstream: string
+  readonly server?: string | undefined
+}
+
+function placeOf({ upstream, server = '' }: Place): string {
+  return `${upstream} ${server}`
 }

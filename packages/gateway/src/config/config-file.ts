@@ -27,6 +27,7 @@ export interface ConfigFile {
   }
   readonly listener: Readonly<Record<string, ListenerTable>>
   readonly upstream: Readonly<Record<string, UpstreamTable>>
+  readonly lookup: Readonly<Record<string, LookupTable>>
   readonly route: readonly RouteTable[]
   readonly tls: { readonly certificates: readonly { readonly cert: string; readonly key: string }[] }
   readonly accounts: { readonly file?: string | undefined; readonly 'client-certificates': boolean }
@@ -136,5 +137,19 @@ export interface RouteTable {
   readonly authorities?: readonly string[] | undefined
   readonly clients?: readonly string[] | undefined
   readonly listeners?: readonly string[] | undefined
-  readonly to: string
+  readonly to?: string | undefined
+  readonly ask?: string | undefined
+}
+
+/** `[lookup.NAME]` */
+export interface LookupTable {
+  readonly url: string
+  readonly dialect: 'nginx' | 'json'
+  readonly prefix: string
+  readonly timeout: number
+  readonly retries: number
+  readonly 'cache-time': number | 'off'
+  readonly 'cache-entries': number
+  readonly 'when-down': 'defer' | 'next'
+  readonly 'names-recipients'?: boolean | undefined
 }

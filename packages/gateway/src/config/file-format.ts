@@ -20,7 +20,7 @@ import {
   text,
   wholeNumber,
 } from './format-values.ts'
-import { route, upstream } from './upstream-format.ts'
+import { lookup, route, upstream } from './upstream-format.ts'
 
 const server = table({
   hostname: domain.optional().describe('The name in greetings and in `Received`. Default: the name of the machine.'),
@@ -285,6 +285,10 @@ export const fileFormat: z.ZodType<ConfigFile> = table({
     .record(upstreamName, upstream, { error: 'tables named [upstream.NAME]' })
     .prefault({})
     .describe('One table for each group of backends.'),
+  lookup: z
+    .record(upstreamName, lookup, { error: 'tables named [lookup.NAME]' })
+    .prefault({})
+    .describe('One table for each directory that routes can ask.'),
   route: routes,
   tls: tls.prefault({}),
   accounts: accounts.prefault({}),

@@ -4,29 +4,35 @@
  */
 import { compileCidrSet, parseIpAddress } from '@postern/core'
 import { domainToASCII } from 'node:url'
-import type { ListenerTable, RouteTable } from './config-file.ts'
+import type { ListenerTable, LookupTable, RouteTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
 import type { Resolving } from './resolve-upstreams.ts'
-import type { RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
+import type { LookupConfig, RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
 
 export interface RouteSurroundings {
   readonly upstreams: readonly UpstreamConfig[]
   readonly listeners: readonly { readonly name: string; readonly protocol: string }[]
+  readonly lookups: Readonly<Record<string, LookupTable>>
 }
 
 export function resolveRoutes(
   tables: readonly RouteTable[],
-  { upstreams, listeners }: RouteSurroundings,
+  { upstreams, listeners, lookups }: RouteSurroundings,
   resolving: Resolving,
 ): RouteConfig[] {
   const { problems, warn } = resolving
   const routes = tables.map((table, index): RouteConfig => {
     const path: KeyPath = ['route', index]
-    const to = targetOf(table.to)
-    const upstream = to.kind === 'upstream' ? upstreams.find(({ name }) => name === to.upstream) : undefined
-    if (to.kind === 'upstream' && upstream === undefined && problems.isSound('upstream', to.upstream)) {
+    const to = targetOf(table, lookups)
+    const named = to.kind === 'upstream' || to.kind === 'lookup' ? to.upstream : undefined
+    const upstream = upstreams.find(({ name }) => name === named)
+    if (table.to === undefined && table.ask === undefined && problems.isSound(...path)) {
+      problems.add({ path: [...path, 'to'], expected: '"store", "refuse", or an [upstream.NAME]', found: 'nothing' })
+    }
+    if (table.ask !== undefined) checkAsk(path, table, lookups, resolving)
+    if (named !== undefined && upstream === undefined && problems.isSound('upstream', named)) {
       const known = upstreams.map(({ name }) => `"${name}"`).join(', ')
-      const found = `"${to.upstream}"${known === '' ? ', and there is no upstream' : `; there is ${known}`}`
+      const found = `"${named}"${known === '' ? ', and there is no upstream' : `; there is ${known}`}`
       problems.add({ path: [...path, 'to'], expected: '"store", "refuse", or an [upstream.NAME] of this file', found })
     }
     if (upstream?.protocol === 'imap' && table.recipients !== undefined) {
@@ -42,7 +48,7 @@ export function resolveRoutes(
     return { ...conditionsOf(table), to }
   })
   const kindOf = ({ to }: RouteConfig): string => {
-    if (to.kind !== 'upstream') return 'both'
+    if ((to.kind !== 'upstream' && to.kind !== 'lookup') || to.upstream === undefined) return 'both'
     return upstreams.find(({ name }) => name === to.upstream)?.protocol === 'imap' ? 'logins' : 'mail'
   }
   for (const [index, route] of routes.entries()) {
@@ -61,7 +67,8 @@ export function resolveRoutes(
     })
   }
   for (const { name } of upstreams) {
-    const isUsed = routes.some(({ to }) => to.kind === 'upstream' && to.upstream === name)
+    // A directory may name any upstream.
+    const isUsed = routes.some(({ to }) => to.kind === 'lookup' || (to.kind === 'upstream' && to.upstream === name))
     if (!isUsed && problems.isSound('route')) warn(['upstream', name], 'no route leads to this upstream')
   }
   return routes
@@ -85,7 +92,7 @@ export function checkSignIn(
     }
     const asked = facts.upstreams.filter(({ name: upstream, protocol: spoken }) => {
       const leadsThere = ({ to, listeners, recipients }: RouteConfig): boolean =>
-        to.kind === 'upstream' &&
+        (to.kind === 'upstream' || to.kind === 'lookup') &&
         to.upstream === upstream &&
         recipients === undefined &&
         (listeners?.includes(name) ?? true)
@@ -106,8 +113,49 @@ export function checkSignIn(
   }
 }
 
-function targetOf(to: string): RouteTarget {
+function targetOf({ to, ask }: RouteTable, lookups: RouteSurroundings['lookups']): RouteTarget {
+  if (ask !== undefined) {
+    const lookup = lookups[ask]
+    const namesRecipients = lookup?.['names-recipients'] ?? lookup?.url.startsWith('redis') ?? false
+    return { kind: 'lookup', lookup: ask, namesRecipients, ...(to === undefined ? {} : { upstream: to }) }
+  }
+  // Without either the route is a problem already.
+  if (to === undefined) return { kind: 'refuse' }
   return to === 'store' || to === 'refuse' ? { kind: to } : { kind: 'upstream', upstream: to }
+}
+
+function checkAsk(
+  path: KeyPath,
+  { ask = '', to }: RouteTable,
+  lookups: RouteSurroundings['lookups'],
+  { problems }: Resolving,
+): void {
+  if (to === 'store' || to === 'refuse') {
+    problems.add({ path: [...path, 'to'], expected: 'an upstream, beside `ask`', found: `"${to}"` })
+  }
+  if (Object.hasOwn(lookups, ask) || !problems.isSound('lookup', ask)) return
+  const known = Object.keys(lookups).join(', ')
+  const found = `"${ask}"${known === '' ? ', and there is no lookup' : `; there is ${known}`}`
+  problems.add({ path: [...path, 'ask'], expected: 'a [lookup.NAME] of this file', found })
+}
+
+export function resolveLookups(tables: Readonly<Record<string, LookupTable>>, { problems }: Resolving): LookupConfig[] {
+  return Object.entries(tables).map(([name, table]) => {
+    if (!URL.canParse(table.url)) {
+      problems.add({ path: ['lookup', name, 'url'], expected: 'a URL', found: 'one that cannot be read' })
+    }
+    return {
+      name,
+      url: table.url,
+      dialect: table.dialect,
+      prefix: table.prefix,
+      timeoutMs: table.timeout,
+      retries: table.retries,
+      cacheMs: table['cache-time'] === 'off' ? 0 : table['cache-time'],
+      cacheEntries: table['cache-entries'],
+      whenDown: table['when-down'],
+    }
+  })
 }
 
 /** In the form in which they are compared: without case, and names of domains in ASCII (RFC 5890 section 2.3.2.1). */
@@ -140,6 +188,8 @@ type Condition = Exclude<keyof RouteConfig, 'to'>
 const conditions: readonly Condition[] = ['recipients', 'users', 'serverNames', 'authorities', 'clients', 'listeners']
 
 function takesAllOf(earlier: RouteConfig, later: RouteConfig): boolean {
+  // A directory may leave the question open.
+  if (earlier.to.kind === 'lookup') return false
   // Without the right to relay an earlier route that names no recipients does not take a stranger's mail.
   if (earlier.recipients === undefined && later.recipients !== undefined && earlier.to.kind === 'upstream') return false
   return conditions.every((condition) => {

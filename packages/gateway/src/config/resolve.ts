@@ -11,7 +11,7 @@ import { readCertificate } from './certificate-files.ts'
 import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
-import { checkSignIn, resolveRoutes } from './resolve-routes.ts'
+import { checkSignIn, resolveLookups, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
   AccountsConfig,
@@ -75,7 +75,8 @@ class Resolution {
       path: (name) => this.#path(name),
     }
     const upstreams = await resolveUpstreams(this.#file.upstream, resolving)
-    const routes = resolveRoutes(this.#file.route, { upstreams, listeners }, resolving)
+    const lookups = resolveLookups(this.#file.lookup, resolving)
+    const routes = resolveRoutes(this.#file.route, { upstreams, listeners, lookups: this.#file.lookup }, resolving)
     checkSignIn({ tables: this.#file.listener, upstreams, routes }, resolving)
     return {
       start: {
@@ -91,6 +92,7 @@ class Resolution {
         certificates,
         accounts,
         upstreams,
+        lookups,
         routes,
         smtp: this.#smtp(hostName),
         dns: this.#dns(),

@@ -54,6 +54,7 @@ export interface LiveConfig {
   readonly accounts: AccountsConfig
   /** In the order of the file. */
   readonly upstreams: readonly UpstreamConfig[]
+  readonly lookups: readonly LookupConfig[]
   /** In the order of the file: the first that matches decides. */
   readonly routes: readonly RouteConfig[]
   readonly smtp: SmtpConfig
@@ -245,6 +246,32 @@ export type RouteTarget =
   | { readonly kind: 'store' }
   | { readonly kind: 'refuse' }
   | { readonly kind: 'upstream'; readonly upstream: string }
+  /** A directory says; what it leaves open, `upstream` fills in. */
+  | {
+      readonly kind: 'lookup'
+      readonly lookup: string
+      readonly upstream?: string
+      /** Its answers are about recipients that are ours, so that anybody's mail for them is taken. */
+      readonly namesRecipients: boolean
+    }
+
+/** A directory that is asked where mail and logins go. */
+export interface LookupConfig {
+  readonly name: string
+  /** `http:`, `https:`, `redis:` or `rediss:`. It may hold a password: never log it. */
+  readonly url: string
+  /** Of HTTP. */
+  readonly dialect: 'nginx' | 'json'
+  /** Of Redis: before each key. */
+  readonly prefix: string
+  readonly timeoutMs: number
+  readonly retries: number
+  /** How long an answer holds; 0 for not at all. */
+  readonly cacheMs: number
+  readonly cacheEntries: number
+  /** Without an answer: the client is deferred, or the routes behind are asked. */
+  readonly whenDown: 'defer' | 'next'
+}
 
 /** Evaluated on `identity.client`, never on the balancer. */
 export interface PolicyConfig {

@@ -1,7 +1,7 @@
 /* The tables of the configuration file about backends, and about which mail and which logins go to them. */
 import { z } from 'zod'
 import { parseBackendAddress } from './backend-address.ts'
-import type { RouteTable, UpstreamTable } from './config-file.ts'
+import type { LookupTable, RouteTable, UpstreamTable } from './config-file.ts'
 import {
   bytes,
   ceiling,
@@ -140,7 +140,39 @@ export const route: z.ZodType<RouteTable> = table({
   listeners: listOf(text('the name of a listener', /^[a-z][a-z0-9-]{0,31}$/), 'a list of listeners')
     .optional()
     .describe('Listeners on which the client came.'),
-  to: text('"store", "refuse", or the name of an [upstream.NAME]', /^[a-z][a-z0-9-]{0,31}$/).describe(
-    'An upstream; or `store`, the embedded store; or `refuse`.',
+  to: text('"store", "refuse", or the name of an [upstream.NAME]', /^[a-z][a-z0-9-]{0,31}$/)
+    .optional()
+    .describe('An upstream; or `store`, the embedded store; or `refuse`. Needed, unless `ask` says more.'),
+  ask: text('the name of a [lookup.NAME]', /^[a-z][a-z0-9-]{0,31}$/)
+    .optional()
+    .describe('A directory that decides. `to` is then the upstream for answers that name none, or only one address.'),
+})
+
+const urlWords = 'a URL: "http://", "https://", "redis://" or "rediss://", and no more than 1024 characters'
+export const lookup: z.ZodType<LookupTable> = table({
+  url: text(urlWords, /^(?:https?|rediss?):\/\/[!-~]{1,1015}$/).describe(
+    'The service. It hears of every recipient or user, and no password.',
   ),
+  dialect: oneOf(['nginx', 'json'])
+    .prefault('nginx')
+    .describe('Of HTTP: headers as nginx writes them for `auth_http`, or JSON in the body.'),
+  prefix: text('printable ASCII without blanks, at most 128', /^[!-~]{0,128}$/)
+    .prefault('postern:route:')
+    .describe('Of Redis: what stands before each key.'),
+  timeout: duration('50ms', '30s').prefault('2s').describe('For one question, all its tries together.'),
+  retries: wholeNumber(0, 5).prefault(1).describe('How often a question is asked again that was not answered.'),
+  'cache-time': z
+    .union([z.literal('off'), duration('1s', '1d')], { error: 'a duration from "1s" to "1d", or "off"' })
+    .prefault('off')
+    .describe('How long an answer holds, for the same listener, user and recipient.'),
+  'cache-entries': wholeNumber(1, 1_000_000).prefault(10_000).describe('Answers that one worker remembers.'),
+  'when-down': oneOf(['defer', 'next'])
+    .prefault('defer')
+    .describe('Without an answer: `defer` (451, NO), or go on with the `next` route.'),
+  'names-recipients': z
+    .boolean({ error: 'true or false' })
+    .optional()
+    .describe(
+      'It answers for recipients that are yours only, so mail for them is taken from everybody. Default: true for Redis, false for HTTP.',
+    ),
 })

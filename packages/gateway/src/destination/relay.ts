@@ -9,6 +9,7 @@ import {
   type TransactionStart,
   type UpstreamCredentials,
 } from '@postern/smtp'
+import { defaultBackendPort, parseBackendAddress } from '../config/backend-address.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
 import { relayOptionsOf } from '../upstream/look.ts'
 import { passedTlvs } from '../upstream/passed-tlvs.ts'
@@ -16,6 +17,8 @@ import type { Upstream } from '../upstream/upstream.ts'
 
 export interface RelayDestinationOptions {
   readonly upstream: Upstream
+  /** One address, instead of its backends. */
+  readonly server?: string | undefined
   /** Said in EHLO. */
   readonly hostname: string
   /** What the user of a transaction signed in with, where the backend is the one that judges it. */
@@ -24,11 +27,24 @@ export interface RelayDestinationOptions {
 }
 
 /** Hands each step of a transaction to a backend of an upstream, and tells the upstream what became of it. */
-export function relayDestination({ upstream, hostname, log, credentialsOf }: RelayDestinationOptions): Destination {
+export function relayDestination({
+  upstream,
+  server,
+  hostname,
+  log,
+  credentialsOf,
+}: RelayDestinationOptions): Destination {
   /** By transaction: the backend that may have a message which nobody heard of. */
   const inDoubt = new Map<string, string>()
   const relay = createRelay({
-    ...relayOptionsFor({ upstream, hostname, log, keyOf, onInDoubt: (id, backend) => inDoubt.set(id, backend) }),
+    ...relayOptionsFor({
+      upstream,
+      server,
+      hostname,
+      log,
+      keyOf,
+      onInDoubt: (id, backend) => inDoubt.set(id, backend),
+    }),
     ...(credentialsOf === undefined ? {} : { credentials: credentialsOf }),
   })
   return {
@@ -46,17 +62,22 @@ export function relayDestination({ upstream, hostname, log, credentialsOf }: Rel
 /** How a relay speaks to an upstream, and tells it what its backends did. */
 export function relayOptionsFor(options: {
   readonly upstream: Upstream
+  readonly server: string | undefined
   readonly hostname: string
   readonly log: UpstreamLog
   /** Whom `hash-user` goes by. */
   readonly keyOf: (transaction: TransactionStart) => string
   readonly onInDoubt?: (transactionId: string, backend: string) => void
 }): RelayOptions {
-  const { upstream, hostname, log, onInDoubt } = options
+  const { upstream, server, hostname, log, onInDoubt } = options
   const { config, group } = upstream
   return {
     ...relayOptionsOf(config, hostname),
     *backends(transaction): Iterable<Backend> {
+      if (server !== undefined) {
+        yield addressOf(server, config)
+        return
+      }
       for (const { address } of group.candidates(options.keyOf(transaction))) yield address
     },
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
@@ -79,6 +100,13 @@ export function relayOptionsFor(options: {
       },
     },
   }
+}
+
+/** @throws on what no directory may answer. */
+function addressOf(server: string, { protocol, tls }: Upstream['config']): Backend {
+  const address = parseBackendAddress(server)
+  if (address === undefined) throw new Error('a directory named a server that is no address')
+  return 'path' in address ? address : { port: defaultBackendPort(protocol, tls.mode === 'implicit'), ...address }
 }
 
 /** The user, or else whose mail it is. */

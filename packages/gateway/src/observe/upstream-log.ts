@@ -34,6 +34,11 @@ export class UpstreamLog {
     this.#logger.warn(fields, 'this worker tries other backends first, since this one failed again and again')
   }
 
+  lookupFailed(lookup: string, detail: string): void {
+    const fields = { event: 'lookup.failed', lookup, reason: printable(detail) }
+    this.#logger.warn(fields, 'the directory gave no answer that can be used')
+  }
+
   relayFailed(upstream: string, event: Parameters<NonNullable<RelayObserver['failed']>>[0]): void {
     const { transactionId: transaction, backend, code, detail } = event
     const fields = { event: 'relay.failed', transaction, upstream, backend, reason: code }

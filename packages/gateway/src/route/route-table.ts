@@ -6,6 +6,7 @@ import type { CidrSet, ConnectionInfo } from '@postern/core'
 import { foldAddress } from '../config/resolve-routes.ts'
 import type { RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
 import { networks } from '../policy/chain.ts'
+import { patternsOf } from './patterns.ts'
 
 /** What a route may be chosen by. */
 export interface RouteQuestion {
@@ -21,13 +22,20 @@ type Kind = 'mail' | 'logins'
 
 export class RouteTable {
   readonly #routes: readonly CompiledRoute[]
+  readonly #upstreams: Readonly<Record<Kind, ReadonlySet<string>>>
   readonly #mail: RouteIndex
   readonly #logins: RouteIndex
 
   constructor(routes: readonly RouteConfig[], upstreams: readonly Pick<UpstreamConfig, 'name' | 'protocol'>[]) {
     const imap = new Set(upstreams.filter(({ protocol }) => protocol === 'imap').map(({ name }) => name))
-    const answers = ({ to }: RouteConfig, kind: Kind): boolean =>
-      to.kind !== 'upstream' || imap.has(to.upstream) === (kind === 'logins')
+    const answers = ({ to }: RouteConfig, kind: Kind): boolean => {
+      const upstream = upstreamOf(to)
+      return upstream === undefined || imap.has(upstream) === (kind === 'logins')
+    }
+    this.#upstreams = {
+      mail: new Set(upstreams.map(({ name }) => name).filter((name) => !imap.has(name))),
+      logins: imap,
+    }
     this.#routes = routes.map((route) => new CompiledRoute(route))
     this.#mail = new RouteIndex(routes, (route) => answers(route, 'mail'))
     // A login has no recipient.
@@ -35,27 +43,30 @@ export class RouteTable {
   }
 
   /**
-   * @param mayRelay - whether mail to anybody is taken: without that right only routes count that name the recipient.
-   * @returns where the mail goes; `undefined` when no route says so.
+   * Where mail for a recipient may go, the first route first.
+   *
+   * @param mayRelay - whether mail to anybody is taken: without that right only routes count that name the recipient,
+   *   themselves or by a directory that does.
    */
-  forMail(question: RouteQuestion & { readonly recipient: string }, mayRelay: boolean): RouteTarget | undefined {
-    return this.#first(this.#mail, question, ({ route }) => {
-      const leadsOut = route.to.kind === 'upstream'
-      return mayRelay || !leadsOut || route.recipients !== undefined
-    })
-  }
-
-  /** Where mail of a user goes whom no recipient is known of yet: who may say whether it is that user. */
-  forSubmission(question: RouteQuestion & { readonly username: string }): RouteTarget | undefined {
-    return this.#first(
+  mail(question: RouteQuestion & { readonly recipient: string }, mayRelay: boolean): Iterable<RouteTarget> {
+    return this.#matching(
       this.#mail,
       question,
-      ({ route }) => route.recipients === undefined && route.to.kind === 'upstream',
+      ({ to, recipients }) => mayRelay || recipients !== undefined || !leadsOut(to),
     )
   }
 
-  forLogin(question: RouteQuestion & { readonly username: string }): RouteTarget | undefined {
-    return this.#first(this.#logins, question, () => true)
+  /** Where mail of a user goes whom no recipient is known of yet: who may say whether it is that user. */
+  submissions(question: RouteQuestion & { readonly username: string }): Iterable<RouteTarget> {
+    return this.#matching(
+      this.#mail,
+      question,
+      ({ to, recipients }) => recipients === undefined && (to.kind === 'upstream' || to.kind === 'lookup'),
+    )
+  }
+
+  logins(question: RouteQuestion & { readonly username: string }): Iterable<RouteTarget> {
+    return this.#matching(this.#logins, question, () => true)
   }
 
   /** The upstreams to which the routes of a listener lead, and whether some lead into the store. */
@@ -68,25 +79,38 @@ export class RouteTable {
       .map((place) => this.#routes[place]!.route)
       .filter(({ listeners }) => listeners === undefined || listeners.includes(listener))
       .map(({ to }) => to)
+    // A directory may name any of them.
+    if (targets.some((to) => to.kind === 'lookup')) {
+      return { upstreams: this.#upstreams[kind], reachesStore: targets.some(({ kind: way }) => way === 'store') }
+    }
     return {
-      upstreams: new Set(targets.flatMap((to) => (to.kind === 'upstream' ? [to.upstream] : []))),
+      upstreams: new Set(targets.map(upstreamOf).filter((name) => name !== undefined)),
       reachesStore: targets.some(({ kind: way }) => way === 'store'),
     }
   }
 
-  #first(
+  *#matching(
     index: RouteIndex,
     question: RouteQuestion,
-    accepts: (route: CompiledRoute) => boolean,
-  ): RouteTarget | undefined {
+    accepts: (route: RouteConfig) => boolean,
+  ): Iterable<RouteTarget> {
     const recipient = question.recipient === undefined ? undefined : foldAddress(question.recipient)
     const username = question.username === undefined ? undefined : foldAddress(question.username)
     for (const place of index.candidates(recipient, username)) {
-      const route = this.#routes[place]!
-      if (route.matches(question, username) && accepts(route)) return route.route.to
+      const compiled = this.#routes[place]!
+      if (compiled.matches(question, username) && accepts(compiled.route)) yield compiled.route.to
     }
-    return undefined
   }
+}
+
+/** To somewhere whose mail is not known to be ours: an upstream, unless a directory that knows our recipients says so. */
+function leadsOut(to: RouteTarget): boolean {
+  return to.kind === 'upstream' || (to.kind === 'lookup' && !to.namesRecipients)
+}
+
+/** The upstream that a route names, itself or for the answers of its directory. */
+function upstreamOf(to: RouteTarget): string | undefined {
+  return to.kind === 'upstream' || to.kind === 'lookup' ? to.upstream : undefined
 }
 
 /** Routes by what they name: recipients first, else users, else nothing. */
@@ -125,16 +149,6 @@ function addAll(index: Map<string, number[]>, patterns: readonly string[], place
     if (places === undefined) index.set(pattern, [place])
     else places.push(place)
   }
-}
-
-/** Every pattern that stands for a name: itself, its domain, and each domain above that. */
-function* patternsOf(name: string): Iterable<string> {
-  yield name
-  const at = name.lastIndexOf('@')
-  if (at === -1) return
-  const domain = name.slice(at + 1)
-  yield `@${domain}`
-  for (let dot = domain.indexOf('.'); dot !== -1; dot = domain.indexOf('.', dot + 1)) yield `@${domain.slice(dot)}`
 }
 
 class CompiledRoute {

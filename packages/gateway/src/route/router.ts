@@ -3,30 +3,36 @@
  * domains that are ours.
  */
 import type { Awaitable, CidrSet, ConnectionInfo, Decision, Principal, Route, Router } from '@postern/core'
-import type { RouteTable } from './route-table.ts'
+import type { FoundRoute, RouteFinder } from './route-finder.ts'
 import { splitMailbox, type LocalRouter } from './table-router.ts'
 
 export interface RouterOptions {
-  readonly table: RouteTable
+  readonly finder: RouteFinder
   readonly local: LocalRouter
   /** Who may relay without signing in. */
   readonly relayNetworks: CidrSet
 }
 
-export function createRouter({ table, local, relayNetworks }: RouterOptions): Router {
+export function createRouter({ finder, local, relayNetworks }: RouterOptions): Router {
   const mayRelay = ({ identity }: ConnectionInfo, principal: Principal | undefined): boolean =>
     // A balancer that speaks for itself is nobody: what it may send as a peer, its clients may not.
     identity.origin !== 'proxy-itself' && (principal !== undefined || relayNetworks.has(identity.client.address))
   return {
     forRecipient(at): Awaitable<Route> {
-      const { forwardPath, connection, principal } = at
+      const { forwardPath, connection, principal, envelope, helo } = at
       const isKnown = mayRelay(connection, principal)
-      const target = table.forMail({ recipient: forwardPath, username: principal?.username, connection }, isKnown)
-      if (target === undefined) return local.forRecipient(at)
-      if (target.kind === 'store') return local.intoStore(forwardPath)
-      if (target.kind === 'refuse') return nowhere(refused)
-      if (!isKnown && hasForeignRouting(forwardPath)) return nowhere(foreignRouting)
-      return { to: 'upstream', upstream: target.upstream }
+      const { reversePath } = envelope
+      const question = { recipient: forwardPath, username: principal?.username, connection, reversePath, helo }
+      const finding = finder.forMail(question, isKnown)
+      const routed = (found: FoundRoute | undefined): Awaitable<Route> => {
+        if (found === undefined) return local.forRecipient(at)
+        if (found.kind === 'store') return local.intoStore(forwardPath)
+        if (found.kind === 'refuse') return nowhere(found.decision)
+        if (!isKnown && hasForeignRouting(forwardPath)) return nowhere(foreignRouting)
+        const { upstream, server } = found
+        return { to: 'upstream', upstream, ...(server === undefined ? {} : { server }) }
+      }
+      return finding instanceof Promise ? finding.then(routed) : routed(finding)
     },
   }
 }
@@ -42,8 +48,6 @@ function hasForeignRouting(forwardPath: string): boolean {
 function nowhere(decision: Decision): Route {
   return { to: 'nowhere', decision }
 }
-
-const refused: Decision = { verdict: 'refuse', reason: 'no-relay', detail: 'a route refuses this recipient' }
 
 const foreignRouting: Decision = {
   verdict: 'refuse',

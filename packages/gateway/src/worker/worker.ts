@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerInfo, Policy } from '@postern/core'
 import { openMaildirStore, type MaildirStore } from '@postern/maildir'
-import type { Destination, DestinationExtensions } from '@postern/smtp'
+import type { DeliverableRoute, Destination, DestinationExtensions } from '@postern/smtp'
 import { createAcceptor } from '../accept/acceptor.ts'
 import { AwaitedHeaders, Places } from '../accept/admission.ts'
 import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
@@ -16,6 +16,7 @@ import { storeDestination, storeExtensions } from '../destination/store.ts'
 import { ClientNameLookup } from '../dns/client-names.ts'
 import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
+import { openLookups } from '../lookup/open-lookups.ts'
 import { UpstreamLog } from '../observe/upstream-log.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -25,6 +26,7 @@ import { ownSender } from '../policy/own-sender.ts'
 import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
 import { accountFor, withFolders } from '../route/local-accounts.ts'
+import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
 import { tableRouter, type LocalMailbox } from '../route/table-router.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
@@ -48,6 +50,7 @@ export class Worker {
   readonly #upstreams: Upstreams
   readonly #upstreamLog: UpstreamLog
   readonly #gates: TlsGate[] = []
+  #directories: ReadonlyMap<string, Directory> = new Map()
   readonly #servers: Server[] = []
   #end: Promise<void> | undefined
   #hurry: () => void = () => {}
@@ -92,6 +95,13 @@ export class Worker {
     const awaitedHeaders = new AwaitedHeaders()
     const policies = policiesFor(live.policy, this.#tally)
     const ignoredHosts = networks(live.policy.ignoredHosts)
+    this.#directories = await openLookups(live.lookups, this.#upstreamLog)
+    const finder = new RouteFinder({
+      table: this.#upstreams.routes,
+      directories: this.#directories,
+      upstreams: live.upstreams,
+      log: this.#upstreamLog,
+    })
     const accepts = new Map<string, (socket: Socket) => Promise<void>>()
     for (const { name, protocol, tls } of config.start.listeners) {
       const settings = live.listeners.find((listener) => listener.name === name)
@@ -107,7 +117,7 @@ export class Worker {
         createAcceptor({
           listener,
           proxy: settings.proxy,
-          dialect: this.#dialectOf(listener, policies),
+          dialect: this.#dialectOf(listener, policies, finder),
           tls: gate,
           policies,
           ignoredHosts,
@@ -166,16 +176,17 @@ export class Worker {
     const closed = this.#servers.map((server) => once(server.close(), 'close'))
     await Promise.race([Promise.all(closed), given])
     this.#summary.close()
+    await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     await this.#store.close()
   }
 
-  #dialectOf(listener: ListenerInfo, policies: readonly Policy[]): Dialect {
+  #dialectOf(listener: ListenerInfo, policies: readonly Policy[], finder: RouteFinder): Dialect {
     const { protocol, tls } = listener
     const { hostname, smtp } = this.#start.config.live
     const settings = this.#start.config.live.listeners.find(({ name }) => name === listener.name)
     const backendJudges =
       settings?.signIn === 'upstream'
-        ? new UpstreamAuthenticator({ upstreams: this.#upstreams, hostname, log: this.#upstreamLog })
+        ? new UpstreamAuthenticator({ upstreams: this.#upstreams, finder, hostname, log: this.#upstreamLog })
         : undefined
     const authenticator = this.#authenticator
     const offersStartTls = tls === 'starttls'
@@ -194,15 +205,17 @@ export class Worker {
       authenticator: backendJudges ?? authenticator,
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: createRouter({
-        table: this.#upstreams.routes,
+        finder,
         local: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
         relayNetworks: networks(smtp.relayNetworks),
       }),
       destinationFor: (route) => {
         if (route.to === 'store') return store
+        // One address of a directory: made for this transaction, and there may be any number of them.
+        if (route.server !== undefined) return this.#relayTo(route, backendJudges)
         const known = relays.get(route.upstream)
         if (known !== undefined) return known
-        const relay = this.#relayTo(route.upstream, backendJudges)
+        const relay = this.#relayTo(route, backendJudges)
         relays.set(route.upstream, relay)
         return relay
       },
@@ -231,13 +244,18 @@ export class Worker {
     return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [])
   }
 
-  #relayTo(name: string, backendJudges: UpstreamAuthenticator | undefined): Destination {
-    const { hostname } = this.#start.config.live
+  #relayTo(
+    { upstream: name, server }: Extract<DeliverableRoute, { readonly to: 'upstream' }>,
+    backendJudges: UpstreamAuthenticator | undefined,
+  ): Destination {
     return relayDestination({
       upstream: this.#upstreams.find(name),
-      hostname,
+      server,
+      hostname: this.#start.config.live.hostname,
       log: this.#upstreamLog,
-      ...(backendJudges && { credentialsOf: (transaction) => backendJudges.credentialsFor(name, transaction) }),
+      ...(backendJudges && {
+        credentialsOf: (transaction) => backendJudges.credentialsFor({ upstream: name, server }, transaction),
+      }),
     })
   }
 

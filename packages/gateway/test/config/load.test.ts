@@ -61,6 +61,7 @@ describe('a complete configuration', () => {
       certificates: [],
       accounts: { takesCertificates: false },
       upstreams: [],
+      lookups: [],
       routes: [],
       smtp: {
         localDomains: [live.hostname],

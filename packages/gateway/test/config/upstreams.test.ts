@@ -320,3 +320,69 @@ describe('backends that judge who signs in', () => {
     expect(await problems(text)).toEqual([expect.stringContaining(problem)])
   })
 })
+
+function directory(lines: string): string {
+  return `[lookup.directory]\n${lines}\n${inside}[[route]]\nask = "directory"\nto = "inside"`
+}
+
+async function targetOf(lines: string): Promise<unknown> {
+  const { routes } = await live(directory(lines))
+  return routes[0]?.to
+}
+
+describe('directories', () => {
+  test('are complete with defaults', async () => {
+    const { lookups, routes } = await live(directory('url = "http://127.0.0.1:9000/auth"'))
+    expect(lookups).toEqual([
+      {
+        name: 'directory',
+        url: 'http://127.0.0.1:9000/auth',
+        dialect: 'nginx',
+        prefix: 'postern:route:',
+        timeoutMs: 2000,
+        retries: 1,
+        cacheMs: 0,
+        cacheEntries: 10_000,
+        whenDown: 'defer',
+      },
+    ])
+    expect(routes[0]?.to).toEqual({ kind: 'lookup', lookup: 'directory', upstream: 'inside', namesRecipients: false })
+  })
+
+  test('TR-03: Redis names recipients by its keys; HTTP where that is said', async () => {
+    expect(await targetOf('url = "rediss://10.0.0.9/1"')).toMatchObject({ namesRecipients: true })
+    expect(await targetOf('url = "https://a.example"\nnames-recipients = true')).toMatchObject({
+      namesRecipients: true,
+    })
+  })
+
+  test.each([
+    ['a URL of another kind', 'url = "ldap://10.0.0.9"', 'lookup.directory.url: expected a URL'],
+    ['a URL that is none', 'url = "http://[::"', 'lookup.directory.url: expected a URL, found one that cannot be read'],
+    ['no time', 'url = "http://a"\ntimeout = "0s"', 'lookup.directory.timeout: expected a duration'],
+  ])('a problem: %s', async (_, lines, problem) => {
+    expect(await problems(directory(lines))).toContainEqual(expect.stringContaining(problem))
+  })
+
+  test('a password in a URL is not shown', async () => {
+    const found = await problems(directory('url = "ldap://user:hunter2@10.0.0.9"'))
+    expect(found.join('')).not.toContain('hunter2')
+  })
+
+  test.each([
+    ['a lookup that is not there', '[[route]]\nask = "nobody"', 'route[0].ask: expected a [lookup.NAME]'],
+    ['neither', '[[route]]\nlisteners = ["mx"]', 'route[0].to: expected "store", "refuse"'],
+    [
+      'a target beside it that is no upstream',
+      '[lookup.d]\nurl = "http://a"\n[[route]]\nask = "d"\nto = "store"',
+      'route[0].to: expected an upstream, beside `ask`',
+    ],
+  ])('a problem: %s', async (_, text, problem) => {
+    expect(await problems(`${inside}${text}`)).toContainEqual(expect.stringContaining(problem))
+  })
+
+  test('what stands behind one can be reached', async () => {
+    const text = `[lookup.d]\nurl = "http://a"\n${inside}[[route]]\nask = "d"\n[[route]]\nto = "inside"`
+    expect(await problems(text)).toEqual([])
+  })
+})

@@ -21,7 +21,7 @@ function mail(
   facts: Parameters<typeof connectionFrom>[0] & { readonly username?: string; readonly mayRelay?: boolean } = {},
 ): string | undefined {
   const { username, mayRelay = false, ...rest } = facts
-  const target = table.forMail({ recipient, username, connection: connectionFrom(rest) }, mayRelay)
+  const [target] = table.mail({ recipient, username, connection: connectionFrom(rest) }, mayRelay)
   return target?.kind === 'upstream' ? target.upstream : target?.kind
 }
 
@@ -96,7 +96,7 @@ test('J12: logins go by user, to IMAP upstreams and the store only', () => {
     { to: { kind: 'store' } },
   )
   const login = (username: string): string | undefined => {
-    const target = table.forLogin({ username, connection: connectionFrom({ protocol: 'imap' }) })
+    const [target] = table.logins({ username, connection: connectionFrom({ protocol: 'imap' }) })
     return target?.kind === 'upstream' ? target.upstream : target?.kind
   }
   expect(login('ann@a.example')).toBe('boxes')
@@ -123,7 +123,8 @@ test('ten thousand routes cost a recipient a few look-ups', () => {
   const table = tableOf(...routes)
   const connection = connectionFrom()
   const startedAt = performance.now()
-  for (let turn = 0; turn < 2000; turn++) table.forMail({ recipient: `bob@d${turn}.example`, connection }, false)
+  for (let turn = 0; turn < 2000; turn++)
+    Array.from(table.mail({ recipient: `bob@d${turn}.example`, connection }, false))
   // Two thousand walks over ten thousand routes would take seconds.
   expect(performance.now() - startedAt).toBeLessThan(1000)
 })

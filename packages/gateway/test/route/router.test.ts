@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Envelope, Route } from '@postern/core'
 import { networks } from '../../src/policy/chain.ts'
 import { RouteTable } from '../../src/route/route-table.ts'
+import { RouteFinder } from '../../src/route/route-finder.ts'
 import { createRouter } from '../../src/route/router.ts'
 import { tableRouter } from '../../src/route/table-router.ts'
 import { connectionFrom } from './routing.ts'
@@ -10,15 +11,20 @@ const envelope: Envelope = { reversePath: '', forwardPaths: [], isSmtpUtf8: fals
 const upstreams = [{ name: 'inside', protocol: 'smtp' }] as const
 
 const router = createRouter({
-  table: new RouteTable(
-    [
-      { recipients: ['@store.example'], to: { kind: 'store' } },
-      { recipients: ['@gone.example'], to: { kind: 'refuse' } },
-      { recipients: ['@a.example'], to: { kind: 'upstream', upstream: 'inside' } },
-      { to: { kind: 'upstream', upstream: 'inside' } },
-    ],
+  finder: new RouteFinder({
+    table: new RouteTable(
+      [
+        { recipients: ['@store.example'], to: { kind: 'store' } },
+        { recipients: ['@gone.example'], to: { kind: 'refuse' } },
+        { recipients: ['@a.example'], to: { kind: 'upstream', upstream: 'inside' } },
+        { to: { kind: 'upstream', upstream: 'inside' } },
+      ],
+      upstreams,
+    ),
+    directories: new Map(),
     upstreams,
-  ),
+    log: { lookupFailed: () => {} },
+  }),
   local: tableRouter({
     localDomains: ['here.example'],
     accountFor: ({ localPart, domain }) => Promise.resolve(localPart === 'ann' ? `ann@${domain}` : undefined),

@@ -35,6 +35,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
       certificates: [],
       accounts: { takesCertificates: false },
       upstreams: [],
+      lookups: [],
       routes: [],
       smtp: {
         localDomains: [],

@@ -141,5 +141,5 @@ export class Transaction {
 /** The embedded store is one place, whoever the account is; each upstream is another. */
 function leadToOnePlace(a: DeliverableRoute, b: DeliverableRoute): boolean {
   if (a.to === 'store') return b.to === 'store'
-  return b.to === 'upstream' && a.upstream === b.upstream
+  return b.to === 'upstream' && a.upstream === b.upstream && a.server === b.server
 }

@@ -52,7 +52,9 @@ function judge(dialogue: Dialogue, transaction: Transaction, argument: string): 
     firstRefusal(options.policies, (policy) => policy.onForwardPath?.(at)),
     (refusal): Awaitable<Answer> =>
       refusal === undefined
-        ? after(options.router.forRecipient(at), (route) => offer(dialogue, transaction, { forwardPath, dsn }, route))
+        ? after(options.router.forRecipient({ ...at, helo: dialogue.hello?.domain }), (route) =>
+            offer(dialogue, transaction, { forwardPath, dsn }, route),
+          )
         : refusalAnswer(refusal, 'command', options.hostname),
   )
 }

@@ -1,0 +1,70 @@
+import type { Lookup, LookupAnswer, LookupQuestion } from './lookup.ts'
+
+export interface CacheOptions {
+  /** How long an answer holds; 0 for not at all. */
+  readonly maxAgeMs: number
+  /** Answers kept; over it, the one not used for longest goes. */
+  readonly maxEntries: number
+  readonly now?: () => number
+}
+
+interface Entry {
+  readonly answer: LookupAnswer
+  readonly until: number
+}
+
+/**
+ * Remembers what a directory answered, by listener, user and recipient; and asks it once for several who want to know the
+ * same at the same time. A failure is not remembered.
+ */
+export class CachedLookup implements Lookup {
+  readonly #lookup: Lookup
+  readonly #options: CacheOptions
+  readonly #now: () => number
+  /** In the order of their last use. */
+  readonly #answers = new Map<string, Entry>()
+  readonly #asking = new Map<string, Promise<LookupAnswer>>()
+
+  constructor(lookup: Lookup, options: CacheOptions) {
+    this.#lookup = lookup
+    this.#options = options
+    this.#now = options.now ?? (() => performance.now())
+  }
+
+  ask(question: LookupQuestion): Promise<LookupAnswer> {
+    if (this.#options.maxAgeMs === 0) return this.#lookup.ask(question)
+    const { kind, listener, username, recipient } = question
+    const key = JSON.stringify([kind, listener, username, recipient])
+    const known = this.#answers.get(key)
+    if (known !== undefined) {
+      this.#answers.delete(key)
+      if (known.until > this.#now()) {
+        this.#answers.set(key, known)
+        return Promise.resolve(known.answer)
+      }
+    }
+    const asked = this.#asking.get(key)
+    if (asked !== undefined) return asked
+    const asking = this.#lookup
+      .ask(question)
+      .then((answer) => this.#keep(key, answer))
+      .finally(() => this.#asking.delete(key))
+    this.#asking.set(key, asking)
+    return asking
+  }
+
+  close(): Promise<void> {
+    return this.#lookup.close()
+  }
+
+  #keep(key: string, answer: LookupAnswer): LookupAnswer {
+    // What is refused for now may be granted in a moment.
+    if (answer.found === 'refusal' && answer.isTemporary) return answer
+    if (this.#answers.size >= this.#options.maxEntries) {
+      const [oldest] = this.#answers.keys()
+      if (oldest !== undefined) this.#answers.delete(oldest)
+    }
+    this.#answers.set(key, { answer, until: this.#now() + this.#options.maxAgeMs })
+    return answer
+  }
+}

@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest'
+import { CachedLookup } from '../../src/lookup/cached-lookup.ts'
+import type { Lookup, LookupAnswer, LookupQuestion } from '../../src/lookup/lookup.ts'
+
+let now = 0
+
+function asking(recipient: string, client = '203.0.113.7'): LookupQuestion {
+  return {
+    kind: 'mail',
+    protocol: 'smtp',
+    listener: 'mx',
+    connectionId: 'x',
+    client: { address: client, port: 1 },
+    recipient,
+  }
+}
+
+function counting(answer: (count: number) => Promise<LookupAnswer>): Lookup & { count: number } {
+  const lookup = {
+    count: 0,
+    ask: () => answer(++lookup.count),
+    close: () => Promise.resolve(),
+  }
+  return lookup
+}
+
+const toInside = (): Promise<LookupAnswer> => Promise.resolve({ found: 'upstream', upstream: 'inside' })
+
+function cached(lookup: Lookup, maxAgeMs = 1000, maxEntries = 3): CachedLookup {
+  now = 0
+  return new CachedLookup(lookup, { maxAgeMs, maxEntries, now: () => now })
+}
+
+describe('answers of a directory', () => {
+  test('hold for their time, whoever the client is', async () => {
+    const lookup = counting(toInside)
+    const cache = cached(lookup)
+    await cache.ask(asking('ann@a.example'))
+    await cache.ask(asking('ann@a.example', '198.51.100.1'))
+    expect(lookup.count).toBe(1)
+    await cache.ask(asking('bob@a.example'))
+    expect(lookup.count).toBe(2)
+    now = 1000
+    await cache.ask(asking('ann@a.example'))
+    expect(lookup.count).toBe(3)
+  })
+
+  test('are bounded: the one not used for longest goes', async () => {
+    const lookup = counting(toInside)
+    const cache = cached(lookup)
+    for (const name of ['a', 'b', 'c', 'a', 'd']) await cache.ask(asking(name))
+    expect(lookup.count).toBe(4)
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(4)
+    await cache.ask(asking('b'))
+    expect(lookup.count).toBe(5)
+  })
+
+  test('who asks the same at the same time is answered by one', async () => {
+    const { promise, resolve } = Promise.withResolvers<LookupAnswer>()
+    const lookup = counting(() => promise)
+    const cache = cached(lookup)
+    const both = Promise.all([cache.ask(asking('a')), cache.ask(asking('a'))])
+    resolve({ found: 'store' })
+    expect(await both).toEqual([{ found: 'store' }, { found: 'store' }])
+    expect(lookup.count).toBe(1)
+  })
+
+  test('failures and refusals for now are asked about again', async () => {
+    const lookup = counting((count) =>
+      count === 1 ? Promise.reject(new Error('down')) : Promise.resolve({ found: 'refusal', isTemporary: true }),
+    )
+    const cache = cached(lookup)
+    await expect(cache.ask(asking('a'))).rejects.toThrow('down')
+    await cache.ask(asking('a'))
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(3)
+  })
+
+  test('without a time nothing is kept', async () => {
+    const lookup = counting(toInside)
+    const cache = cached(lookup, 0)
+    await cache.ask(asking('a'))
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(2)
+  })
+})
