@@ -8,9 +8,11 @@ function read(path: string): string {
   return readFileSync(new URL(path, import.meta.url), 'utf8')
 }
 
-test('the example of the README is the one that is checked here', () => {
-  const example = /```ts\n([^]*?)```/.exec(read('../README.md'))?.[1]
-  expect(example).toBe(read('readme-example.ts').replace("'../src/index.ts'", "'@postern/imap'"))
+test('the examples of the README are the ones that are checked here, and the server has thirty lines', () => {
+  const examples = [...read('../README.md').matchAll(/```ts\n([^]*?)```/g)].map(([, code]) => code)
+  const files = ['readme-server-example.ts', 'readme-example.ts']
+  expect(examples).toEqual(files.map((file) => read(file).replace("'../src/index.ts'", "'@postern/imap'")))
+  expect((examples[0] ?? '').trimEnd().split('\n').length).toBeLessThanOrEqual(30)
 })
 
 test('the example greets', async () => {

@@ -1,0 +1,60 @@
+import { createSecureContext, TLSSocket, type SecureContext, type SecureContextOptions } from 'node:tls'
+import type { Connection } from '@postern/core'
+import { serverLimits } from '../limits.ts'
+
+/** How a server speaks TLS: certificate and key, and what else `tls.createSecureContext` takes. */
+export interface ImapTlsOptions extends SecureContextOptions {
+  /** `starttls`, the default: when the client asks. `implicit`: from the first byte behind the PROXY header. */
+  readonly mode?: 'starttls' | 'implicit'
+  /** Chooses by the name that the client asks for (SNI); the context of these options when it answers `undefined`. */
+  readonly contextFor?: (serverName: string) => SecureContext | undefined
+}
+
+/** Ends TLS on a connection: takes its stream over at once, and resolves when the handshake is done. */
+export type Secure = (spent: Connection) => Promise<Connection>
+
+/** @throws when the certificate or the key cannot be used. */
+export function tlsOf(options: ImapTlsOptions): Secure {
+  const byDefault = createSecureContext({ minVersion: 'TLSv1.2', ...options })
+  return async (spent) => {
+    const stream = new TLSSocket(spent.stream, {
+      isServer: true,
+      secureContext: byDefault,
+      SNICallback: (name, answer) => answer(null, options.contextFor?.(name) ?? byDefault),
+      // RFC 7301 section 3.2 and the ALPACA attack: a client that came for another protocol is refused, not served.
+      ALPNCallback: ({ protocols }) => protocols.find((protocol) => protocol === 'imap'),
+    })
+    await handshake(stream)
+    const { servername } = stream
+    return {
+      ...spent,
+      stream,
+      security: {
+        kind: 'tls',
+        endedBy: 'gateway',
+        version: stream.getProtocol() ?? 'unknown',
+        cipher: stream.getCipher().name,
+        ...(typeof servername === 'string' && { serverName: servername }),
+      },
+    }
+  }
+}
+
+/** Resolves when the handshake is done; whatever else comes first is its end. */
+async function handshake(stream: TLSSocket): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const fail = (error?: Error): void => {
+    stream.destroy()
+    reject(error ?? new Error('the client left during the handshake'))
+  }
+  const deadline = setTimeout(() => fail(new Error('the handshake took too long')), serverLimits.handshakePatienceMs)
+  const onClose = (): void => fail()
+  stream.once('secure', resolve).on('error', fail).once('close', onClose)
+  try {
+    await promise
+  } finally {
+    clearTimeout(deadline)
+    stream.off('close', onClose)
+  }
+  stream.off('error', fail)
+}
