@@ -19,18 +19,14 @@ export function deflated(under: Duplex): Duplex {
     finishFlush: constants.Z_SYNC_FLUSH,
   })
   const deflate = createDeflateRaw({ ...economy, chunkSize: 16_384 })
-  const write = (chunks: readonly { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void => {
-    for (const { chunk } of chunks) deflate.write(chunk)
-    deflate.flush(constants.Z_SYNC_FLUSH, () => {
-      done()
-    })
-  }
   const stream = new Duplex({
     read: () => void inflate.resume(),
-    write: (chunk: Buffer, _encoding, done) => {
-      write([{ chunk }], done)
+    writev: (chunks: readonly { readonly chunk: Buffer }[], done) => {
+      for (const { chunk } of chunks) deflate.write(chunk)
+      deflate.flush(constants.Z_SYNC_FLUSH, () => {
+        done()
+      })
     },
-    writev: write,
     final: (done) => {
       deflate.end()
       deflate.once('end', () => under.end(done))
