@@ -55,6 +55,8 @@ const afterLogin = [
 const byStore: readonly { readonly name: string; readonly needs: StoreAbility }[] = [
   { name: 'MULTIAPPEND', needs: 'commit-together' },
   { name: 'CREATE-SPECIAL-USE', needs: 'special-use' },
+  { name: 'CONDSTORE', needs: 'modseq' },
+  { name: 'QRESYNC', needs: 'modseq' },
 ]
 
 /**

@@ -14,10 +14,18 @@ export const searchFaults: Readonly<Record<SearchFault, Completion>> = {
   syntax: bad('Arguments are missing or malformed'),
 }
 
-/** The messages that match, ascending. The numbers cannot change meanwhile: news is told when the command is over. */
-export async function findMessages(state: SessionState, key: SearchKey): Promise<NumberedMessage[]> {
+export interface FoundMessages {
+  /** Ascending. */
+  readonly messages: readonly NumberedMessage[]
+  /** MODSEQ was among the keys, so that the answer tells one (RFC 7162 section 3.1.5). */
+  readonly tellsModseq: boolean
+}
+
+/** The messages that match. The numbers cannot change meanwhile: news is told when the command is over. */
+export async function findMessages(state: SessionState, key: SearchKey): Promise<FoundMessages> {
   const { view, mailbox, saved } = state.mailbox
   const program = new SearchProgram(key, view, { recent: mailbox.recent(), saved, now: state.options.now() })
+  if (program.usesModseq) state.enableModseq()
   const found: NumberedMessage[] = []
   let number = 0
   for (const record of view.records) {
@@ -28,7 +36,7 @@ export async function findMessages(state: SessionState, key: SearchKey): Promise
     const message = { number, record }
     if (program.judge({ message }) ?? (await matchesContent(state, program, message))) found.push(message)
   }
-  return found
+  return { messages: found, tellsModseq: program.usesModseq }
 }
 
 /** Looks no further into a message than its verdict needs: its header, then its texts. */

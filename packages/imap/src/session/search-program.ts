@@ -30,6 +30,8 @@ export interface SearchGround {
 export class SearchProgram {
   /** Words that are looked for in the texts of messages. */
   readonly bodyWords: ReadonlySet<string>
+  /** MODSEQ is among its keys. */
+  readonly usesModseq: boolean = false
   readonly #key: SearchKey
   readonly #sets: ReadonlyMap<SearchKey, NumberRanges>
   readonly #ground: SearchGround
@@ -48,6 +50,8 @@ export class SearchProgram {
         sets.set(next, new NumberRanges(next.set, view.exists))
       } else if (next.key === 'uid') {
         sets.set(next, new NumberRanges(next.set, view.records.at(-1)?.uid ?? 0))
+      } else if (next.key === 'modseq') {
+        this.usesModseq = true
       } else if (next.key === 'body' || next.key === 'text') {
         words.add(next.words)
       }
@@ -93,6 +97,8 @@ export class SearchProgram {
         return record.internalDate.getTime() >= this.#ground.now.getTime() - key.seconds * 1000
       case 'uid':
         return this.#sets.get(key)?.has(record.uid) ?? false
+      case 'modseq':
+        return (record.modseq ?? 0n) >= key.from
       case 'larger':
         return record.bytes > key.bytes
       case 'smaller':

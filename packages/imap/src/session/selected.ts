@@ -1,6 +1,7 @@
 import type { Mailbox, Uid } from '@postern/core'
 import type { Part } from '../message/structure.ts'
 import { encodeFlags, systemFlags } from '../wire/flags.ts'
+import type { Enableable } from './state.ts'
 import { MailboxView } from './view.ts'
 
 /** The selected mailbox: the store's handle, and what the client believes of it. */
@@ -17,9 +18,13 @@ export class SelectedMailbox {
   /** The structure that was found last: clients fetch the parts of one message one by one. */
   #structure: { readonly uid: Uid; readonly root: Part } | undefined
 
-  constructor(mailbox: Mailbox, maxKeywords: number) {
+  /** No change that the client was told of, and none that it was not, has a modification sequence between. */
+  #toldModseq: bigint
+
+  constructor(mailbox: Mailbox, maxKeywords: number, enabled: ReadonlySet<Enableable>) {
     this.mailbox = mailbox
-    this.view = new MailboxView(mailbox.records())
+    this.view = new MailboxView(mailbox.records(), enabled)
+    this.#toldModseq = mailbox.highestModseq?.() ?? 0n
     this.#maxKeywords = maxKeywords
     this.#keywordsTold = new Set(mailbox.keywords())
   }
@@ -48,8 +53,17 @@ export class SelectedMailbox {
 
   /** Everything that may be told now, as responses. */
   tell(mayExpunge: boolean): string {
-    if (!this.view.hasNews(mayExpunge)) return ''
-    return this.keywordsResponse() + this.view.tell(mayExpunge, this.showsRecent ? this.mailbox.recent() : undefined)
+    const text = this.view.hasNews(mayExpunge)
+      ? this.keywordsResponse() + this.view.tell(mayExpunge, this.showsRecent ? this.mailbox.recent() : undefined)
+      : ''
+    if (!this.view.hasUntoldGone) this.#toldModseq = this.mailbox.highestModseq?.() ?? 0n
+    return text
+  }
+
+  /** `HIGHESTMODSEQ`, up to which the client knows all; empty of a store that keeps none. */
+  highestModseqResponse(): string {
+    if (this.mailbox.highestModseq === undefined) return ''
+    return `* OK [HIGHESTMODSEQ ${this.#toldModseq}] Highest modification sequence\r\n`
   }
 
   /** Messages that are told with `\Recent`. */

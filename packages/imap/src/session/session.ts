@@ -183,7 +183,11 @@ class ImapSession implements SessionMachine {
 
   /** The news that may be told with this command. */
   #tell({ holdsExpunges }: Pick<CommandSpec, 'holdsExpunges'>): void {
-    this.#state.write(this.#state.selected?.tell(holdsExpunges !== true) ?? '')
+    const { selected, enabled } = this.#state
+    if (selected === undefined) return
+    this.#state.write(selected.tell(holdsExpunges !== true))
+    // RFC 7162 section 3.2: modification sequences were told while an earlier expunge was not.
+    if (selected.view.hasUntoldGone && enabled.has('QRESYNC')) this.#state.write(selected.highestModseqResponse())
   }
 
   // ── literals ──────────────────────────────────────────────────────────────

@@ -18,8 +18,8 @@ import type { SelectedMailbox } from './selected.ts'
 /** RFC 3501 section 3. The logout state is the end of the machine. */
 export type Phase = 'not-authenticated' | 'authenticated' | 'selected'
 
-/** What a client can ask for by ENABLE (RFC 5161). */
-export const enableable = ['IMAP4rev2', 'UTF8=ACCEPT'] as const
+/** What a client can ask for by ENABLE (RFC 5161). RFC 7162 section 3.1 names further commands that enable CONDSTORE. */
+export const enableable = ['IMAP4rev2', 'UTF8=ACCEPT', 'CONDSTORE', 'QRESYNC'] as const
 
 export type Enableable = (typeof enableable)[number]
 
@@ -42,6 +42,7 @@ export class SessionState {
   readonly #turn: () => Promise<void>
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
+  /** Shared with the selected mailbox, which tells its news accordingly. */
   readonly enabled: Set<Enableable> = new Set()
   failedLogins = 0
   /** Of the command that runs. */
@@ -106,6 +107,21 @@ export class SessionState {
   get saslContext(): SaslContext {
     const { authenticator, policies } = this.options
     return { connection: this.connection, authenticator, policies }
+  }
+
+  /** The store keeps modification sequences. */
+  get canModseq(): boolean {
+    return this.options.store.can?.includes('modseq') === true
+  }
+
+  /**
+   * A command that enables CONDSTORE was given: from now on modification sequences are told. In the selected state the
+   * first one is told the highest (RFC 7162 section 3.1).
+   */
+  enableModseq(): void {
+    if (!this.canModseq || this.enabled.has('CONDSTORE')) return
+    this.enabled.add('CONDSTORE')
+    this.write(this.selected?.highestModseqResponse() ?? '')
   }
 
   capabilities(): string {

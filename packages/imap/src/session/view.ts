@@ -13,7 +13,9 @@
  */
 import type { MailboxChanges, MessageRecord, Uid } from '@postern/core'
 import { encodeFlags, sameFlags } from '../wire/flags.ts'
-import { exceeds, NumberRanges, type SequenceSet } from '../wire/sequence-set.ts'
+import { encodeVanished } from '../wire/modseq.ts'
+import { exceeds, NumberRanges, rangesOf, type SequenceSet } from '../wire/sequence-set.ts'
+import type { Enableable } from './state.ts'
 
 /** A message as its client names it. */
 export interface NumberedMessage {
@@ -27,9 +29,12 @@ export class MailboxView {
   #arrived: MessageRecord[] = []
   readonly #gone = new Set<Uid>()
   readonly #altered = new Set<Uid>()
+  readonly #enabled: ReadonlySet<Enableable>
 
-  constructor(records: readonly MessageRecord[]) {
+  /** @param enabled - what the client has switched on, as of each moment. */
+  constructor(records: readonly MessageRecord[], enabled: ReadonlySet<Enableable> = new Set()) {
     this.#told = [...records]
+    this.#enabled = enabled
   }
 
   /** The number of messages that the client knows of. */
@@ -82,7 +87,8 @@ export class MailboxView {
     this.expunge(expunged)
     for (const record of changed) {
       const known = this.#replace(record)
-      if (known !== undefined && !sameFlags(known.flags, record.flags)) this.#altered.add(record.uid)
+      const tellsModseq = this.#enabled.has('CONDSTORE') && known?.modseq !== record.modseq
+      if (known !== undefined && (tellsModseq || !sameFlags(known.flags, record.flags))) this.#altered.add(record.uid)
     }
   }
 
@@ -104,6 +110,11 @@ export class MailboxView {
   /** These flags are news to the client. */
   alter(record: MessageRecord): void {
     if (this.#replace(record) !== undefined) this.#altered.add(record.uid)
+  }
+
+  /** Something was expunged, and the client has not been told. */
+  get hasUntoldGone(): boolean {
+    return this.#gone.size > 0
   }
 
   /** There is something that may be told now. */
@@ -128,20 +139,22 @@ export class MailboxView {
       const message = this.byUid(uid)
       if (message === undefined) continue
       const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
-      text += `* ${message.number} FETCH (UID ${uid} FLAGS ${flags})\r\n`
+      const modseq = this.#enabled.has('CONDSTORE') ? ` MODSEQ (${message.record.modseq ?? 0n})` : ''
+      text += `* ${message.number} FETCH (UID ${uid} FLAGS ${flags}${modseq})\r\n`
     }
     this.#altered.clear()
     return text
   }
 
-  /** Each EXPUNGE counts in the numbers that the ones before it left. */
+  /** Each EXPUNGE counts in the numbers that the ones before it left; VANISHED names UIDs (RFC 7162 section 3.2.10). */
   #tellGone(): string {
     if (this.#gone.size === 0) return ''
-    let text = ''
+    const tellsVanished = this.#enabled.has('QRESYNC')
+    let text = tellsVanished ? encodeVanished(rangesOf([...this.#gone].sort((a, b) => a - b)), false) : ''
     const left: MessageRecord[] = []
     for (const record of this.#told) {
-      if (this.#gone.has(record.uid)) text += `* ${left.length + 1} EXPUNGE\r\n`
-      else left.push(record)
+      if (!this.#gone.has(record.uid)) left.push(record)
+      else if (!tellsVanished) text += `* ${left.length + 1} EXPUNGE\r\n`
     }
     this.#told = left
     for (const uid of this.#gone) this.#altered.delete(uid)

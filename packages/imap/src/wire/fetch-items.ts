@@ -22,6 +22,7 @@ export type FetchItem =
         | 'BODY'
         | 'BODYSTRUCTURE'
         | 'PREVIEW'
+        | 'MODSEQ'
     }
   | {
       readonly item: 'section'
@@ -52,6 +53,7 @@ const plainItems: readonly PlainItem[] = [
   'ENVELOPE',
   'BODYSTRUCTURE',
   'BODY',
+  'MODSEQ', // RFC 7162 section 3.1.4.2
 ]
 
 /** RFC 3501 section 6.4.5: a macro stands alone. */

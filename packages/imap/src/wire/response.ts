@@ -31,6 +31,8 @@ export type ResponseCode =
   | `APPENDUID ${number} ${number | string}`
   | `BADCHARSET (${string})`
   | `CAPABILITY ${string}`
+  | `HIGHESTMODSEQ ${bigint}`
+  | `MODIFIED ${string}`
   | `COPYUID ${number} ${string} ${string}`
 
 /** The end of a command: `response-tagged = tag SP resp-cond-state CRLF`. */

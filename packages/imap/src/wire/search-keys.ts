@@ -1,6 +1,7 @@
 import type { Flag } from '@postern/core'
 import { parseDay, type Day } from './date-time.ts'
 import { parseFlag } from './flags.ts'
+import { parseModseq } from './modseq.ts'
 import { parseSequenceSet, type SequenceSet } from './sequence-set.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -15,6 +16,8 @@ export type SearchKey =
   | { readonly key: 'saved' }
   /** RFC 5032: the age of INTERNALDATE in seconds. */
   | { readonly key: 'older' | 'younger'; readonly seconds: number }
+  /** RFC 7162 section 3.1.5. */
+  | { readonly key: 'modseq'; readonly from: bigint }
   | { readonly key: 'larger' | 'smaller'; readonly bytes: number }
   | { readonly key: 'internal-date' | 'sent-date'; readonly is: 'before' | 'on' | 'since'; readonly day: Day }
   /** Empty words match every message that has the field. */
@@ -177,6 +180,8 @@ class Parser {
         const field = tokens.space() ? tokens.astring()?.toLowerCase() : undefined
         return field === undefined ? undefined : this.#words((words) => ({ key: 'header', field, words }))
       }
+      case 'MODSEQ':
+        return this.#modseq()
       case 'BODY':
         return this.#words((words) => ({ key: 'body', words }))
       case 'TEXT':
@@ -198,6 +203,23 @@ class Parser {
   #set(key: 'sequence' | 'uid', text: string): SearchKey | undefined {
     const set = parseSequenceSet(text, this.#tokens.limits.maxSequenceRanges)
     return set === undefined ? undefined : { key, set }
+  }
+
+  /**
+   * `search-modsequence = "MODSEQ" [search-modseq-ext] SP mod-sequence-valzer`. All flags of a message share its number,
+   * so that the extension, which names one of them, is read and makes no difference.
+   */
+  #modseq(): SearchKey | undefined {
+    const tokens = this.#tokens
+    if (!tokens.space()) return undefined
+    if (tokens.text[tokens.at] === '"') {
+      const entry = tokens.string()?.toLowerCase()
+      if (entry?.startsWith('/flags/') !== true || !tokens.space()) return undefined
+      const isType = (['PRIV', 'SHARED', 'ALL'] as const).some((type) => tokens.word(type))
+      if (!isType || !tokens.space()) return undefined
+    }
+    const from = parseModseq(tokens)
+    return from === undefined ? undefined : { key: 'modseq', from }
   }
 
   #keyword(): SearchKey | undefined {

@@ -90,8 +90,15 @@ export function savedOf<T>(found: readonly T[], options: ResultOptions): Readonl
  * nothing but SAVE was asked for.
  *
  * @param found - in the order of the result: ascending for SEARCH, sorted for SORT (RFC 5267 section 3).
+ * @param modseq - the highest of the messages that are told (RFC 4731 section 3.2), when MODSEQ was among the keys.
  */
-export function encodeEsearch(tag: string, isUid: boolean, found: readonly number[], options: ResultOptions): string {
+export function encodeEsearch(
+  tag: string,
+  isUid: boolean,
+  found: readonly number[],
+  options: ResultOptions,
+  modseq?: bigint,
+): string {
   const { min, max, all, count, save, partial } = options
   if (save && !min && !max && !all && !count && partial === undefined) return ''
   const [first] = found
@@ -107,5 +114,6 @@ export function encodeEsearch(tag: string, isUid: boolean, found: readonly numbe
     const numbers = part.length === 0 ? 'NIL' : encodeNumbers(part)
     items.push(`PARTIAL (${sign}${partial.first}:${sign}${partial.last} ${numbers})`)
   }
+  if (modseq !== undefined) items.push(`MODSEQ ${modseq}`)
   return `* ESEARCH ${[`(TAG ${encodeString(tag)})`, ...(isUid ? ['UID'] : []), ...items].join(' ')}\r\n`
 }

@@ -61,6 +61,29 @@ export class NumberRanges {
     this.#bounds = merged
   }
 
+  /** Ranges that are sorted and do not overlap. */
+  static of(ranges: readonly SequenceRange[]): NumberRanges {
+    return new NumberRanges(ranges, 0)
+  }
+
+  /** What is in both. The cost is that of the ranges, whatever they span. */
+  and(other: NumberRanges): NumberRanges {
+    const common: SequenceRange[] = []
+    let at = 0
+    for (const one of this.#bounds) {
+      for (; at < other.#bounds.length; at += 1) {
+        const another = other.#bounds[at]
+        if (another === undefined || another.first > one.last) break
+        const first = Math.max(one.first, another.first)
+        const last = Math.min(one.last, another.last)
+        if (first <= last) common.push({ first, last })
+        // It may reach into the next one too.
+        if (another.last > one.last) break
+      }
+    }
+    return NumberRanges.of(common)
+  }
+
   [Symbol.iterator](): Iterator<SequenceRange> {
     return this.#bounds[Symbol.iterator]()
   }
@@ -85,6 +108,22 @@ export function exceeds(set: SequenceSet, largest: number): boolean {
       (first !== Infinity && first > largest && !(largest === 0 && last === Infinity)) ||
       (last !== Infinity && last > largest),
   )
+}
+
+/** Ascending numbers as ranges. */
+export function rangesOf(numbers: readonly number[]): NumberRanges {
+  const ranges: { first: number; last: number }[] = []
+  for (const number of numbers) {
+    const before = ranges.at(-1)
+    if (before !== undefined && number === before.last + 1) before.last = number
+    else ranges.push({ first: number, last: number })
+  }
+  return NumberRanges.of(ranges)
+}
+
+/** `1,3:5` */
+export function encodeRanges(ranges: NumberRanges): string {
+  return Array.from(ranges, ({ first, last }) => (first === last ? `${first}` : `${first}:${last}`)).join(',')
 }
 
 /** Ascending numbers as the shortest set: `1,3:5`. For COPYUID and the like. */

@@ -189,8 +189,8 @@ test('STATUS, NAMESPACE, ID, ENABLE', () => {
     S: g OK *
     C: h ID (name probe)
     S: h BAD *
-    C: i ENABLE CONDSTORE UTF8=ACCEPT
-    S: * ENABLED UTF8=ACCEPT
+    C: i ENABLE CONDSTORE UTF8=ACCEPT X-UNKNOWN
+    S: * ENABLED UTF8=ACCEPT CONDSTORE
     S: i OK *
     `,
     store,

@@ -44,6 +44,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [UIDVALIDITY 1001] UIDs valid
     S: * OK [UIDNEXT 3] Predicted next UID
     S: * OK [PERMANENTFLAGS *
+    S: * OK [HIGHESTMODSEQ *
     S: * LIST () "/" "INBOX"
     S: a OK [READ-WRITE] Mailbox opened
     C: b FETCH 2 FLAGS
@@ -60,6 +61,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [UIDVALIDITY *
     S: * OK [UIDNEXT *
     S: * OK [PERMANENTFLAGS ()] Flags permitted
+    S: * OK [HIGHESTMODSEQ *
     S: * LIST () "/" "INBOX"
     S: e OK [READ-ONLY] Mailbox opened
     `,

@@ -55,7 +55,10 @@ function idPair(args: Tokens): true | undefined {
   return value === null || value.length <= maxIdValueBytes ? true : undefined
 }
 
-/** RFC 5161 section 3.1: extensions that this server does not have are left out of the answer. */
+/**
+ * RFC 5161 section 3.1: extensions that this server does not have are left out of the answer; so are all before login,
+ * where nothing can be enabled.
+ */
 export function enable(state: SessionState, args: Tokens): Outcome {
   const names: string[] = []
   while (args.space()) {
@@ -64,10 +67,12 @@ export function enable(state: SessionState, args: Tokens): Outcome {
     names.push(name)
   }
   if (names.length === 0 || !args.isAtEnd) return badArguments
-  // Before login nothing is enabled; the answer keeps confused clients alive.
   const asked = state.signedIn === undefined ? [] : enableable.filter((name) => names.includes(name.toUpperCase()))
-  for (const name of asked) state.enabled.add(name)
+  // RFC 7162 section 3.2.3: QRESYNC brings CONDSTORE along. Neither can be without a store that can.
+  const enabled = asked.filter((name) => state.canModseq || (name !== 'CONDSTORE' && name !== 'QRESYNC'))
+  if (enabled.includes('CONDSTORE') || enabled.includes('QRESYNC')) state.enableModseq()
+  for (const name of enabled) state.enabled.add(name)
   if (state.selected !== undefined) state.selected.showsRecent = !state.isRev2
-  state.write(`* ${['ENABLED', ...asked].join(' ')}\r\n`)
+  state.write(`* ${['ENABLED', ...enabled].join(' ')}\r\n`)
   return ok('Enable completed')
 }

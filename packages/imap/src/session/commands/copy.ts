@@ -5,6 +5,7 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument } from '../arguments.ts'
 import { refusedAsTarget, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
+import { expunged } from './expunge.ts'
 import { messageSet, someGone, type Naming } from './message-set.ts'
 
 /** RFC 3501 section 6.4.7, with COPYUID (RFC 4315 section 3). */
@@ -44,5 +45,5 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   if (how === 'copy') return ok('Copy completed', code)
   state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name, state.isUtf8)}\r\n`)
   selected.view.expunge(from)
-  return ok('Move completed')
+  return expunged(state, from, 'Move completed')
 }

@@ -1,3 +1,4 @@
+import type { Uid } from '@postern/core'
 import { no, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, noArguments } from '../arguments.ts'
@@ -14,7 +15,15 @@ export async function expunge(state: SessionState, args: Tokens): Promise<Outcom
   const removed = await mailbox.expunge()
   if (!removed.ok) return refusedByStore(removed.refusal)
   view.expunge(removed.value)
-  return ok('Expunge completed')
+  return expunged(state, removed.value, 'Expunge completed')
+}
+
+/** RFC 7162 sections 3.2.7 and 3.2.9: a client that resynchronizes is told how far it knows all after it. */
+export async function expunged(state: SessionState, uids: readonly Uid[], text: string): Promise<Outcome> {
+  if (uids.length === 0 || !state.enabled.has('QRESYNC') || !(await state.look())) return ok(text)
+  const { mailbox } = state.mailbox
+  state.write(state.mailbox.tell(true))
+  return ok(text, `HIGHESTMODSEQ ${mailbox.highestModseq?.() ?? 0n}`)
 }
 
 /** UID EXPUNGE of RFC 4315 section 2.1: only those of the set that are marked. */
@@ -27,5 +36,5 @@ export async function uidExpunge(state: SessionState, args: Tokens): Promise<Out
   const removed = await mailbox.expunge(set.messages.map(({ record }) => record.uid))
   if (!removed.ok) return refusedByStore(removed.refusal)
   view.expunge(removed.value)
-  return ok('Expunge completed')
+  return expunged(state, removed.value, 'Expunge completed')
 }

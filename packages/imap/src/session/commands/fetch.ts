@@ -8,6 +8,7 @@ import { encodeDateTime } from '../../wire/date-time.ts'
 import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
 import { parseFetchModifiers } from '../../wire/fetch-modifiers.ts'
 import { encodeFlags } from '../../wire/flags.ts'
+import { encodeVanished } from '../../wire/modseq.ts'
 import { encodeString, no, ok } from '../../wire/response.ts'
 import { partOf } from '../../wire/search-result.ts'
 import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
@@ -16,6 +17,7 @@ import { badArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
 import type { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
+import { vanishedSince } from '../vanished.ts'
 import type { NumberedMessage } from '../view.ts'
 import { messageSet, someGone, type Naming } from './message-set.ts'
 
@@ -36,13 +38,27 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   const asked = args.space() ? parseFetchItems(args) : undefined
   const modifiers = asked === undefined ? undefined : parseFetchModifiers(args)
   if (asked === undefined || modifiers === undefined || !args.isAtEnd) return badArguments
-  const namesUid = asked.some(({ item }) => item === 'UID')
-  const items: readonly FetchItem[] = naming === 'uid' && !namesUid ? [{ item: 'UID' }, ...asked] : asked
+  const { partial, changedSince } = modifiers
+  const asks = (name: FetchItem['item']) => asked.some(({ item }) => item === name)
+  if (changedSince !== undefined || asks('MODSEQ')) {
+    if (!state.canModseq) return badArguments
+    state.enableModseq()
+  }
+  if (modifiers.vanished) {
+    // RFC 7162 section 3.2.6: of UID FETCH, with CHANGEDSINCE, and when QRESYNC was enabled.
+    if (changedSince === undefined || naming !== 'uid' || !state.enabled.has('QRESYNC')) return badArguments
+    state.write(encodeVanished(await vanishedSince(selected, changedSince, set.uids), true))
+  }
+  const items: FetchItem[] = naming === 'uid' && !asks('UID') ? [{ item: 'UID' }, ...asked] : [...asked]
+  if (changedSince !== undefined && !asks('MODSEQ')) items.push({ item: 'MODSEQ' })
   const needsContent = items.some(({ item }) => !isOfRecord(item))
   const recent = selected.recent()
   const ends = new Set<FetchEnd>()
-  const { partial } = modifiers
-  for (const message of partial === undefined ? set.messages : partOf(set.messages, partial)) {
+  const changed =
+    changedSince === undefined
+      ? set.messages
+      : set.messages.filter(({ record }) => (record.modseq ?? 0n) > changedSince)
+  for (const message of partial === undefined ? changed : partOf(changed, partial)) {
     if (needsContent) ends.add(await fetchFromContent(state, message, items, recent))
     else
       state.write(
@@ -56,12 +72,13 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
 
 /** Items that need no look into the message. */
 function isOfRecord(item: FetchItem['item']): boolean {
-  return item === 'FLAGS' || item === 'UID' || item === 'INTERNALDATE' || item === 'RFC822.SIZE'
+  return item === 'FLAGS' || item === 'UID' || item === 'INTERNALDATE' || item === 'RFC822.SIZE' || item === 'MODSEQ'
 }
 
 function ofRecord({ item }: FetchItem, record: MessageRecord, recent: ReadonlySet<Uid>): string {
   if (item === 'UID') return `UID ${record.uid}`
   if (item === 'INTERNALDATE') return `INTERNALDATE ${encodeDateTime(record.internalDate)}`
+  if (item === 'MODSEQ') return `MODSEQ (${record.modseq ?? 0n})`
   if (item === 'RFC822.SIZE') return `RFC822.SIZE ${record.bytes}`
   return `FLAGS ${encodeFlags(record.flags, recent.has(record.uid))}`
 }
@@ -114,8 +131,15 @@ async function fetchFromContent(
           : await ofContent(item, reader, state.limits.maxAddresses),
       )
     }
-    if (seen !== undefined && !items.some(({ item }) => item === 'FLAGS')) {
-      await response.add(ofRecord({ item: 'FLAGS' }, record, recent))
+    if (seen !== undefined) {
+      // What the look changed is told too, and of which message to clients that go by UIDs.
+      const told: FetchItem['item'][] = ['FLAGS']
+      if (state.enabled.has('QRESYNC')) told.unshift('UID')
+      if (state.enabled.has('CONDSTORE')) told.push('MODSEQ')
+      for (const name of told) {
+        if (!items.some(({ item }) => item === name))
+          await response.add(ofRecord({ item: name } as FetchItem, record, recent))
+      }
     }
     await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)

@@ -200,6 +200,7 @@ function encodeListing(
 /** RFC 5819: what cannot be selected has no status. */
 async function writeStatus(state: SessionState, listing: MailboxListing, command: ListCommand): Promise<void> {
   if (command.status.length === 0 || isMissing(listing) || listing.attributes.includes('\\Noselect')) return
+  if (command.status.includes('HIGHESTMODSEQ')) state.enableModseq()
   const found = await state.account.status(listing.name)
   if (found.ok) state.write(encodeStatus(state, listing.name, command.status, found.value))
 }

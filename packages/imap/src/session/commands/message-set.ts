@@ -1,4 +1,4 @@
-import { parseSequenceSet } from '../../wire/sequence-set.ts'
+import { NumberRanges, parseSequenceSet } from '../../wire/sequence-set.ts'
 import { bad, no, ok, type Completion } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
@@ -17,19 +17,27 @@ export function someGone(naming: Naming): Completion {
   return naming === 'uid' ? ok(text, 'EXPUNGEISSUED') : no(text, 'EXPUNGEISSUED')
 }
 
+export interface NamedMessages {
+  readonly messages: readonly NumberedMessage[]
+  /** The UIDs that were named, of messages that are gone too; absent when they were named otherwise. */
+  readonly uids?: NumberRanges
+}
+
 /** `SP sequence-set`: the messages it names, or the refusal. */
 export function messageSet(
   selected: SelectedMailbox,
   args: Tokens,
   naming: Naming,
-): { readonly messages: readonly NumberedMessage[] } | { readonly refusal: Completion } {
+): NamedMessages | { readonly refusal: Completion } {
   if (!args.space()) return { refusal: badArguments }
   // RFC 5182 section 2.1: `$` is what was saved, less what is gone.
   if (args.word('$')) return { messages: savedMessages(selected) }
   const text = args.sequenceSet()
   const set = text === undefined ? undefined : parseSequenceSet(text, args.limits.maxSequenceRanges)
   if (set === undefined) return { refusal: badArguments }
-  if (naming === 'uid') return { messages: selected.view.byUids(set) }
+  if (naming === 'uid') {
+    return { messages: selected.view.byUids(set), uids: new NumberRanges(set, selected.mailbox.uidNext() - 1) }
+  }
   const messages = selected.view.byNumbers(set)
   return messages === undefined ? { refusal: bad('No such message') } : { messages }
 }

@@ -4,7 +4,7 @@ import { parseSearch } from '../../wire/search-keys.ts'
 import { encodeEsearch, everything, parseResultOptions, savedOf, type ResultOptions } from '../../wire/search-result.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
-import { findMessages, searchFaults } from '../find-messages.ts'
+import { findMessages, searchFaults, type FoundMessages } from '../find-messages.ts'
 import type { Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 import type { NumberedMessage } from '../view.ts'
@@ -42,23 +42,31 @@ async function searchMessages(state: SessionState, args: Tokens, naming: Naming)
 /**
  * Tells what was found, as the client asked for it, and saves it when it asked for that.
  *
- * @param found - in the order of the result.
+ * @param found - its messages in the order of the result.
  */
 export function writeResult(
   state: SessionState,
   command: 'SEARCH' | 'SORT',
-  found: readonly NumberedMessage[],
+  { messages: found, tellsModseq }: FoundMessages,
   naming: Naming,
   options: ResultOptions | undefined,
 ): void {
   const numbers = found.map(({ number, record }) => (naming === 'uid' ? record.uid : number))
   if (options === undefined) {
-    state.write(`* ${[command, ...numbers].join(' ')}\r\n`)
+    const modseq = tellsModseq && found.length > 0 ? [`(MODSEQ ${highestOf(found)})`] : []
+    state.write(`* ${[command, ...numbers, ...modseq].join(' ')}\r\n`)
     return
   }
+  const kept = savedOf(found, options)
   if (options.save) {
-    const kept = savedOf(found, options)
     state.mailbox.saved = new Set(Array.from(kept, ({ record }) => record.uid))
   }
-  state.write(encodeEsearch(state.tag, naming === 'uid', numbers, options))
+  const modseq = tellsModseq && found.length > 0 ? highestOf(kept) : undefined
+  state.write(encodeEsearch(state.tag, naming === 'uid', numbers, options, modseq))
+}
+
+function highestOf(messages: Iterable<NumberedMessage>): bigint {
+  let highest = 0n
+  for (const { record } of messages) if ((record.modseq ?? 0n) > highest) highest = record.modseq ?? 0n
+  return highest
 }

@@ -1,10 +1,14 @@
+import { encodeFlags } from '../../wire/flags.ts'
 import { hierarchyDelimiter } from '../../wire/mailbox-name.ts'
-import { encodeMailbox, no, ok } from '../../wire/response.ts'
+import { encodeVanished, parseSelectParameters, type KnownMailbox } from '../../wire/modseq.ts'
+import { bad, encodeMailbox, no, ok } from '../../wire/response.ts'
+import { NumberRanges } from '../../wire/sequence-set.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument, noArguments } from '../arguments.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
 import { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
+import { vanishedSince } from '../vanished.ts'
 
 /** RFC 3501 section 6.3.1. */
 export function select(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -18,11 +22,17 @@ export function examine(state: SessionState, args: Tokens): Promise<Outcome> {
 
 async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read-write'): Promise<Outcome> {
   const argument = mailboxArgument(state, args)
-  if (!args.isAtEnd) return badArguments
-  // RFC 9051 section 7.1: from here on responses are of the new mailbox.
-  if (state.selected !== undefined && state.isRev2) state.write('* OK [CLOSED] Mailbox closed\r\n')
+  const parameters = parseSelectParameters(args)
+  if (parameters === undefined || !args.isAtEnd) return badArguments
+  const { condstore, qresync } = parameters
+  if ((condstore || qresync !== undefined) && !state.canModseq) return badArguments
+  if (qresync !== undefined && !state.enabled.has('QRESYNC')) return bad('QRESYNC is not enabled')
+  // RFC 9051 section 7.1, RFC 7162 section 3.2.11: from here on responses are of the new mailbox.
+  const tellsClosed = state.isRev2 || state.enabled.has('CONDSTORE')
+  if (state.selected !== undefined && tellsClosed) state.write('* OK [CLOSED] Mailbox closed\r\n')
   // Whatever comes of it, the mailbox that was selected is left (section 6.3.1).
   await state.unselect()
+  if (condstore) state.enableModseq()
   if ('refusal' in argument) return argument.refusal
   const opened = await state.account.open(argument.name, mode)
   if (!opened.ok) return refusedByStore(opened.refusal)
@@ -31,7 +41,7 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
     await mailbox.close()
     return ok('Mailbox opened')
   }
-  const selected = new SelectedMailbox(mailbox, state.limits.maxKeywords)
+  const selected = new SelectedMailbox(mailbox, state.limits.maxKeywords, state.enabled)
   selected.showsRecent = !state.isRev2
   state.selected = selected
   const unseen = mailbox.records().findIndex(({ flags }) => !flags.includes('\\Seen'))
@@ -43,10 +53,30 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
       `* OK [UIDVALIDITY ${mailbox.uidValidity}] UIDs valid\r\n` +
       `* OK [UIDNEXT ${mailbox.uidNext()}] Predicted next UID\r\n` +
       `* OK [PERMANENTFLAGS ${selected.permanentFlags()}] Flags permitted\r\n` +
+      selected.highestModseqResponse() +
       // RFC 9051 section 6.3.2
       (state.isRev2 ? `* LIST () "${hierarchyDelimiter}" ${encodeMailbox(mailbox.name, true)}\r\n` : ''),
   )
+  if (qresync?.uidValidity === mailbox.uidValidity) await resynchronize(state, selected, qresync)
   return selected.isReadOnly ? ok('Mailbox opened', 'READ-ONLY') : ok('Mailbox opened', 'READ-WRITE')
+}
+
+/** RFC 7162 section 3.2.5: what a client that was away has missed, expunged messages first. */
+async function resynchronize(state: SessionState, selected: SelectedMailbox, known: KnownMailbox): Promise<void> {
+  const { mailbox, view } = selected
+  // A number that was never given: of a mailbox that was restored to an earlier state. Nothing is sure then.
+  const since = known.modseq > (mailbox.highestModseq?.() ?? 0n) ? 0n : known.modseq
+  const uids = new NumberRanges(known.uids ?? [{ first: 1, last: Infinity }], mailbox.uidNext() - 1)
+  state.write(encodeVanished(await vanishedSince(selected, since, uids, known.pairs), true))
+  let number = 0
+  for (const { uid, flags, modseq = 0n } of view.records) {
+    number += 1
+    if (modseq > since && uids.has(uid)) {
+      const told = encodeFlags(flags, selected.recent().has(uid))
+      state.write(`* ${number} FETCH (UID ${uid} FLAGS ${told} MODSEQ (${modseq}))\r\n`)
+    }
+    await state.room()
+  }
 }
 
 /** RFC 3501 section 6.4.2: removes messages with `\Deleted` without a word, then leaves. */

@@ -44,7 +44,7 @@ async function sortMessages(state: SessionState, args: Tokens, naming: Naming): 
     return refusal
   }
   const found = await findMessages(state, parsed)
-  writeResult(state, 'SORT', await sorted(state, found, criteria), naming, options)
+  writeResult(state, 'SORT', { ...found, messages: await sorted(state, found.messages, criteria) }, naming, options)
   return ok('Sort completed')
 }
 

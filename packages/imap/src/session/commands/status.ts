@@ -5,7 +5,10 @@ import { badArguments, mailboxArgument } from '../arguments.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 
-/** RFC 3501 section 6.3.10, RFC 9051 section 6.3.11 with DELETED, SIZE of RFC 8438, APPENDLIMIT of RFC 7889. */
+/**
+ * RFC 3501 section 6.3.10, RFC 9051 section 6.3.11 with DELETED, SIZE of RFC 8438, APPENDLIMIT of RFC 7889, HIGHESTMODSEQ
+ * of RFC 7162.
+ */
 const statusItems = [
   'MESSAGES',
   'RECENT',
@@ -15,6 +18,7 @@ const statusItems = [
   'DELETED',
   'SIZE',
   'APPENDLIMIT',
+  'HIGHESTMODSEQ',
 ] as const
 
 export type StatusItem = (typeof statusItems)[number]
@@ -25,6 +29,7 @@ export async function status(state: SessionState, args: Tokens): Promise<Outcome
   const items = args.space() ? parseStatusItems(args) : undefined
   if (items === undefined || !args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
+  if (items.includes('HIGHESTMODSEQ')) state.enableModseq()
   const found = await state.account.status(argument.name)
   if (!found.ok) return refusedByStore(found.refusal)
   state.write(encodeStatus(state, argument.name, items, found.value))
@@ -45,7 +50,7 @@ export function encodeStatus(
   items: readonly StatusItem[],
   found: MailboxStatus,
 ): string {
-  const values: Readonly<Record<StatusItem, number>> = {
+  const values: Readonly<Record<StatusItem, number | bigint>> = {
     MESSAGES: found.messages,
     RECENT: found.recent,
     UIDNEXT: found.uidNext,
@@ -54,6 +59,7 @@ export function encodeStatus(
     SIZE: found.bytes,
     DELETED: found.deleted,
     APPENDLIMIT: options.maxAppendBytes,
+    HIGHESTMODSEQ: found.highestModseq ?? 0n,
   }
   return `* STATUS ${encodeMailbox(name, isUtf8)} (${items.map((item) => `${item} ${values[item]}`).join(' ')})\r\n`
 }

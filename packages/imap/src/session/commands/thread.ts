@@ -29,7 +29,7 @@ async function threadMessages(state: SessionState, args: Tokens, naming: Naming)
   if (algorithm !== 'ORDEREDSUBJECT' && algorithm !== 'REFERENCES') return bad('Algorithm is not known')
   const parsed = parseSearchCriteria(args)
   if (typeof parsed === 'string') return searchFaults[parsed]
-  const found = await findMessages(state, parsed)
+  const { messages: found } = await findMessages(state, parsed)
   const messages: ThreadedMessage[] = []
   for (const message of found) {
     await state.room()
