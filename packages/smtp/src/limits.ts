@@ -18,6 +18,8 @@ export interface SmtpLimits {
   readonly maxRecipients: number
   /** RCPT commands answered 452 in one transaction, for the limit or for another route, before each more is an error. */
   readonly maxDeferredRecipients: number
+  /** Places to which the recipients of one transaction may go, where each has a verdict of its own (LMTP, PRDR). Over it: 452 4.5.3. */
+  readonly maxPlaces: number
   /** Octets of one message, un-stuffed, without our Received: the SIZE keyword (RFC 1870). Over it: 552 5.3.4. */
   readonly maxMessageBytes: number
   /** Octets of the header section. Mail programs write a few KiB. Over it: 554 5.6.0. */
@@ -57,6 +59,7 @@ export const limits: SmtpLimits = {
   maxPathBytes: 256,
   maxRecipients: 1_000,
   maxDeferredRecipients: 1_000,
+  maxPlaces: 16,
   maxMessageBytes: 26_214_400,
   maxHeaderSectionBytes: 262_144,
   maxHops: 50,

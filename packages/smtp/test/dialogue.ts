@@ -65,6 +65,8 @@ export interface Setup {
   readonly destinationExtensions?: DestinationExtensions
   /** The same, as they are at each greeting. */
   readonly extensionsNow?: NonNullable<SmtpSessionOptions['destinationExtensions']>
+  /** The destinations of upstreams, by name; the others go to `destination`. */
+  readonly upstreams?: Readonly<Record<string, MemoryDestination>>
   /** Routes by recipient; the others go to the store when they are at `example.org`, and else nowhere. */
   readonly routes?: Readonly<Record<string, Route>>
 }
@@ -129,7 +131,8 @@ export class TestSession {
               ? { to: 'store', account: forwardPath }
               : { to: 'nowhere', decision: { verdict: 'refuse', reason: 'no-relay' } }),
         },
-        destinationFor: () => this.destination,
+        destinationFor: (route) =>
+          (route.to === 'upstream' ? setup.upstreams?.[route.upstream] : undefined) ?? this.destination,
         now: () => new Date('2026-02-03T04:05:06Z'),
         ...(setup.hasAuthenticator === false ? {} : { authenticator: this.#authenticator(setup) }),
         ...(setup.authRequiresTls === undefined ? {} : { authRequiresTls: setup.authRequiresTls }),

@@ -45,10 +45,16 @@ export class Upstreams {
   /**
    * What mail may be promised that can go to each of these, and to these other places. Learned from backends, so it
    * changes; asked at each EHLO. A backend of which nothing is known yet promises nothing.
+   *
+   * @param isApart - a transaction leads to one of these places only.
    */
-  extensionsOf(names: readonly string[], others: readonly DestinationExtensions[]): () => DestinationExtensions {
+  extensionsOf(
+    names: readonly string[],
+    others: readonly DestinationExtensions[],
+    isApart = true,
+  ): () => DestinationExtensions {
     const upstreams = names.map((name) => this.find(name))
-    const hasSeveralPlaces = upstreams.length + others.length > 1
+    const hasSeveralPlaces = isApart && upstreams.length + others.length > 1
     let known = commonExtensions([])
     let madeAt = -1
     return () => {

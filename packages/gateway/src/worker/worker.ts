@@ -241,7 +241,9 @@ export class Worker {
     const { upstreams, reachesStore } = this.#upstreams.routes.reachableFrom(listener.name, 'mail')
     // Without accounts nothing is local, and the store sees no mail.
     const usesStore = reachesStore || accounts.file !== undefined || upstreams.size === 0
-    return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [])
+    // LMTP has a verdict for each recipient, so one transaction may lead to several places.
+    const isApart = listener.protocol !== 'lmtp'
+    return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [], isApart)
   }
 
   #relayTo(

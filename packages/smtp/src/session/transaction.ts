@@ -1,6 +1,7 @@
 import type { Awaitable, Envelope, RecipientDsnRequest } from '@postern/core'
 import { after, attempt } from './awaitable.ts'
 import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './destination.ts'
+import { FanOut, leadToOnePlace } from './fan-out.ts'
 import { localError } from '../wire/codes.ts'
 
 /** What RCPT said. */
@@ -9,7 +10,7 @@ export interface Recipient {
   readonly dsn: RecipientDsnRequest | undefined
 }
 
-/** One envelope, and the one destination that its first accepted recipient fixed. */
+/** One envelope, and the one destination that its first accepted recipient fixed; or several, with a verdict for each. */
 export class Transaction {
   readonly start: TransactionStart
   readonly #forwardPaths: string[] = []
@@ -45,9 +46,16 @@ export class Transaction {
     return this.failure instanceof Error ? this.failure.message : String(this.failure)
   }
 
-  /** The recipient's route leads elsewhere than that of those accepted before. */
-  isElsewhere(route: DeliverableRoute): boolean {
-    return this.#forwardPaths.length > 0 && this.#route !== undefined && !leadToOnePlace(this.#route, route)
+  /**
+   * The recipient's route leads elsewhere than that of those accepted before, so another transaction must take it. With a
+   * verdict for each recipient one transaction may lead to several places, up to a bound.
+   *
+   * @param maxPlaces - each costs a connection, or a file.
+   */
+  isElsewhere(route: DeliverableRoute, maxPlaces: number): boolean {
+    if (this.#delivery instanceof FanOut) return this.#delivery.places >= maxPlaces && !this.#delivery.reaches(route)
+    if (this.#forwardPaths.length === 0 || this.#route === undefined || leadToOnePlace(this.#route, route)) return false
+    return !this.start.takesVerdictForEach || maxPlaces < 2
   }
 
   /** Offers a recipient to its destination; with 2yz it is part of the envelope. */
@@ -111,8 +119,11 @@ export class Transaction {
 
   /** When all recipients so far were refused, their route fixed nothing. */
   #deliveryFor(route: DeliverableRoute): Awaitable<Delivery> {
-    if (this.#delivery !== undefined && this.#route !== undefined && leadToOnePlace(this.#route, route)) {
-      return this.#delivery
+    if (this.#delivery instanceof FanOut) return this.#delivery
+    if (this.#delivery !== undefined && this.#route !== undefined) {
+      if (leadToOnePlace(this.#route, route)) return this.#delivery
+      if (this.start.takesVerdictForEach && this.#forwardPaths.length > 0)
+        return this.#fanOut(this.#route, this.#delivery)
     }
     return after(this.abort(), () =>
       after(this.#destinationFor(route).begin(this.start), (delivery) => {
@@ -121,6 +132,13 @@ export class Transaction {
         return delivery
       }),
     )
+  }
+
+  #fanOut(route: DeliverableRoute, delivery: Delivery): FanOut {
+    const first = { route, delivery, recipients: this.#forwardPaths.length }
+    const fanOut = new FanOut(this.start, this.#destinationFor, first)
+    this.#delivery = fanOut
+    return fanOut
   }
 
   #attempt(call: () => Awaitable<DeliveryReply>): Awaitable<DeliveryReply> {
@@ -136,10 +154,4 @@ export class Transaction {
       },
     )
   }
-}
-
-/** The embedded store is one place, whoever the account is; each upstream is another. */
-function leadToOnePlace(a: DeliverableRoute, b: DeliverableRoute): boolean {
-  if (a.to === 'store') return b.to === 'store'
-  return b.to === 'upstream' && a.upstream === b.upstream && a.server === b.server
 }

@@ -62,6 +62,22 @@ const rows: Readonly<Record<keyof SmtpLimits, Row>> = {
     script: `${greeted}\nC: MAIL FROM:<${'a'.repeat(60)}@${'b.'.repeat(97)}cc>\nS: 501 5.1.7 Path too long`,
   },
   maxRecipients: { value: 1, script: `${envelope}\nC: RCPT TO:<bob@example.org>\nS: 452 4.5.3 Too many recipients` },
+  maxPlaces: {
+    value: 1,
+    setup: { mode: 'lmtp', routes: { 'bob@far.example': { to: 'upstream', upstream: 'far' } } },
+    script: `
+      S: 220 *
+      C: LHLO a
+      S: 250-*
+      ${'S: 250-*\n'.repeat(7)}
+      S: 250 CHUNKING
+      C: MAIL FROM:<>
+      S: 250 *
+      C: RCPT TO:<ann@example.org>
+      S: 250 *
+      C: RCPT TO:<bob@far.example>
+      S: 452 4.5.3 *`,
+  },
   maxDeferredRecipients: {
     value: 1,
     others: { maxRecipients: 1, maxErrors: 1 },

@@ -65,7 +65,7 @@ function offer(dialogue: Dialogue, transaction: Transaction, recipient: Recipien
     const refused = decision.verdict === 'pass' ? ({ verdict: 'defer', reason: 'route' } as const) : decision
     return refusalAnswer({ decision: refused, by: 'route' }, 'command', dialogue.options.hostname)
   }
-  if (transaction.isElsewhere(route)) {
+  if (transaction.isElsewhere(route, dialogue.limits.maxPlaces)) {
     return defer(dialogue, transaction, otherRoute, 'route', 'another route than the recipients before it')
   }
   return after(transaction.offer(recipient, route), (reply) => answerFrom(transaction, reply))
