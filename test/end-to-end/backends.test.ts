@@ -6,6 +6,7 @@ import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { startGateway, type Gateway } from '../kit/gateway.ts'
 import { startHaproxy } from '../kit/haproxy.ts'
+import { startLoad } from '../kit/load.ts'
 import { eventually } from '../kit/patience.ts'
 import { freePort, freePorts } from '../kit/ports.ts'
 import { startPostfix, type Postfix } from '../kit/postfix.ts'
@@ -324,6 +325,49 @@ test('a reload takes new routes and upstreams', async () => {
   })
   expect([before.messages().length, after.messages().length]).toEqual([1, 1])
   await gateway.stop()
+})
+
+test('J7: two gateways behind one HAProxy, one of them killed under load: no acknowledged message is missing', async () => {
+  const sink = await startSmtpSink()
+  const startOne = (): ReturnType<typeof startBefore> =>
+    startBefore(upstream('inside', { ports: [sink.port] }), route('recipients = ["example.net"]', 'inside'))
+  const [one, other] = await Promise.all([startOne(), startOne()])
+  const port = await freePort()
+  const haproxy = await startHaproxy(`defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 20s
+  timeout server 20s
+  retries 2
+  option redispatch
+frontend mail
+  bind 127.0.0.1:${port}
+  default_backend gateways
+backend gateways
+  option smtpchk EHLO balancer.example.org
+  server one 127.0.0.1:${one.port} send-proxy-v2 check check-send-proxy inter 200ms rise 1 fall 1 on-marked-down shutdown-sessions
+  server other 127.0.0.1:${other.port} send-proxy-v2 check check-send-proxy inter 200ms rise 1 fall 1`)
+  onTestFinished(() => haproxy.stop())
+  await haproxy.waitUntilUp('gateways', 'one')
+  await haproxy.waitUntilUp('gateways', 'other')
+
+  const load = startLoad(port, 8, 'ann@example.net', 20)
+  await load.acknowledgedMore(100)
+  await one.kill()
+  // Clients of the dead one connect again, and go on at the other.
+  await load.acknowledgedMore(200)
+  await load.stop()
+
+  const { ledger } = load
+  expect(ledger.broken.length).toBeGreaterThan(0)
+  const served = new Set(other.log.filter(({ event }) => event === 'smtp.transaction').map(({ client }) => client))
+  expect(served.size).toBe(8)
+  await eventually('every acknowledged message at the backend', () => {
+    const there = new Set(sink.messages().map((message) => /^Subject: (load-\d+)$/m.exec(message)?.[1]))
+    const missing = [...ledger.acknowledged].filter((subject) => !there.has(subject))
+    return missing.length === 0 ? true : undefined
+  })
+  await other.stop()
 })
 
 function v1Header(client: string): string {
