@@ -28,6 +28,7 @@ interface StoredMessage {
   readonly internalDate: Date
   readonly content: Buffer
   modseq: bigint
+  readonly savedDate: Date | undefined
 }
 
 /** One mailbox as it is; sessions see it through `MemoryMailbox`. */
@@ -38,6 +39,8 @@ class StoredMailbox {
   readonly expunged: { readonly uid: Uid; readonly modseq: bigint }[] = []
   uidNext = 1 as Uid
   highestModseq = 1n
+  /** Of messages that come from now on. */
+  savedDate: Date | undefined = new Date('2026-02-03T04:05:06Z')
   /** UIDs below it are recent to no later session. */
   recentFrom = 1
   isSubscribed = false
@@ -50,7 +53,7 @@ class StoredMailbox {
   add(content: Buffer, flags: readonly Flag[], internalDate: Date): Uid {
     const uid = this.uidNext
     this.uidNext = (uid + 1) as Uid
-    this.messages.set(uid, { uid, flags, internalDate, content, modseq: this.nextModseq() })
+    this.messages.set(uid, { uid, flags, internalDate, content, modseq: this.nextModseq(), savedDate: this.savedDate })
     this.hint()
     return uid
   }
@@ -74,7 +77,7 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
-  can: readonly StoreAbility[] = ['commit-together', 'special-use', 'modseq']
+  can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'save-dates']
   /** As a store whose log of expunged messages does not reach back. */
   forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
@@ -241,6 +244,7 @@ class MemoryAccount implements Account {
       recent: messages.filter(({ uid }) => uid >= mailbox.recentFrom).length,
       bytes: messages.reduce((sum, { content }) => sum + content.length, 0),
       highestModseq: mailbox.highestModseq,
+      mailboxId: `F${mailbox.uidValidity}`,
     })
   }
 
@@ -280,6 +284,10 @@ class MemoryMailbox implements Mailbox {
 
   get uidValidity(): UidValidity {
     return this.#stored.uidValidity
+  }
+
+  get mailboxId(): string {
+    return `F${this.uidValidity}`
   }
 
   records(): readonly MessageRecord[] {
@@ -403,8 +411,8 @@ class MemoryMailbox implements Mailbox {
   }
 }
 
-function recordOf({ uid, flags, content, internalDate, modseq }: StoredMessage): MessageRecord {
-  return { uid, flags, bytes: content.length, internalDate, modseq }
+function recordOf({ uid, flags, content, internalDate, modseq, savedDate }: StoredMessage): MessageRecord {
+  return { uid, flags, bytes: content.length, internalDate, modseq, emailId: `M${content.length}`, savedDate }
 }
 
 function done<T>(value: T): StoreOutcome<T> {

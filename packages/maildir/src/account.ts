@@ -15,7 +15,7 @@ import type { MailboxPlace, StoreContext } from './context.ts'
 import { copyMessages, moveMessages } from './copy.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
-import { OpenMailbox, type MailboxOwner } from './mailbox.ts'
+import { mailboxIdOf, OpenMailbox, type MailboxOwner } from './mailbox.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
 import { SpecialUses } from './special-use.ts'
 import { changeSubscription, readSubscriptions } from './subscriptions.ts'
@@ -158,7 +158,8 @@ export class MaildirAccount implements Account, MailboxOwner {
         counts.bytes += message.bytes
       }
       const { uidValidity, uidNext, messages, highestModseq } = folder
-      return accepted({ uidValidity, uidNext, messages: messages.length, highestModseq, ...counts })
+      const mailboxId = mailboxIdOf(uidValidity)
+      return accepted({ uidValidity, uidNext, messages: messages.length, highestModseq, mailboxId, ...counts })
     })
   }
 

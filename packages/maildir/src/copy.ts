@@ -9,7 +9,7 @@ import type { StoreContext } from './context.ts'
 import { openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf } from './errors.ts'
-import { pathOf } from './filename.ts'
+import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
 import type { PreparedFile } from './placing.ts'
@@ -97,7 +97,7 @@ async function prepare(
     if (await linkOrCopy(context, folder, found.file, path)) {
       return {
         tmp,
-        base: names.sized(tmp, found.rawBytes, found.bytes),
+        base: `${names.sized(tmp, found.rawBytes, found.bytes)},E=${emailIdOf(found.base)}`,
         marks: await target.marksForCopy(found.flags),
         dateMs: found.dateMs,
         rawBytes: found.rawBytes,

@@ -7,7 +7,7 @@
  * A name is kept as a string with one character for each byte (latin1), since a file name is bytes and other programs
  * write any of them. The base name alone makes a message unique; the flags behind `:2,` change by renaming.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 
 /** The part of a file name that identifies the message, whatever its flags are. */
 export function baseOf(name: string): string {
@@ -46,6 +46,15 @@ export function sizesIn(base: string): { readonly raw: number | undefined; reado
   return { raw: numberAfter(base, ',S='), crlf: numberAfter(base, ',W=') }
 }
 
+/**
+ * The message's id (RFC 8474), the same for its copies: `E=` of a name that a copy was given, or else made from the base
+ * name, which no other message has. A sum of 128 bits, so that ids tell nothing of hosts and processes.
+ */
+export function emailIdOf(base: string): string {
+  const given = /,E=([A-Za-z0-9_-]{1,64})(?=,|$)/.exec(base)
+  return given?.[1] ?? `M${createHash('sha256').update(base, 'latin1').digest('base64url').slice(0, 22)}`
+}
+
 function numberAfter(base: string, mark: string): number | undefined {
   const at = base.indexOf(mark)
   if (at < 0) return undefined
@@ -58,6 +67,12 @@ export function sortByArrival<T extends { readonly name: string }>(files: Iterab
   const dated = Array.from(files, (file) => ({ file, micros: arrivalOf(file.name) }))
   dated.sort((a, b) => a.micros - b.micros || (a.file.name < b.file.name ? -1 : 1))
   return dated.map(({ file }) => file)
+}
+
+/** When the file came into its mailbox, as its name says: a copy has a name of its own. */
+export function savedDateOf(name: string): Date | undefined {
+  const micros = arrivalOf(name)
+  return micros === 0 ? undefined : new Date(micros / 1000)
 }
 
 /** Microseconds since 1970; 0 for a name that does not begin with a time. */

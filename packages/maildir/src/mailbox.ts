@@ -7,6 +7,7 @@ import {
   type MailboxChanges,
   type MessageContent,
   type MessageRecord,
+  type ObjectId,
   type StoreOutcome,
   type Uid,
   type UidValidity,
@@ -36,6 +37,10 @@ export class OpenMailbox implements Mailbox {
   #uidNext: Uid
   #highestModseq: bigint
   #isClosed = false
+
+  get mailboxId(): ObjectId {
+    return mailboxIdOf(this.uidValidity)
+  }
 
   /** The folder was refreshed just before; `claimed` are the messages that this session is the first to see. */
   constructor(
@@ -198,6 +203,9 @@ export class OpenMailbox implements Mailbox {
     if (this.#isClosed) throw new StoreError('MAILDIR_SPENT', 'the mailbox was closed', this.#folder.place)
   }
 }
+
+/** No other mailbox of the account has, had or will have this UIDVALIDITY (`uid-validity.ts`). */
+export const mailboxIdOf = (uidValidity: UidValidity): ObjectId => `F${uidValidity}`
 
 const readOnly = refused('unavailable', 'the mailbox is open read-only')
 

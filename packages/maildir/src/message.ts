@@ -1,5 +1,5 @@
-import type { Flag, MessageRecord, Uid } from '@postern/core'
-import { baseOf, lettersOf } from './filename.ts'
+import type { Flag, MessageRecord, ObjectId, Uid } from '@postern/core'
+import { baseOf, emailIdOf, lettersOf, savedDateOf } from './filename.ts'
 import type { MessageState } from './journal.ts'
 import type { Keywords } from './keywords.ts'
 import type { UidLine } from './uidlist.ts'
@@ -54,6 +54,14 @@ export class StoredMessage implements MessageRecord {
 
   get modseq(): bigint {
     return BigInt(this.state.modseq)
+  }
+
+  get emailId(): ObjectId {
+    return emailIdOf(this.base)
+  }
+
+  get savedDate(): Date | undefined {
+    return savedDateOf(this.file)
   }
 
   at(file: string, isNew: boolean, keywords: Keywords): StoredMessage {

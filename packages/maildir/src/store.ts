@@ -22,7 +22,7 @@ export function openMaildirStore(options: MaildirStoreOptions): MaildirStore {
 }
 
 class Store implements MaildirStore, FolderPool {
-  readonly can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use']
+  readonly can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'save-dates']
   readonly #root: string
   readonly #context: StoreContext
   readonly #onChange: (account: string, mailbox: string) => void

@@ -407,6 +407,54 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
       })
     })
 
+    describe('ids and dates', () => {
+      test('copies of a message have its id, and no other message has (RFC 8474)', async () => {
+        const one = await append(store, ann, 'INBOX', 'one')
+        await append(store, ann, 'INBOX', 'two')
+        value(await account.create('Away'))
+        const inbox = await select()
+        const [first, second] = inbox.records().map(({ emailId }) => emailId)
+        expect(first).toMatch(/^[A-Za-z0-9_-]{1,255}$/)
+        expect(second).not.toBe(first)
+        value(await inbox.copy([one.uid], 'Away'))
+        value(await inbox.setFlags([one.uid], { op: 'add', flags: ['\\Seen'] }))
+        expect(inbox.records()[0]?.emailId).toBe(first)
+        const away = await select('Away')
+        expect(away.records()[0]?.emailId).toBe(first)
+        value(await away.move([1 as Uid], 'INBOX'))
+        await inbox.refresh()
+        expect(inbox.records().map(({ emailId }) => emailId)).toEqual([first, second, first])
+      })
+
+      test('a mailbox keeps its id when it is renamed, and has another when it is made again (RFC 8474)', async () => {
+        const idOf = async (mailbox: string) => value(await account.status(mailbox)).mailboxId
+        value(await account.create('Temp'))
+        const id = await idOf('Temp')
+        expect(id).toMatch(/^[A-Za-z0-9_-]{1,255}$/)
+        expect((await select('Temp')).mailboxId).toBe(id)
+        value(await account.rename('Temp', 'Other'))
+        expect(await idOf('Other')).toBe(id)
+        value(await account.create('Temp'))
+        expect(new Set([id, await idOf('Temp'), await idOf('INBOX')]).size).toBe(3)
+      })
+
+      test('a message was saved when it came into this mailbox, whatever its date (RFC 8514)', async () => {
+        const before = Date.now()
+        const { uid } = await append(store, ann, 'INBOX', 'one', { internalDate: new Date('1999-01-01T00:00:00Z') })
+        value(await account.create('Away'))
+        const inbox = await select()
+        const saved = inbox.records()[0]?.savedDate?.getTime() ?? 0
+        expect(saved).toBeGreaterThanOrEqual(before - 1)
+        expect(saved).toBeLessThanOrEqual(Date.now() + 1)
+        value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Seen'] }))
+        expect(inbox.records()[0]?.savedDate?.getTime()).toBe(saved)
+        await inbox.copy([uid], 'Away')
+        const copied = (await select('Away')).records()[0]
+        expect(copied?.savedDate?.getTime()).toBeGreaterThanOrEqual(saved)
+        expect(copied?.internalDate).toEqual(inbox.records()[0]?.internalDate)
+      })
+    })
+
     describe('expunge', () => {
       test('removes what is deleted, of the named ones only, and never reuses a UID', async () => {
         const deleted: Flag[] = ['\\Deleted']

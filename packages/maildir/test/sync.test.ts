@@ -274,6 +274,17 @@ describe('files of other programs', () => {
     expect(await append(opened.store, ann, 'Work', 'two')).toMatchObject({ uid: 2 })
   })
 
+  test('a file of another program has an id, and a save date if its name tells one', async () => {
+    for (const name of ['1700000000.1.host:2,S', 'strange name:2,']) {
+      await disk.writeFile(at('cur', name), 'Subject: x\n\nx\n')
+    }
+    await inbox.refresh()
+    const dates = inbox.records().map(({ savedDate }) => savedDate)
+    expect(dates).toContainEqual(new Date(1_700_000_000_000))
+    expect(dates).toContainEqual(undefined)
+    expect(new Set(inbox.records().map(({ emailId }) => emailId)).size).toBe(2)
+  })
+
   test('the 91st keyword is refused, and a copy leaves out what its target has no room for', async () => {
     const { uid } = await append(opened.store, ann, 'INBOX', 'one', { flags: ['rare', '\\Seen'] })
     await inbox.refresh()

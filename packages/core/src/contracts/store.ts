@@ -31,8 +31,10 @@ export type StoreOutcome<T> =
  * - `commit-together`: its writers have `commitWith` (MULTIAPPEND).
  * - `modseq`: modification sequences, and what was expunged since one (CONDSTORE and QRESYNC, RFC 7162).
  * - `special-use`: `create` gives a mailbox the use it is asked for (CREATE-SPECIAL-USE, RFC 6154).
+ * - `object-ids`: ids of mailboxes and messages (OBJECTID, RFC 8474).
+ * - `save-dates`: when a message came into its mailbox (SAVEDATE, RFC 8514).
  */
-export type StoreAbility = 'commit-together' | 'modseq' | 'special-use'
+export type StoreAbility = 'commit-together' | 'modseq' | 'special-use' | 'object-ids' | 'save-dates'
 
 /** What a mailbox is for (RFC 6154 section 2), as far as a store can be asked for it. */
 export type SpecialUse = '\\Archive' | '\\Drafts' | '\\Junk' | '\\Sent' | '\\Trash'
@@ -99,6 +101,8 @@ export interface MailboxStatus {
   readonly bytes: number
   /** Of a store that keeps modification sequences: no change so far has a higher one. */
   readonly highestModseq?: bigint
+  /** Of a store with object ids. */
+  readonly mailboxId?: ObjectId
 }
 
 /** One account's mailboxes. */
@@ -137,6 +141,10 @@ export interface MessageRecord {
    * than any in the mailbox before.
    */
   readonly modseq?: bigint
+  /** Of a store with object ids: the same for copies of one message, and of no other. */
+  readonly emailId?: ObjectId
+  /** Of a store with save dates; `undefined` also for a message of which it does not know. */
+  readonly savedDate?: Date | undefined
 }
 
 /** What changed in a mailbox since the last look. */
@@ -147,6 +155,9 @@ export interface MailboxChanges {
   /** Flags or modification sequence differ from what was told before, whoever changed them. */
   readonly changed: readonly MessageRecord[]
 }
+
+/** RFC 8474 section 7: 1 to 255 letters, digits, `_` and `-`. */
+export type ObjectId = string
 
 /** A change of flags. */
 export interface FlagChange {
@@ -172,6 +183,8 @@ export interface FlagsChanged {
 export interface Mailbox {
   readonly name: string
   readonly uidValidity: UidValidity
+  /** Of a store with object ids: stays when the mailbox is renamed, and changes when UIDVALIDITY does. */
+  readonly mailboxId?: ObjectId
   readonly mode: 'read-only' | 'read-write'
   /** The mailbox as of the last look: ascending by UID. */
   records(): readonly MessageRecord[]

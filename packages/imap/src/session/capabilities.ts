@@ -57,6 +57,8 @@ const byStore: readonly { readonly name: string; readonly needs: StoreAbility }[
   { name: 'CREATE-SPECIAL-USE', needs: 'special-use' },
   { name: 'CONDSTORE', needs: 'modseq' },
   { name: 'QRESYNC', needs: 'modseq' },
+  { name: 'OBJECTID', needs: 'object-ids' },
+  { name: 'SAVEDATE', needs: 'save-dates' },
 ]
 
 /**

@@ -24,7 +24,12 @@ export interface FoundMessages {
 /** The messages that match. The numbers cannot change meanwhile: news is told when the command is over. */
 export async function findMessages(state: SessionState, key: SearchKey): Promise<FoundMessages> {
   const { view, mailbox, saved } = state.mailbox
-  const program = new SearchProgram(key, view, { recent: mailbox.recent(), saved, now: state.options.now() })
+  const program = new SearchProgram(key, view, {
+    recent: mailbox.recent(),
+    saved,
+    now: state.options.now(),
+    hasSaveDates: state.can('save-dates'),
+  })
   if (program.usesModseq) state.enableModseq()
   const found: NumberedMessage[] = []
   let number = 0

@@ -21,6 +21,8 @@ export interface SearchGround {
   /** What `$` stands for. */
   readonly saved: ReadonlySet<Uid>
   readonly now: Date
+  /** The store knows when messages came into the mailbox. */
+  readonly hasSaveDates: boolean
 }
 
 /**
@@ -105,6 +107,15 @@ export class SearchProgram {
         return record.bytes < key.bytes
       case 'internal-date':
         return isOn(dayOf(record.internalDate), key)
+      case 'saved-date':
+        // RFC 8514 section 4.3: of a message without a save date INTERNALDATE counts.
+        return isOn(dayOf(record.savedDate ?? record.internalDate), key)
+      case 'saved-date-supported':
+        return this.#ground.hasSaveDates
+      case 'email-id':
+        return record.emailId === key.id
+      case 'thread-id':
+        return false
       case 'sent-date':
         return facts.header === undefined ? undefined : isOn(facts.header.sentDay, key)
       case 'header':

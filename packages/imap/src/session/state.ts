@@ -8,6 +8,7 @@ import {
   type SaslContext,
   type SessionContext,
   type SessionObserver,
+  type StoreAbility,
 } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
 import { encodeString, toWire } from '../wire/response.ts'
@@ -109,9 +110,9 @@ export class SessionState {
     return { connection: this.connection, authenticator, policies }
   }
 
-  /** The store keeps modification sequences. */
-  get canModseq(): boolean {
-    return this.options.store.can?.includes('modseq') === true
+  /** Whether the store can do what not every one can. */
+  can(ability: StoreAbility): boolean {
+    return this.options.store.can?.includes(ability) === true
   }
 
   /**
@@ -119,7 +120,7 @@ export class SessionState {
    * first one is told the highest (RFC 7162 section 3.1).
    */
   enableModseq(): void {
-    if (!this.canModseq || this.enabled.has('CONDSTORE')) return
+    if (!this.can('modseq') || this.enabled.has('CONDSTORE')) return
     this.enabled.add('CONDSTORE')
     this.write(this.selected?.highestModseqResponse() ?? '')
   }

@@ -23,6 +23,9 @@ export type FetchItem =
         | 'BODYSTRUCTURE'
         | 'PREVIEW'
         | 'MODSEQ'
+        | 'EMAILID'
+        | 'THREADID'
+        | 'SAVEDATE'
     }
   | {
       readonly item: 'section'
@@ -54,6 +57,9 @@ const plainItems: readonly PlainItem[] = [
   'BODYSTRUCTURE',
   'BODY',
   'MODSEQ', // RFC 7162 section 3.1.4.2
+  'EMAILID', // RFC 8474 section 5
+  'THREADID',
+  'SAVEDATE', // RFC 8514 section 4.2
 ]
 
 /** RFC 3501 section 6.4.5: a macro stands alone. */

@@ -32,6 +32,7 @@ export type ResponseCode =
   | `BADCHARSET (${string})`
   | `CAPABILITY ${string}`
   | `HIGHESTMODSEQ ${bigint}`
+  | `MAILBOXID (${string})`
   | `MODIFIED ${string}`
   | `COPYUID ${number} ${string} ${string}`
 

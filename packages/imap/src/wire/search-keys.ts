@@ -16,13 +16,20 @@ export type SearchKey =
   | { readonly key: 'saved' }
   /** RFC 5032: the age of INTERNALDATE in seconds. */
   | { readonly key: 'older' | 'younger'; readonly seconds: number }
+  /** RFC 8514 section 4.3: whether the store knows when messages came. */
+  | { readonly key: 'saved-date-supported' }
+  /** RFC 8474 section 6. */
+  | { readonly key: 'email-id' | 'thread-id'; readonly id: string }
   /** RFC 7162 section 3.1.5. */
   | { readonly key: 'modseq'; readonly from: bigint }
   | { readonly key: 'larger' | 'smaller'; readonly bytes: number }
-  | { readonly key: 'internal-date' | 'sent-date'; readonly is: 'before' | 'on' | 'since'; readonly day: Day }
+  | { readonly key: DateKey; readonly is: 'before' | 'on' | 'since'; readonly day: Day }
   /** Empty words match every message that has the field. */
   | { readonly key: 'header'; readonly field: string; readonly words: string }
   | { readonly key: 'body' | 'text'; readonly words: string }
+
+/** RFC 8514 section 4.3 adds the last. */
+type DateKey = 'internal-date' | 'sent-date' | 'saved-date'
 
 export type SearchFault = 'syntax' | 'charset' | 'depth' | 'words'
 
@@ -36,13 +43,16 @@ const flagKeys: Readonly<Record<string, Flag>> = {
 
 const fieldKeys: ReadonlySet<string> = new Set(['BCC', 'CC', 'FROM', 'SUBJECT', 'TO'])
 
-const dateKeys: Readonly<Record<string, readonly ['internal-date' | 'sent-date', 'before' | 'on' | 'since']>> = {
+const dateKeys: Readonly<Record<string, readonly [DateKey, 'before' | 'on' | 'since']>> = {
   BEFORE: ['internal-date', 'before'],
   ON: ['internal-date', 'on'],
   SINCE: ['internal-date', 'since'],
   SENTBEFORE: ['sent-date', 'before'],
   SENTON: ['sent-date', 'on'],
   SENTSINCE: ['sent-date', 'since'],
+  SAVEDBEFORE: ['saved-date', 'before'],
+  SAVEDON: ['saved-date', 'on'],
+  SAVEDSINCE: ['saved-date', 'since'],
 }
 
 /** `search = "SEARCH" [search-return-opts] [SP "CHARSET" SP astring] 1*(SP search-key)`, from behind the options. */
@@ -179,6 +189,14 @@ class Parser {
       case 'HEADER': {
         const field = tokens.space() ? tokens.astring()?.toLowerCase() : undefined
         return field === undefined ? undefined : this.#words((words) => ({ key: 'header', field, words }))
+      }
+      case 'SAVEDATESUPPORTED':
+        return { key: 'saved-date-supported' }
+      case 'EMAILID':
+      case 'THREADID': {
+        const id = tokens.space() ? tokens.astring() : undefined
+        if (id === undefined || !/^[A-Za-z0-9_-]{1,255}$/.test(id)) return undefined
+        return { key: name === 'EMAILID' ? 'email-id' : 'thread-id', id }
       }
       case 'MODSEQ':
         return this.#modseq()

@@ -106,6 +106,7 @@ describe('CONDSTORE is switched on by', () => {
     S: * OK [UIDNEXT 5] *
     S: * OK [PERMANENTFLAGS *
     S: * OK [HIGHESTMODSEQ 5] Highest modification sequence
+    S: * OK [MAILBOXID *
     S: b OK [READ-WRITE] Mailbox opened
     C: c STORE 1 +FLAGS.SILENT \\Deleted
     S: * 1 FETCH (MODSEQ (6))
@@ -119,6 +120,7 @@ describe('CONDSTORE is switched on by', () => {
     S: * OK [UIDNEXT 1] *
     S: * OK [PERMANENTFLAGS ()] *
     S: * OK [HIGHESTMODSEQ 1] *
+    S: * OK [MAILBOXID *
     S: d OK [READ-ONLY] Mailbox opened
     C: e SELECT missing
     S: * OK [CLOSED] Mailbox closed
@@ -366,6 +368,7 @@ describe('QRESYNC', () => {
       S: * OK [UIDNEXT 5] *
       S: * OK [PERMANENTFLAGS *
       S: * OK [HIGHESTMODSEQ 8] *
+      S: * OK [MAILBOXID *
       S: * VANISHED (EARLIER) 2:3
       S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Answered) MODSEQ (8))
       S: a OK [READ-WRITE] Mailbox opened

@@ -17,9 +17,9 @@ function tree(...names: readonly string[]): MemoryStore {
 test('CREATE, RENAME and DELETE', () =>
   run(`
     C: a CREATE Work/
-    S: a OK Mailbox created
+    S: a OK [MAILBOXID (F1002)] Mailbox created
     C: b CREATE work
-    S: b OK Mailbox created
+    S: b OK [MAILBOXID (F1003)] Mailbox created
     C: c CREATE Work
     S: c NO [ALREADYEXISTS] Mailbox exists already
     C: d CREATE Work/2026
@@ -207,7 +207,7 @@ test('IM-17: an ID of more than 30 pairs, or with a value over 1024 octets, is B
 test('CREATE with a use (RFC 6154 section 3)', () =>
   run(`
     C: a CREATE MySpecial (USE (\\Drafts))
-    S: a OK Mailbox created
+    S: a OK [MAILBOXID *
     C: b LIST (SPECIAL-USE) "" *
     S: * LIST (\\Drafts \\HasNoChildren) "/" "MySpecial"
     S: b OK *
@@ -218,7 +218,7 @@ test('CREATE with a use (RFC 6154 section 3)', () =>
     C: e CREATE Two (USE (\\Sent \\Trash))
     S: e NO [USEATTR] No such use for a mailbox
     C: f CREATE Plain (USE ())
-    S: f OK Mailbox created
+    S: f OK [MAILBOXID *
     C: g CREATE Bad (USE \\Sent)
     S: g BAD *
     C: h CREATE Bad (USE (Sent))

@@ -45,6 +45,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [UIDNEXT 3] Predicted next UID
     S: * OK [PERMANENTFLAGS *
     S: * OK [HIGHESTMODSEQ *
+    S: * OK [MAILBOXID *
     S: * LIST () "/" "INBOX"
     S: a OK [READ-WRITE] Mailbox opened
     C: b FETCH 2 FLAGS
@@ -62,6 +63,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [UIDNEXT *
     S: * OK [PERMANENTFLAGS ()] Flags permitted
     S: * OK [HIGHESTMODSEQ *
+    S: * OK [MAILBOXID *
     S: * LIST () "/" "INBOX"
     S: e OK [READ-ONLY] Mailbox opened
     `,

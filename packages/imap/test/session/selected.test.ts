@@ -28,6 +28,7 @@ test('SELECT tells everything of RFC 3501 section 6.3.1', async () => {
     S: * OK [UIDNEXT 4] Predicted next UID
     S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $label1 \\*)] Flags permitted
     S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
+    S: * OK [MAILBOXID *
     S: a OK [READ-WRITE] Mailbox opened
     C: b EXAMINE INBOX
     S: * FLAGS *
@@ -38,6 +39,7 @@ test('SELECT tells everything of RFC 3501 section 6.3.1', async () => {
     S: * OK [UIDNEXT 4] Predicted next UID
     S: * OK [PERMANENTFLAGS ()] Flags permitted
     S: * OK [HIGHESTMODSEQ 4] Highest modification sequence
+    S: * OK [MAILBOXID *
     S: b OK [READ-ONLY] Mailbox opened
     C: c STORE 1 FLAGS ()
     S: c NO Mailbox is read-only
@@ -126,6 +128,7 @@ test(
     S: * OK [UIDNEXT 4] *
     S: * OK [PERMANENTFLAGS *
     S: * OK [HIGHESTMODSEQ 5] *
+    S: * OK [MAILBOXID *
     S: d OK *
     C: e CLOSE
     S: e OK Mailbox closed

@@ -69,7 +69,7 @@ export function enable(state: SessionState, args: Tokens): Outcome {
   if (names.length === 0 || !args.isAtEnd) return badArguments
   const asked = state.signedIn === undefined ? [] : enableable.filter((name) => names.includes(name.toUpperCase()))
   // RFC 7162 section 3.2.3: QRESYNC brings CONDSTORE along. Neither can be without a store that can.
-  const enabled = asked.filter((name) => state.canModseq || (name !== 'CONDSTORE' && name !== 'QRESYNC'))
+  const enabled = asked.filter((name) => state.can('modseq') || (name !== 'CONDSTORE' && name !== 'QRESYNC'))
   if (enabled.includes('CONDSTORE') || enabled.includes('QRESYNC')) state.enableModseq()
   for (const name of enabled) state.enabled.add(name)
   if (state.selected !== undefined) state.selected.showsRecent = !state.isRev2

@@ -1,4 +1,4 @@
-import type { MessageRecord, Uid } from '@postern/core'
+import type { MessageRecord, StoreAbility, Uid } from '@postern/core'
 import { parseEnvelope } from '../../message/envelope.ts'
 import { MessageReader } from '../../message/message-reader.ts'
 import { previewOf } from '../../message/preview.ts'
@@ -40,8 +40,9 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   if (asked === undefined || modifiers === undefined || !args.isAtEnd) return badArguments
   const { partial, changedSince } = modifiers
   const asks = (name: FetchItem['item']) => asked.some(({ item }) => item === name)
+  if (abilities.some(({ items, needs }) => items.some(asks) && !state.can(needs))) return badArguments
   if (changedSince !== undefined || asks('MODSEQ')) {
-    if (!state.canModseq) return badArguments
+    if (!state.can('modseq')) return badArguments
     state.enableModseq()
   }
   if (modifiers.vanished) {
@@ -70,15 +71,39 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   return ends.has('gone') ? someGone(naming) : ok('Fetch completed')
 }
 
+const ofRecords: ReadonlySet<FetchItem['item']> = new Set([
+  'FLAGS',
+  'UID',
+  'INTERNALDATE',
+  'RFC822.SIZE',
+  'MODSEQ',
+  'EMAILID',
+  'THREADID',
+  'SAVEDATE',
+] as const)
+
+/** Items that only some stores have. */
+const abilities: readonly { readonly items: readonly FetchItem['item'][]; readonly needs: StoreAbility }[] = [
+  { items: ['MODSEQ'], needs: 'modseq' },
+  { items: ['EMAILID', 'THREADID'], needs: 'object-ids' },
+  { items: ['SAVEDATE'], needs: 'save-dates' },
+]
+
 /** Items that need no look into the message. */
 function isOfRecord(item: FetchItem['item']): boolean {
-  return item === 'FLAGS' || item === 'UID' || item === 'INTERNALDATE' || item === 'RFC822.SIZE' || item === 'MODSEQ'
+  return ofRecords.has(item)
 }
 
 function ofRecord({ item }: FetchItem, record: MessageRecord, recent: ReadonlySet<Uid>): string {
   if (item === 'UID') return `UID ${record.uid}`
   if (item === 'INTERNALDATE') return `INTERNALDATE ${encodeDateTime(record.internalDate)}`
   if (item === 'MODSEQ') return `MODSEQ (${record.modseq ?? 0n})`
+  if (item === 'EMAILID') return record.emailId === undefined ? 'EMAILID NIL' : `EMAILID (${record.emailId})`
+  // RFC 8474 section 5.2: a server that does not thread says so.
+  if (item === 'THREADID') return 'THREADID NIL'
+  if (item === 'SAVEDATE') {
+    return `SAVEDATE ${record.savedDate === undefined ? 'NIL' : encodeDateTime(record.savedDate)}`
+  }
   if (item === 'RFC822.SIZE') return `RFC822.SIZE ${record.bytes}`
   return `FLAGS ${encodeFlags(record.flags, recent.has(record.uid))}`
 }

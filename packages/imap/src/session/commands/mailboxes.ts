@@ -21,14 +21,19 @@ export async function create(state: SessionState, args: Tokens): Promise<Outcome
   const name = argument.name.endsWith(hierarchyDelimiter) ? argument.name.slice(0, -1) : argument.name
   if (name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
   if (!isCreatableName(name)) return notCreatable
-  const canUse = state.options.store.can?.includes('special-use') === true
+  const canUse = state.can('special-use')
   const use = specialUses.find((known) => known.toLowerCase() === uses[0]?.toLowerCase())
   // One use for a mailbox, and one mailbox for a use, is what clients can work with.
   if (uses.length > 1 || (uses.length === 1 && (use === undefined || !canUse))) {
     return no('No such use for a mailbox', 'USEATTR')
   }
   const created = await state.account.create(name, ...(use === undefined ? [] : [use]))
-  return created.ok ? ok('Mailbox created') : refusedByStore(created.refusal)
+  if (!created.ok) return refusedByStore(created.refusal)
+  if (!state.can('object-ids')) return ok('Mailbox created')
+  // RFC 8474 section 4.1
+  const made = await state.account.status(name)
+  const mailboxId = made.ok ? made.value.mailboxId : undefined
+  return mailboxId === undefined ? ok('Mailbox created') : ok('Mailbox created', `MAILBOXID (${mailboxId})`)
 }
 
 const specialUses: readonly SpecialUse[] = ['\\Archive', '\\Drafts', '\\Junk', '\\Sent', '\\Trash']

@@ -25,7 +25,7 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
   const parameters = parseSelectParameters(args)
   if (parameters === undefined || !args.isAtEnd) return badArguments
   const { condstore, qresync } = parameters
-  if ((condstore || qresync !== undefined) && !state.canModseq) return badArguments
+  if ((condstore || qresync !== undefined) && !state.can('modseq')) return badArguments
   if (qresync !== undefined && !state.enabled.has('QRESYNC')) return bad('QRESYNC is not enabled')
   // RFC 9051 section 7.1, RFC 7162 section 3.2.11: from here on responses are of the new mailbox.
   const tellsClosed = state.isRev2 || state.enabled.has('CONDSTORE')
@@ -54,6 +54,8 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
       `* OK [UIDNEXT ${mailbox.uidNext()}] Predicted next UID\r\n` +
       `* OK [PERMANENTFLAGS ${selected.permanentFlags()}] Flags permitted\r\n` +
       selected.highestModseqResponse() +
+      // RFC 8474 section 4.2
+      (mailbox.mailboxId === undefined ? '' : `* OK [MAILBOXID (${mailbox.mailboxId})] Id of the mailbox\r\n`) +
       // RFC 9051 section 6.3.2
       (state.isRev2 ? `* LIST () "${hierarchyDelimiter}" ${encodeMailbox(mailbox.name, true)}\r\n` : ''),
   )

@@ -7,7 +7,7 @@ import type { SessionState } from '../state.ts'
 
 /**
  * RFC 3501 section 6.3.10, RFC 9051 section 6.3.11 with DELETED, SIZE of RFC 8438, APPENDLIMIT of RFC 7889, HIGHESTMODSEQ
- * of RFC 7162.
+ * of RFC 7162, MAILBOXID of RFC 8474.
  */
 const statusItems = [
   'MESSAGES',
@@ -19,6 +19,7 @@ const statusItems = [
   'SIZE',
   'APPENDLIMIT',
   'HIGHESTMODSEQ',
+  'MAILBOXID',
 ] as const
 
 export type StatusItem = (typeof statusItems)[number]
@@ -50,7 +51,7 @@ export function encodeStatus(
   items: readonly StatusItem[],
   found: MailboxStatus,
 ): string {
-  const values: Readonly<Record<StatusItem, number | bigint>> = {
+  const values: Readonly<Record<StatusItem, number | bigint | string>> = {
     MESSAGES: found.messages,
     RECENT: found.recent,
     UIDNEXT: found.uidNext,
@@ -60,6 +61,7 @@ export function encodeStatus(
     DELETED: found.deleted,
     APPENDLIMIT: options.maxAppendBytes,
     HIGHESTMODSEQ: found.highestModseq ?? 0n,
+    MAILBOXID: found.mailboxId === undefined ? 'NIL' : `(${found.mailboxId})`,
   }
   return `* STATUS ${encodeMailbox(name, isUtf8)} (${items.map((item) => `${item} ${values[item]}`).join(' ')})\r\n`
 }

@@ -35,7 +35,7 @@ async function storeFlags(state: SessionState, args: Tokens, naming: Naming): Pr
   const change = unchangedSince === 'malformed' ? undefined : parseFlagChange(args)
   if (change === undefined || unchangedSince === 'malformed' || !args.isAtEnd) return badArguments
   if (unchangedSince !== undefined) {
-    if (!state.canModseq) return badArguments
+    if (!state.can('modseq')) return badArguments
     state.enableModseq()
   }
   if (selected.isReadOnly) return no('Mailbox is read-only')
