@@ -16,3 +16,8 @@ export function count(option: string, text: string): number {
   if (!/^[1-9]\d{0,3}$|^10000$/.test(text)) throw new UsageError(`--${option} takes a whole number from 1 to 10000`)
   return Number(text)
 }
+
+/** Of ours, or of `parseArgs`. */
+export function isUsageError(error: unknown): error is Error {
+  return error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS_')
+}

@@ -1,3 +1,7 @@
+export { bench, type BenchHooks, type Progress } from './load/bench.ts'
+export type { ImapOperation, LoadMode, LoadOptions, ProxyVersion } from './load/options.ts'
+export { printResult } from './load/print.ts'
+export type { Distribution, GeneratorCost, LoadResult, LoadRound, ServerCost } from './load/result.ts'
 export { measureTogether, type Case, type Figure, type MeasureOptions } from './micro/measure.ts'
 export { setting, type Setting } from './report.ts'
 export { percentile, spread, type Spread } from './spread.ts'

@@ -1,9 +1,10 @@
-import { UsageError, type Command } from './command.ts'
+import { isUsageError, UsageError, type Command } from './command.ts'
 import { connection } from './commands/connection.ts'
 import { guard } from './commands/guard.ts'
 import { parse } from './commands/parse.ts'
+import { smtp } from './commands/smtp.ts'
 
-const commands: Readonly<Record<string, Command>> = { parse, connection, guard }
+const commands: Readonly<Record<string, Command>> = { parse, connection, smtp, guard }
 
 const [name = '', ...args] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined
@@ -11,7 +12,7 @@ try {
   if (command === undefined) throw new UsageError(`there is no benchmark ${JSON.stringify(name)}`)
   process.exitCode = await command.run(args)
 } catch (error) {
-  if (!isUsage(error)) throw error
+  if (!isUsageError(error)) throw error
   process.stderr.write(`${error.message}\n\n${usage()}`)
   process.exitCode = 2
 }
@@ -21,8 +22,4 @@ function usage(): string {
     ([each, { options, summary }]) => `  npm run bench -- ${each} ${options}\n      ${summary}\n`,
   )
   return `usage:\n${lines.join('')}`
-}
-
-function isUsage(error: unknown): error is Error {
-  return error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS_')
 }

@@ -5,7 +5,7 @@ import * as headers from '../micro/headers.ts'
 import { renderTable, setting } from '../report.ts'
 import { inTurn, sumUp, type ConnectionFigure, type Sample } from './cost.ts'
 import type { Cargo, Load, LoadOutcome } from './load-program.ts'
-import { cpuNsOf } from './server-cpu.ts'
+import { cpuNsOf } from '../server/process-tree.ts'
 import { startBare, startFront, startGateway, type Server } from './servers.ts'
 
 export interface ConnectionOptions {

@@ -2,27 +2,19 @@
  * The servers that are measured, each a process of its own: a bare one, the same behind core's front, and the gateway as
  * it ships, with its own acceptor, policies, session and log.
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { launchProgram, type Launched } from '../server/launch.ts'
 
-/** One server process, or one and its worker. */
-export interface Server extends Ports {
-  readonly pid: number
-  readonly stop: () => Promise<void>
-}
+/** One server process, or one and its workers. */
+export type Server = Ports & Launched
 
 /** Where no header may come, and where one must. */
 interface Ports {
   readonly direct: number
   readonly proxied: number
 }
-
-/** How long a server may take to start or to stop. */
-const patienceMs = 20_000
 
 export function startBare(greeting: string): Promise<Server> {
   return startProgram('bare-program.js', [greeting])
@@ -33,10 +25,10 @@ export function startFront(greeting: string, mode: 'off' | 'require'): Promise<S
   return startProgram('bare-program.js', [greeting, mode])
 }
 
-/** One worker; everything else as it is without a word in the configuration. `info` is what the log has by default. */
-export async function startGateway(logLevel: 'info' | 'warn'): Promise<Server> {
+/** Everything else is as it is without a word in the configuration. `info` is what the log has by default. */
+export async function startGateway(logLevel: 'info' | 'warn', workers: number = 1): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'))
-  const server = await startProgram('gateway-program.js', [configuration(folder, logLevel)])
+  const server = await startProgram('gateway-program.js', [configuration(folder, logLevel, workers)])
   return {
     ...server,
     stop: async () => {
@@ -52,11 +44,11 @@ name = "bob@example.org"
 password = "$argon2id$v=19$m=19456,t=2,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}"
 `
 
-function configuration(folder: string, logLevel: string): string {
+function configuration(folder: string, logLevel: string, workers: number): string {
   const accounts = join(folder, 'accounts.toml')
   writeFileSync(accounts, account, { mode: 0o600 })
   return [
-    `[server]\nhostname = "mx.example.org"\nworkers = 1\ndata-dir = ${JSON.stringify(join(folder, 'data'))}\n`,
+    `[server]\nhostname = "mx.example.org"\nworkers = ${workers}\ndata-dir = ${JSON.stringify(join(folder, 'data'))}\n`,
     listenerTable('direct', 'off'),
     listenerTable('proxied', 'require'),
     `[accounts]\nfile = ${JSON.stringify(accounts)}\n`,
@@ -73,30 +65,6 @@ function listenerTable(name: string, mode: string): string {
   )
 }
 
-/** A program of this folder, which tells its ports when it listens. What it prints is read and dropped, as a log is. */
-async function startProgram(name: string, args: readonly string[]): Promise<Server> {
-  const child = fork(fileURLToPath(new URL(name, import.meta.url)), args, {
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-  child.stdout?.resume()
-  const stop = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const exit = once(child, 'exit')
-    child.kill('SIGTERM')
-    const late = setTimeout(() => child.kill('SIGKILL'), patienceMs)
-    await exit
-    clearTimeout(late)
-  }
-  const ended = once(child, 'exit').then(([status]) => {
-    throw new Error(`${name} ended with ${status} before it listened`)
-  })
-  try {
-    const first = once(child, 'message', { signal: AbortSignal.timeout(patienceMs) })
-    const [ports] = (await Promise.race([first, ended])) as [Ports]
-    ended.catch(() => undefined)
-    return { ...ports, pid: child.pid!, stop }
-  } catch (error) {
-    await stop()
-    throw error
-  }
+function startProgram(name: string, args: readonly string[]): Promise<Server> {
+  return launchProgram<Ports>(new URL(name, import.meta.url), args)
 }

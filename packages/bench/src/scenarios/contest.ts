@@ -1,0 +1,122 @@
+/*
+ * Several servers under the same loads, in alternating rounds, and what their figures are to each other. Ratios are taken
+ * inside each round, between runs that were seconds apart, and only then summed up: what the machine did meanwhile is in
+ * both and falls out.
+ */
+import { inTurn } from '../connection/cost.ts'
+import { bench } from '../load/bench.ts'
+import type { LoadOptions } from '../load/options.ts'
+import type { LoadResult } from '../load/result.ts'
+import type { Contestant, Running } from '../peers/contestants.ts'
+import { spread, type Spread } from '../spread.ts'
+
+/** One load, for all contestants alike. */
+export interface Workload {
+  readonly name: string
+  /** What an operation of it is, in the plural. */
+  readonly unit: string
+  readonly load: (server: Running) => LoadOptions
+  /** Contestants that it is not for, by name. */
+  readonly skips?: readonly string[]
+}
+
+/** A contestant under a workload in one round. */
+export interface Measurement {
+  readonly perSecond: number
+  readonly cpuUs: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly errors: number
+}
+
+export interface ContestRow {
+  readonly workload: string
+  readonly unit: string
+  readonly contestant: string
+  readonly measurements: readonly Measurement[]
+  readonly perSecond: Spread
+  /** Of the server's processes, for one operation. */
+  readonly cpuUs: Spread
+  readonly p50Ms: Spread
+  readonly p99Ms: Spread
+  /** All rounds together. */
+  readonly errors: number
+  /** What came up that a reader has to know. */
+  readonly warnings: readonly string[]
+}
+
+export interface ContestOptions {
+  readonly rounds: number
+  /** Of each measuring. */
+  readonly seconds: number
+  readonly warmupSeconds: number
+  readonly onProgress?: (text: string) => void
+}
+
+/** Starts all that can run, measures, and ends them. Those that are missing are left out. */
+export async function contest(
+  contestants: readonly Contestant[],
+  workloads: readonly Workload[],
+  options: ContestOptions,
+): Promise<readonly ContestRow[]> {
+  const servers = new Map<Contestant, Running>()
+  try {
+    for (const contestant of contestants) {
+      if (contestant.missing === undefined) servers.set(contestant, await contestant.start())
+    }
+    const pairs = workloads.flatMap((workload) =>
+      [...servers.keys()]
+        .filter(({ name }) => workload.skips?.includes(name) !== true)
+        .map((contestant) => ({ workload, contestant })),
+    )
+    const results = new Map(pairs.map((pair) => [pair, [] as LoadResult[]]))
+    for (let round = 0; round < options.rounds; round++) {
+      for (const pair of inTurn(pairs, round)) {
+        options.onProgress?.(`round ${round + 1} of ${options.rounds}: ${pair.workload.name}: ${pair.contestant.name}`)
+        results.get(pair)!.push(await measure(servers.get(pair.contestant)!, pair.workload, options))
+      }
+    }
+    return pairs.map((pair) => rowOf(pair.workload, pair.contestant, results.get(pair)!))
+  } finally {
+    await Promise.all([...servers.values()].map((server) => server.stop()))
+  }
+}
+
+/**
+ * What `subject` is to `other`, round by round.
+ *
+ * @param of - a figure of which more is better for the ratio to be read as "times as much".
+ */
+export function ratioOf(subject: ContestRow, other: ContestRow, of: (one: Measurement) => number): Spread {
+  return spread(subject.measurements.map((one, round) => of(one) / of(other.measurements[round]!)))
+}
+
+export function rowFor(rows: readonly ContestRow[], workload: string, contestant: string): ContestRow | undefined {
+  return rows.find((row) => row.workload === workload && row.contestant === contestant)
+}
+
+function measure(server: Running, workload: Workload, { seconds, warmupSeconds }: ContestOptions): Promise<LoadResult> {
+  return bench({ duration: seconds, warmup: warmupSeconds, pid: server.pid, ...workload.load(server) })
+}
+
+function rowOf(workload: Workload, contestant: Contestant, results: readonly LoadResult[]): ContestRow {
+  const measurements = results.map((result) => ({
+    perSecond: result.requests.total / result.duration,
+    cpuUs: result.server?.cpuUsPerOperation ?? Number.NaN,
+    p50Ms: result.latency['p50']!,
+    p99Ms: result.latency['p99']!,
+    errors: result.errors,
+  }))
+  return {
+    workload: workload.name,
+    unit: workload.unit,
+    contestant: contestant.name,
+    measurements,
+    perSecond: spread(measurements.map((one) => one.perSecond)),
+    cpuUs: spread(measurements.map((one) => one.cpuUs)),
+    p50Ms: spread(measurements.map((one) => one.p50Ms)),
+    p99Ms: spread(measurements.map((one) => one.p99Ms)),
+    errors: measurements.reduce((sum, one) => sum + one.errors, 0),
+    warnings: [...new Set(results.flatMap(({ warnings, examples }) => [...warnings, ...examples]))],
+  }
+}
