@@ -1,10 +1,11 @@
 import { isUsageError, UsageError, type Command } from './command.ts'
 import { connection } from './commands/connection.ts'
 import { guard } from './commands/guard.ts'
+import { imap } from './commands/imap.ts'
 import { parse } from './commands/parse.ts'
 import { smtp } from './commands/smtp.ts'
 
-const commands: Readonly<Record<string, Command>> = { parse, connection, smtp, guard }
+const commands: Readonly<Record<string, Command>> = { parse, connection, smtp, imap, guard }
 
 const [name = '', ...args] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined

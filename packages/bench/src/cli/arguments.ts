@@ -41,7 +41,8 @@ from the first byte.
      --on-port           starts COMMAND, measures it on the port where it listens, and ends it (Linux)
      --pid NUM           the process to watch, where it is not the one that listens on the port
 
-  -P --proxy VERSION     none, v1, v2, or v2-tlvs: the header that each connection sends first [none]
+  -P --proxy VERSION     none, v1, v2, v2-tlvs or v2-ssl (the client speaks TLS to the balancer, and so may sign in): the
+                         header that each connection sends first [none]
      --clients NETWORK   the header names the next address of it each time, as 203.0.113.0/24
      --from NETWORK      connections come from the next address of it each time, as 127.1.0.0/16
      --starttls          upgrades before the work
@@ -50,6 +51,7 @@ from the first byte.
      --sender ADDRESS    its reverse-path [ann@example.net]
      --recipient ADDRESS its forward-path [bob@example.org]
      --recipients NUM    how many of them; from 2 the local part gets a number [1]
+     --users NUM         who signs in; from 2 the local part of USER gets a number [1]
      --reconnect         a connection for each message or command
      --mailbox NAME      mode imap and idle [INBOX]
      --messages NUM      how many messages are in it [1]
@@ -60,7 +62,7 @@ from the first byte.
 `
 
 const modes: readonly string[] = ['connect', 'session', 'message', 'login', 'imap', 'idle'] satisfies LoadMode[]
-const proxies: readonly string[] = ['none', 'v1', 'v2', 'v2-tlvs'] satisfies ProxyVersion[]
+const proxies: readonly string[] = ['none', 'v1', 'v2', 'v2-tlvs', 'v2-ssl'] satisfies ProxyVersion[]
 const kinds: readonly string[] = [
   'noop',
   'select',
@@ -104,6 +106,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine | undefin
       sender: { type: 'string' },
       recipient: { type: 'string' },
       recipients: { type: 'string' },
+      users: { type: 'string' },
       reconnect: { type: 'boolean', default: false },
       mailbox: { type: 'string' },
       messages: { type: 'string' },
@@ -163,6 +166,7 @@ const numbers = [
   'pid',
   'size',
   'recipients',
+  'users',
   'messages',
 ] as const
 

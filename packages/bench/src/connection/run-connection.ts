@@ -6,7 +6,8 @@ import { renderTable, setting } from '../report.ts'
 import { inTurn, sumUp, type ConnectionFigure, type Sample } from './cost.ts'
 import type { Cargo, Load, LoadOutcome } from './load-program.ts'
 import { cpuNsOf } from '../server/process-tree.ts'
-import { startBare, startFront, startGateway, type Server } from './servers.ts'
+import { startGateway } from '../peers/gateway.ts'
+import { startBare, startFront, type Server } from './servers.ts'
 
 export interface ConnectionOptions {
   readonly rounds: number
@@ -79,8 +80,8 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
       servers.push(await server)
       return servers.at(-1)!
     }
-    const gateway = await started(startGateway('info'))
-    const quiet = await started(startGateway('warn'))
+    const gateway = await started(startGateway({ logLevel: 'info' }))
+    const quiet = await started(startGateway({ logLevel: 'warn' }))
     const ours = [
       ...rowsOf('Postern gateway, SMTP listener', { ...gateway, front: gateway }),
       ...rowsOf('the same, log level warn', { ...quiet, front: quiet }),

@@ -6,6 +6,7 @@ import {
   endpoint,
   ipv4FromNumber,
   parseIpAddress,
+  sslTlv,
   tlvType,
   type HeaderToSend,
   type IpAddress,
@@ -66,5 +67,10 @@ function headerOf(
     { type: tlvType.authority, value: Buffer.from('mx.example.org') },
     { type: tlvType.uniqueId, value: Buffer.from('00112233445566778899aabbccddeeff', 'hex') },
   ]
-  return { version: 2, command: 'proxy', source, destination, ...(proxy === 'v2-tlvs' && { tlvs, hasChecksum: true }) }
+  const header = { version: 2, command: 'proxy', source, destination } as const
+  if (proxy === 'v2-tlvs') return { ...header, tlvs, hasChecksum: true }
+  return proxy === 'v2-ssl' ? { ...header, tlvs: [overTls] } : header
 }
+
+/** What a balancer says of a client that speaks TLS 1.3 to it, without a certificate. */
+const overTls = sslTlv({ certificate: 'none', isVerified: false, version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' })

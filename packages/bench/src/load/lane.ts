@@ -102,7 +102,7 @@ export class Lane {
     if (first !== undefined) this.#write(socket, first)
     if (target.tls === 'implicit') this.#secure(socket)
     else this.#attach(socket)
-    this.#start(work.opening)
+    this.#start(work.openings[serial % work.openings.length]!)
   }
 
   /** Ends what has taken longer than it may. */

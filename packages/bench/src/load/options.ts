@@ -14,8 +14,11 @@ import { parseTarget, type Login, type Target } from './target.ts'
  */
 export type LoadMode = 'connect' | 'session' | 'message' | 'login' | 'imap' | 'idle'
 
-/** How a connection announces its client. */
-export type ProxyVersion = 'none' | 'v1' | 'v2' | 'v2-tlvs'
+/**
+ * How a connection announces its client: `v2-tlvs` has an authority, a unique id and a checksum as well, `v2-ssl` says that
+ * the client speaks TLS to the balancer, as a server needs to hear before it lets anyone sign in.
+ */
+export type ProxyVersion = 'none' | 'v1' | 'v2' | 'v2-tlvs' | 'v2-ssl'
 
 /** One kind of work of an IMAP session. */
 export type ImapOperation =
@@ -66,6 +69,8 @@ export interface LoadOptions {
   readonly recipients?: number
   /** Octets of a message, header included, dot-stuffing not; 2048 when absent. */
   readonly size?: number
+  /** Who signs in: with more than 1, the local part of the user's name gets a number, another for each connection. */
+  readonly users?: number
   /** A connection for each message or IMAP command, instead of connections that are kept open. */
   readonly reconnect?: boolean
   /** Mode `imap`: the kinds of commands, each as often as it is named. */
@@ -100,6 +105,8 @@ export interface LoadPlan {
   readonly sender: string
   readonly recipients: readonly string[]
   readonly messageBytes: number
+  /** One at least when somebody signs in. */
+  readonly logins: readonly Login[]
   readonly reconnects: boolean
   readonly mix: readonly ImapOperation[]
   readonly mailbox: string
@@ -121,6 +128,7 @@ const bounds = {
   /** Held in memory once for each worker. */
   maxMessageBytes: 256 * 1024 * 1024,
   maxRecipients: 10_000,
+  maxUsers: 100_000,
   maxRounds: 1_000,
 } as const
 
@@ -140,6 +148,7 @@ export function planLoad(options: LoadOptions): LoadPlan {
   const connections = whole('connections', options.connections ?? 10, bounds.maxConnections)
   const workers = whole('workers', options.workers ?? 1, bounds.maxWorkers)
   if (workers > connections) throw new UsageError('there are more workers than connections')
+  const users = whole('users', options.users ?? 1, bounds.maxUsers)
   const recipient = options.recipient ?? 'bob@example.org'
   const recipients = whole('recipients', options.recipients ?? 1, bounds.maxRecipients)
   return {
@@ -161,6 +170,7 @@ export function planLoad(options: LoadOptions): LoadPlan {
     recipients:
       recipients === 1 ? [recipient] : Array.from({ length: recipients }, (_, i) => numbered(recipient, i + 1)),
     messageBytes: whole('size', options.size ?? 2_048, bounds.maxMessageBytes),
+    logins: loginsOf(target.login, users),
     reconnects: options.reconnect ?? false,
     mix: options.mix ?? ['fetch-flags', 'fetch-envelope', 'fetch-body', 'store', 'search', 'noop'],
     mailbox: options.mailbox ?? 'INBOX',
@@ -180,11 +190,6 @@ export function readScript(file: string): string {
   }
 }
 
-/** Who signs in. A plan whose mode needs it has it. */
-export function loginOf({ target }: LoadPlan): Login {
-  return target.login ?? { user: '', password: '' }
-}
-
 const smtpScript = 'S: 220\nC: EHLO client.example\nS: 250\nC: NOOP\nS: 250\nC: QUIT\nS: 221\n'
 const scripts: Readonly<Record<Target['protocol'], string>> = {
   smtp: smtpScript,
@@ -193,9 +198,15 @@ const scripts: Readonly<Record<Target['protocol'], string>> = {
   imap: 'S: *\nC: a CAPABILITY\nS: OK\nC: a NOOP\nS: OK\nC: a LOGOUT\nS: OK\n',
 }
 
-function numbered(recipient: string, i: number): string {
-  const at = recipient.lastIndexOf('@')
-  return at < 0 ? `${recipient}${i}` : `${recipient.slice(0, at)}${i}${recipient.slice(at)}`
+function loginsOf(login: Login | undefined, users: number): readonly Login[] {
+  if (login === undefined) return []
+  if (users === 1) return [login]
+  return Array.from({ length: users }, (_, i) => ({ ...login, user: numbered(login.user, i + 1) }))
+}
+
+function numbered(address: string, i: number): string {
+  const at = address.lastIndexOf('@')
+  return at < 0 ? `${address}${i}` : `${address.slice(0, at)}${i}${address.slice(at)}`
 }
 
 function whole(name: string, value: number, most: number): number {

@@ -2,7 +2,8 @@
  * What connections do, as bytes that are made once: turns of what is written and what has to be answered.
  */
 import { UsageError } from '../command.ts'
-import { loginOf, type ImapOperation, type LoadMode, type LoadPlan } from './options.ts'
+import type { Login } from './target.ts'
+import { type ImapOperation, type LoadMode, type LoadPlan } from './options.ts'
 import { imapCode } from './replies.ts'
 
 /** One write of the client, and the replies that end it. */
@@ -25,8 +26,8 @@ export interface Operation {
 
 /** A connection's life. */
 export interface Work {
-  /** From the greeting to readiness. */
-  readonly opening: readonly Turn[]
+  /** From the greeting to readiness; of each connection the next, one at least. */
+  readonly openings: readonly (readonly Turn[])[]
   /** Taken in turn; empty when a connection is all there is. */
   readonly operations: readonly Operation[]
   /** The leave that is taken; empty to close without a word. */
@@ -42,14 +43,15 @@ export interface Work {
 /** Builds the work of a plan. */
 export function workOf(plan: LoadPlan): Work {
   const isImap = plan.target.protocol === 'imap'
-  const opening = isImap ? imapOpening(plan) : smtpOpening(plan)
+  const opening = isImap ? imapOpening : smtpOpening
+  const openings = plan.logins.length === 0 ? [opening(plan)] : plan.logins.map((login) => opening(plan, login))
   const leave = isImap ? turn('a LOGOUT\r\n', 'O') : turn('QUIT\r\n', '2')
-  return modes[plan.mode](plan, opening, leave)
+  return modes[plan.mode](plan, openings, leave)
 }
 
-const modes: Readonly<Record<LoadMode, (plan: LoadPlan, opening: readonly Turn[], leave: Turn) => Work>> = {
-  connect: (_, opening) => ({
-    opening: opening.slice(0, 1),
+const modes: Readonly<Record<LoadMode, (plan: LoadPlan, openings: Work['openings'], leave: Turn) => Work>> = {
+  connect: (_, openings) => ({
+    openings: openings.map((opening) => opening.slice(0, 1)),
     operations: [],
     closing: [],
     perConnection: true,
@@ -59,7 +61,7 @@ const modes: Readonly<Record<LoadMode, (plan: LoadPlan, opening: readonly Turn[]
   session({ script }) {
     const [greeting, ...turns] = scripted(script)
     return {
-      opening: [greeting!],
+      openings: [[greeting!]],
       operations: turns.length === 0 ? [] : [{ turns }],
       closing: [],
       perConnection: true,
@@ -67,36 +69,35 @@ const modes: Readonly<Record<LoadMode, (plan: LoadPlan, opening: readonly Turn[]
       shortUnit: 'Sess',
     }
   },
-  message: (plan, opening, leave) => ({
-    opening,
+  message: (plan, openings, leave) => ({
+    openings,
     operations: [{ turns: messageTurns(plan) }],
     closing: [leave],
     perConnection: plan.reconnects,
     unit: 'messages',
     shortUnit: 'Msg',
   }),
-  login: (_, opening, leave) => ({
-    opening,
+  login: (_, openings, leave) => ({
+    openings,
     operations: [],
     closing: [leave],
     perConnection: true,
     unit: 'logins',
     shortUnit: 'Log',
   }),
-  imap: (plan, opening, leave) => ({
-    opening: [...opening, turn(`a SELECT ${quoted(plan.mailbox)}\r\n`, 'O')],
+  imap: (plan, openings, leave) => ({
+    openings: openings.map((opening) => [...opening, turn(`a SELECT ${quoted(plan.mailbox)}\r\n`, 'O')]),
     operations: imapOperations(plan),
     closing: [leave],
     perConnection: plan.reconnects,
     unit: 'commands',
     shortUnit: 'Cmd',
   }),
-  idle({ target, mailbox }, opening) {
-    const isInMailbox = target.protocol === 'imap' && target.login !== undefined
+  idle({ target, mailbox, logins }, openings) {
+    const isInMailbox = target.protocol === 'imap' && logins.length > 0
+    const held = [turn(`a SELECT ${quoted(mailbox)}\r\n`, 'O'), turn('a IDLE\r\n', '+')]
     return {
-      opening: isInMailbox
-        ? [...opening, turn(`a SELECT ${quoted(mailbox)}\r\n`, 'O'), turn('a IDLE\r\n', '+')]
-        : opening,
+      openings: isInMailbox ? openings.map((opening) => [...opening, ...held]) : openings,
       operations: [],
       closing: [],
       perConnection: false,
@@ -120,26 +121,23 @@ export function isAwaited(code: number, awaited: string): boolean {
   }
 }
 
-function smtpOpening(plan: LoadPlan): readonly Turn[] {
-  const { target } = plan
+function smtpOpening({ target }: LoadPlan, login?: Login): readonly Turn[] {
   const hello = turn(target.protocol === 'lmtp' ? 'LHLO client.example\r\n' : 'EHLO client.example\r\n', '2')
   const opening = [turn('', '2'), hello]
   if (target.tls === 'starttls') opening.push({ ...turn('STARTTLS\r\n', '2'), upgrades: true }, hello)
-  if (target.login !== undefined) opening.push(turn(`AUTH PLAIN ${plain(plan)}\r\n`, '2'))
+  if (login !== undefined) opening.push(turn(`AUTH PLAIN ${plain(login)}\r\n`, '2'))
   return opening
 }
 
-function imapOpening(plan: LoadPlan): readonly Turn[] {
+function imapOpening({ target }: LoadPlan, login?: Login): readonly Turn[] {
   const opening = [turn('', '*')]
-  if (plan.target.tls === 'starttls') opening.push({ ...turn('a STARTTLS\r\n', 'O'), upgrades: true })
-  const { user, password } = loginOf(plan)
-  if (user !== '') opening.push(turn(`a LOGIN ${quoted(user)} ${quoted(password)}\r\n`, 'O'))
+  if (target.tls === 'starttls') opening.push({ ...turn('a STARTTLS\r\n', 'O'), upgrades: true })
+  if (login !== undefined) opening.push(turn(`a LOGIN ${quoted(login.user)} ${quoted(login.password)}\r\n`, 'O'))
   return opening
 }
 
 /** RFC 4616. */
-function plain(plan: LoadPlan): string {
-  const { user, password } = loginOf(plan)
+function plain({ user, password }: Login): string {
   return Buffer.from(`\0${user}\0${password}`).toString('base64')
 }
 

@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { startGateway } from '../connection/servers.ts'
+import { startGateway } from './gateway.ts'
 import { freePort, launchCommand, launchProgram, type Launched } from '../server/launch.ts'
 
 /** A server that can be started. */
@@ -42,7 +42,7 @@ export function posternMaildir(workers: number): Contestant {
     name: `postern gateway, Maildir, synced${inWorkers(workers)}`,
     about: '`postern serve` with its default log; each message and its directory synced before it is acknowledged',
     start: async () => {
-      const server = await startGateway('info', workers)
+      const server = await startGateway({ logLevel: 'info', workers })
       return { ...server, port: server.direct }
     },
   }

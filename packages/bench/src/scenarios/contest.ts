@@ -95,6 +95,11 @@ export function rowFor(rows: readonly ContestRow[], workload: string, contestant
   return rows.find((row) => row.workload === workload && row.contestant === contestant)
 }
 
+/** A median, and between what it lies. */
+export function ranged({ median, min, max }: Spread, digits: number): string {
+  return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
+}
+
 function measure(server: Running, workload: Workload, { seconds, warmupSeconds }: ContestOptions): Promise<LoadResult> {
   return bench({ duration: seconds, warmup: warmupSeconds, pid: server.pid, ...workload.load(server) })
 }

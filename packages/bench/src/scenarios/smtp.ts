@@ -17,7 +17,7 @@ import {
 } from '../peers/contestants.ts'
 import { inTurn } from '../connection/cost.ts'
 import { spread, type Spread } from '../spread.ts'
-import { contest, ratioOf, rowFor, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
+import { contest, ranged, ratioOf, rowFor, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
 
 export interface SmtpOptions extends ContestOptions {
   readonly connections: number
@@ -160,10 +160,6 @@ function renderWorkload(name: string, rows: readonly ContestRow[]): string {
     row.errors === 0 ? '' : `${row.errors} failed`,
   ])
   return renderTable([[name, 'msg/s', '×', 'CPU µs', '×', 'p50 ms', 'p99 ms', ''], ...lines])
-}
-
-function ranged({ median, min, max }: Spread, digits: number): string {
-  return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
 }
 
 function workload(name: string, load: Omit<LoadOptions, 'url'>): Workload {

@@ -1,4 +1,4 @@
-import { parseProxyHeader } from '@postern/core'
+import { parseProxyHeader, readSsl, tlsClaimFrom, tlvType } from '@postern/core'
 import { expect, test } from 'vitest'
 import { headersOf, parseRange } from '../../src/load/headers.ts'
 import { planLoad, type LoadOptions } from '../../src/load/options.ts'
@@ -25,6 +25,13 @@ test.each(['v1', 'v2', 'v2-tlvs'] as const)('%s: each connection speaks for the 
     '198.51.100.3:1024',
     '198.51.100.1:1025',
   ])
+})
+
+test('v2-ssl: the client speaks TLS to the balancer', () => {
+  const header = headersOf(planLoad({ url: 'imap://localhost', proxy: 'v2-ssl' }))!(0)
+  const parse = parseProxyHeader(header)
+  if (parse.status !== 'done') throw new Error(parse.status)
+  expect(tlsClaimFrom(readSsl(parse.header.tlvs.find(tlvType.ssl)!)!)).toMatchObject({ version: 'TLSv1.3' })
 })
 
 test('a single client', () => {

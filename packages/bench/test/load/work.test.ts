@@ -11,7 +11,11 @@ const smtp = 'smtp://localhost'
 const imap = 'imap://ann:pa"ss@localhost'
 
 test('a message: each command waits for its reply', () => {
-  const { opening, operations, closing } = work({ url: smtp, mode: 'message', recipients: 2 })
+  const {
+    openings: [opening],
+    operations,
+    closing,
+  } = work({ url: smtp, mode: 'message', recipients: 2 })
   expect(said(opening)).toEqual([' → 2', 'EHLO client.example⏎ → 2'])
   expect(said(operations[0]?.turns).slice(0, 4)).toEqual([
     'MAIL FROM:<ann@example.net>⏎ → 2',
@@ -30,13 +34,18 @@ test('a message, pipelined: DATA is the last of the group (RFC 2920 §3.1)', () 
 })
 
 test('LMTP answers for each recipient behind the data (RFC 2033 §4.2)', () => {
-  const { opening, operations } = work({ url: 'lmtp://localhost', mode: 'message', recipients: 3 })
+  const {
+    openings: [opening],
+    operations,
+  } = work({ url: 'lmtp://localhost', mode: 'message', recipients: 3 })
   expect(said(opening)[1]).toBe('LHLO client.example⏎ → 2')
   expect(operations[0]?.turns.at(-1)?.awaits).toBe('222')
 })
 
 test('submission: STARTTLS, then EHLO again, then a login (RFC 4616)', () => {
-  const { opening } = work({ url: 'submission://ann:secret@localhost', mode: 'message', starttls: true })
+  const {
+    openings: [opening],
+  } = work({ url: 'submission://ann:secret@localhost', mode: 'message', starttls: true })
   expect(said(opening)).toEqual([
     ' → 2',
     'EHLO client.example⏎ → 2',
@@ -44,7 +53,7 @@ test('submission: STARTTLS, then EHLO again, then a login (RFC 4616)', () => {
     'EHLO client.example⏎ → 2',
     `AUTH PLAIN ${Buffer.from('\0ann\0secret').toString('base64')}⏎ → 2`,
   ])
-  expect(opening.map(({ upgrades }) => upgrades ?? false)).toEqual([false, false, true, false, false])
+  expect(opening?.map(({ upgrades }) => upgrades ?? false)).toEqual([false, false, true, false, false])
 })
 
 test.each([64, 100, 2_048, 65_536, 65_537])(
@@ -66,7 +75,18 @@ test('the data ends with a dot on a line of its own, once', () => {
 })
 
 test('a login of IMAP quotes what it must (RFC 9051 §4.3)', () => {
-  expect(said(work({ url: imap, mode: 'login' }).opening)).toEqual([' → *', String.raw`a LOGIN "ann" "pa\"ss"⏎ → O`])
+  expect(said(work({ url: imap, mode: 'login' }).openings[0])).toEqual([
+    ' → *',
+    String.raw`a LOGIN "ann" "pa\"ss"⏎ → O`,
+  ])
+})
+
+test('each connection signs in as the next user', () => {
+  const { openings } = work({ url: 'imap://ann%40example.org:secret@localhost', mode: 'login', users: 2 })
+  expect(openings.map((opening) => said(opening)[1])).toEqual([
+    'a LOGIN "ann1@example.org" "secret"⏎ → O',
+    'a LOGIN "ann2@example.org" "secret"⏎ → O',
+  ])
 })
 
 test('each kind of IMAP command, as often as it is named, over all messages', () => {
@@ -91,8 +111,8 @@ test('pipelined IMAP commands go out together; those with a continuation do not 
 })
 
 test('connections that are held: greeted, or in IDLE when somebody signs in', () => {
-  expect(said(work({ url: smtp, mode: 'idle' }).opening)).toEqual([' → 2', 'EHLO client.example⏎ → 2'])
-  expect(said(work({ url: imap, mode: 'idle' }).opening).slice(2)).toEqual(['a SELECT "INBOX"⏎ → O', 'a IDLE⏎ → +'])
+  expect(said(work({ url: smtp, mode: 'idle' }).openings[0])).toEqual([' → 2', 'EHLO client.example⏎ → 2'])
+  expect(said(work({ url: imap, mode: 'idle' }).openings[0]).slice(2)).toEqual(['a SELECT "INBOX"⏎ → O', 'a IDLE⏎ → +'])
 })
 
 test('a script: what is written in a row goes out together', () => {

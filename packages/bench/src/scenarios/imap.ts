@@ -1,0 +1,203 @@
+/*
+ * How fast mail is read: logins and commands a second, and server CPU for each, beside Dovecot on the same mail.
+ */
+import { bench } from '../load/bench.ts'
+import type { ImapOperation, LoadOptions } from '../load/options.ts'
+import { dovecot } from '../peers/dovecot.ts'
+import { startGateway } from '../peers/gateway.ts'
+import { accountsOf, domains, password, seedMailboxes, type Mailboxes } from '../peers/mailboxes.ts'
+import type { Contestant, Running } from '../peers/contestants.ts'
+import { renderTable, setting, type Setting } from '../report.ts'
+import { contest, ranged, ratioOf, rowFor, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
+
+export interface ImapOptions extends ContestOptions, Mailboxes {
+  /** Sessions at a time, of different users as far as there are. */
+  readonly connections: number
+  readonly workers: readonly number[]
+  readonly idleConnections: number
+}
+
+export interface ImapReport {
+  readonly setting: Setting
+  readonly options: Omit<ImapOptions, 'onProgress'>
+  readonly contestants: readonly Pick<Contestant, 'name' | 'about' | 'missing'>[]
+  readonly rows: readonly ContestRow[]
+  readonly idle: readonly {
+    readonly contestant: string
+    readonly connections: number
+    readonly bytesPerConnection: number
+  }[]
+}
+
+const reference = 'dovecot'
+
+/** Both are spoken to as a balancer does that ends TLS: neither pays for it, and both let people sign in. */
+const behindBalancer = { proxy: 'v2-ssl', clients: '203.0.113.0/24' } as const
+
+export function imapWorkloads({ users, messages, connections }: ImapOptions): readonly Workload[] {
+  const inMailbox = (name: string, mix: readonly ImapOperation[], more: Partial<LoadOptions> = {}): Workload => ({
+    name,
+    unit: 'commands',
+    load: (server) => ({
+      url: urlOf(server, domains.cheap),
+      ...behindBalancer,
+      mode: 'imap',
+      mix,
+      users,
+      messages,
+      connections,
+      ...more,
+    }),
+  })
+  const logins = (name: string, domain: string): Workload => ({
+    name,
+    unit: 'logins',
+    load: (server) => ({ url: urlOf(server, domain), ...behindBalancer, mode: 'login', users, connections }),
+  })
+  return [
+    logins('LOGIN, Argon2id of 19 MiB', domains.production),
+    logins('LOGIN, a hash that takes no time', domains.cheap),
+    inMailbox(`SELECT, ${messages} messages`, ['select']),
+    inMailbox(`FETCH 1:* (FLAGS), ${messages} messages`, ['fetch-flags']),
+    inMailbox('FETCH n (ENVELOPE …)', ['fetch-envelope']),
+    inMailbox('FETCH n (BODY.PEEK[])', ['fetch-body']),
+    inMailbox('SEARCH UNSEEN SINCE …', ['search']),
+    inMailbox('SEARCH SUBJECT …', ['search-text']),
+    inMailbox('STORE n FLAGS.SILENT', ['store']),
+    inMailbox('APPEND, 2 KB', ['append'], { mailbox: 'Appended', size: 2_048 }),
+    inMailbox('NOOP', ['noop']),
+  ]
+}
+
+export function posternImap(mailboxes: Mailboxes, workers: number): Contestant {
+  return {
+    name: `postern gateway${workers === 1 ? '' : `, ${workers} workers`}`,
+    about: '`postern serve` with its default log and its Maildir; each APPEND synced',
+    start: async () => {
+      const accounts = accountsOf(mailboxes)
+        .map(({ name, hash }) => `[[account]]\nname = "${name}"\npassword = "${hash}"\n`)
+        .join('')
+      const server = await startGateway({
+        logLevel: 'info',
+        workers,
+        accounts,
+        seed: (folder) => seedMailboxes(folder, mailboxes),
+      })
+      return { ...server, port: server.imap }
+    },
+  }
+}
+
+export function imapContestants(options: ImapOptions): readonly Contestant[] {
+  return [
+    ...options.workers.map((workers) => posternImap(options, workers)),
+    dovecot(options, Math.max(...options.workers)),
+  ]
+}
+
+export async function runImap(options: ImapOptions): Promise<ImapReport> {
+  const contestants = imapContestants(options)
+  const { rounds, seconds, warmupSeconds, users, messages, connections, workers, idleConnections } = options
+  return {
+    setting: setting(),
+    options: { rounds, seconds, warmupSeconds, users, messages, connections, workers, idleConnections },
+    contestants: contestants.map(({ name, about, missing }) => ({
+      name,
+      about,
+      ...(missing !== undefined && { missing }),
+    })),
+    rows: await contest(contestants, imapWorkloads(options), options),
+    idle: await idleMemory(contestants, options),
+  }
+}
+
+export function renderImap(report: ImapReport): string {
+  const { rows, setting: where, options } = report
+  const names = [...new Set(rows.map(({ workload }) => workload))]
+  return [
+    `IMAP, ${where.date}, commit ${where.commit}`,
+    `Node ${where.node}, ${where.cores} × ${where.cpu}`,
+    `${options.rounds} alternating rounds of ${options.seconds} s, ${options.connections} sessions at a time of ${options.users} users with ${options.messages} messages each`,
+    'Medians of the rounds, in brackets the least and the most; ratios within each round, above 1 is better than Dovecot\n',
+    ...names.map((name) =>
+      renderWorkload(
+        name,
+        rows.filter((row) => row.workload === name),
+      ),
+    ),
+    renderTable([
+      [`${options.idleConnections} sessions in IDLE, INBOX selected`, 'KiB each'],
+      ...report.idle.map(({ contestant, bytesPerConnection }) => [
+        `  ${contestant}`,
+        (bytesPerConnection / 1_024).toFixed(1),
+      ]),
+    ]),
+    '',
+    ...report.contestants.map(
+      ({ name, about, missing }) => `${name}: ${missing === undefined ? about : `left out, ${missing}`}`,
+    ),
+    '',
+  ].join('\n')
+}
+
+function renderWorkload(name: string, rows: readonly ContestRow[]): string {
+  const peer = rowFor(rows, name, reference)
+  const lines = rows.map((row) => [
+    `  ${row.contestant}`,
+    ranged(row.perSecond, 0),
+    peer === undefined
+      ? ''
+      : ranged(
+          ratioOf(row, peer, ({ perSecond }) => perSecond),
+          2,
+        ),
+    row.cpuUs.median.toFixed(1),
+    peer === undefined
+      ? ''
+      : ranged(
+          ratioOf(peer, row, ({ cpuUs }) => cpuUs),
+          2,
+        ),
+    row.p50Ms.median.toFixed(2),
+    row.p99Ms.median.toFixed(2),
+    row.errors === 0 ? '' : `${row.errors} failed`,
+  ])
+  return `${renderTable([[name, 'per s', '×', 'CPU µs', '×', 'p50 ms', 'p99 ms', ''], ...lines])}\n`
+}
+
+/** Each in a new process. */
+async function idleMemory(contestants: readonly Contestant[], options: ImapOptions): Promise<ImapReport['idle']> {
+  const rows: { contestant: string; connections: number; bytesPerConnection: number }[] = []
+  const single = contestants.filter(({ name, missing }) => missing === undefined && !name.includes('workers'))
+  for (const contestant of single) {
+    options.onProgress?.(`${options.idleConnections} idle sessions: ${contestant.name}`)
+    const server = await contestant.start()
+    try {
+      const idle: LoadOptions = {
+        url: urlOf(server, domains.cheap),
+        ...behindBalancer,
+        mode: 'idle',
+        users: options.users,
+        pid: server.pid,
+        timeout: 60,
+      }
+      await bench({ ...idle, connections: 50, duration: 0.5 })
+      const { server: cost, open } = await bench({ ...idle, connections: options.idleConnections, duration: 1 })
+      if (open !== options.idleConnections) {
+        throw new Error(`${contestant.name} held ${open} of ${options.idleConnections} sessions`)
+      }
+      rows.push({
+        contestant: contestant.name,
+        connections: open,
+        bytesPerConnection: cost?.memoryPerConnection ?? Number.NaN,
+      })
+    } finally {
+      await server.stop()
+    }
+  }
+  return rows
+}
+
+function urlOf({ port }: Running, domain: string): string {
+  return `imap://${encodeURIComponent(`user@${domain}`)}:${encodeURIComponent(password)}@127.0.0.1:${port}`
+}
