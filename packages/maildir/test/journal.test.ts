@@ -42,7 +42,8 @@ afterEach(async () => {
 })
 
 async function curName(uid: number): Promise<string> {
-  const names = (await disk.readdir(at('cur'))).sort()
+  // Microseconds are not padded in a name: as text, the 99,999th comes behind the 100,000th.
+  const names = (await disk.readdir(at('cur'))).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   return names[uid - 1] ?? ''
 }
 
