@@ -161,6 +161,18 @@ describe('an open relay is what this is not', () => {
     '<user(comment)@far.example>',
     '<user @far.example>',
     'user@far.example',
+    '<user@FAR.Example>',
+    '<user@example.org.far.example>',
+    '<user@mx.example.org.>',
+    '<user@xn--bcher-kva.example>',
+    '<user@b\u00fccher.example>',
+    '<user@ex\u00e4mple.org>',
+    // Cyrillic, and a full stop of another script.
+    '<user@ex\u0430mple.org>',
+    '<user@far\u3002example>',
+    '<postmaster@far.example>',
+    '<>',
+    '<@>',
   ]
   const routed = [
     '<a%far.example@example.org>',
@@ -169,6 +181,8 @@ describe('an open relay is what this is not', () => {
     '<a%40far.example@example.org>',
     '<a\uff20far.example@example.org>',
     '<@example.org:a%far.example@example.org>',
+    '<a%FAR.EXAMPLE@Example.ORG>',
+    '<a%b\u00fccher.example@example.org>',
   ]
 
   test.each([

@@ -46,6 +46,7 @@ export {
 export type {
   BareNewlinePolicy,
   GreetingDelay,
+  NulPolicy,
   SessionOpening,
   SmtpMode,
   SmtpSessionOptions,

@@ -23,6 +23,7 @@ import {
   type DestinationExtension,
   type DestinationExtensions,
   type GreetingDelay,
+  type NulPolicy,
   type SessionOpening,
   type SmtpLimits,
   type SmtpMode,
@@ -58,6 +59,8 @@ export interface Setup {
   readonly greetingDelay?: GreetingDelay
   readonly opening?: SessionOpening
   readonly bareNewline?: BareNewlinePolicy
+  readonly nul?: NulPolicy
+  readonly requiresTls?: boolean
   readonly destination?: MemoryDestination
   /** What destinations can do, beside 8BITMIME and SMTPUTF8. */
   readonly destinationTakes?: readonly DestinationExtension[]
@@ -143,6 +146,8 @@ export class TestSession {
           : { mayAnnounce: (_, by) => setup.announcers?.includes(by.toString()) === true }),
         ...extensionsOf(setup),
         ...(setup.bareNewline === undefined ? {} : { bareNewline: setup.bareNewline }),
+        ...(setup.nul === undefined ? {} : { nul: setup.nul }),
+        ...(setup.requiresTls === undefined ? {} : { requiresTls: setup.requiresTls }),
         ...(setup.greetingDelay === undefined ? {} : { greetingDelay: setup.greetingDelay }),
       },
       setup.opening,

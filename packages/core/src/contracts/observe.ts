@@ -20,8 +20,15 @@ export interface SessionObserver {
     readonly envelope: Envelope
     readonly replyCode: number
     readonly bytes: number
+    /**
+     * What the message held that no line may hold: bare CRs and LFs, which no message keeps, and NULs. Present when there
+     * was any; a signature over what was changed no longer holds.
+     */
+    readonly repairs?: { readonly newlines: number; readonly nuls: number }
     readonly detail?: string
   }): void
+  /** The policy is to note bare CRs and LFs, and a message had some: whoever sends it is one that `reject` would refuse. */
+  repaired?(event: { readonly connection: ConnectionInfo; readonly id: string; readonly newlines: number }): void
   /**
    * A front end said for whom it speaks. Behind XCLIENT that is the client of `connection`; XFORWARD is for the log
    * alone. `client` has what was announced, decoded and otherwise as it came.

@@ -6,6 +6,7 @@ import type {
   BareNewline,
   Ceiling,
   LogLevel,
+  Nul,
   PassedTlv,
   ProxyMode,
   Rate,
@@ -36,6 +37,7 @@ export interface ConfigFile {
     readonly 'max-message-size': number
     readonly 'max-recipients': number
     readonly 'bare-newline': BareNewline
+    readonly nul: Nul
     readonly 'submission-sender': SubmissionSender
     readonly 'error-delay': number | 'off'
     readonly 'greeting-delay': number | 'off'
@@ -86,6 +88,7 @@ export interface ListenerTable {
   readonly protocol: ListenerProtocol
   readonly bind: string | readonly string[]
   readonly tls: TlsMode
+  readonly 'require-tls': boolean
   readonly 'max-connections': Ceiling
   readonly 'sign-in': 'accounts' | 'upstream'
   readonly 'when-backends-down': 'defer' | 'refuse'

@@ -69,6 +69,12 @@ const listener = table({
   tls: oneOf(['off', 'starttls', 'implicit'])
     .prefault('starttls')
     .describe('`starttls` when the client asks; `implicit` from the first byte behind the PROXY header.'),
+  'require-tls': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe(
+      '`530` in the clear to all but EHLO, STARTTLS, NOOP and QUIT. Not for a host in MX records (RFC 3207 section 4). A balancer’s TLS counts.',
+    ),
   'max-connections': ceiling(1_000_000)
     .prefault('unlimited')
     .describe('Connections of this listener in one worker at a time.'),
@@ -123,9 +129,14 @@ const smtp = table({
   'max-recipients': wholeNumber(100, 50_000)
     .prefault(1_000)
     .describe('Recipients of one transaction; RFC 5321 section 4.5.3.1.8 asks for 100 at least.'),
-  'bare-newline': oneOf(['normalize', 'reject'])
+  'bare-newline': oneOf(['normalize', 'note', 'reject'])
     .prefault('normalize')
-    .describe('What is done with a CR or LF that stands alone inside a message. Neither ever ends it.'),
+    .describe(
+      'A CR or LF alone in a message is made CRLF or a space, the same and logged, or the message is refused. None ends it.',
+    ),
+  nul: oneOf(['reject', 'strip'])
+    .prefault('reject')
+    .describe('A message with NULs is refused with `554`, or loses them.'),
   'submission-sender': oneOf(['own', 'any'])
     .prefault('own')
     .describe('Which addresses a user who signed in may send as: `own` are those whose mail they get. Over it `553`.'),

@@ -129,12 +129,30 @@ class Resolution {
   }
 
   #live(name: string, table: ListenerTable): ListenerLiveConfig {
+    const proxy = this.#listenerProxy(name, table)
+    const requiresTls = table['require-tls']
+    if (requiresTls) this.#judgeRequiredTls(name, table, proxy)
     return {
       name,
+      proxy,
+      requiresTls,
       maxConnections: table['max-connections'],
       signIn: table['sign-in'],
       whenBackendsDown: table['when-backends-down'],
-      proxy: this.#listenerProxy(name, table),
+    }
+  }
+
+  #judgeRequiredTls(name: string, { protocol, tls }: ListenerTable, { mode }: ListenerProxyConfig): void {
+    const path: KeyPath = ['listener', name, 'require-tls']
+    const found = `true, with protocol = "${protocol}" and tls = "${tls}"`
+    if (protocol === 'imap') {
+      this.#problems.add({
+        path,
+        expected: 'a listener for SMTP or LMTP: IMAP never takes a login in the clear',
+        found,
+      })
+    } else if (tls === 'off' && mode === 'off') {
+      this.#problems.add({ path, expected: 'TLS here (`tls`), or balancers that tell of theirs (`proxy.mode`)', found })
     }
   }
 
@@ -257,6 +275,7 @@ class Resolution {
       maxMessageBytes: smtp['max-message-size'],
       maxRecipients: smtp['max-recipients'],
       bareNewline: smtp['bare-newline'],
+      nul: smtp.nul,
       submissionSender: smtp['submission-sender'],
       errorDelayMs: smtp['error-delay'] === 'off' ? 0 : smtp['error-delay'],
       ...(smtp['greeting-delay'] !== 'off' && {

@@ -68,6 +68,8 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 export interface ListenerLiveConfig {
   readonly name: string
   readonly proxy: ListenerProxyConfig
+  /** SMTP and LMTP: no mail, no login and no question in the clear. */
+  readonly requiresTls: boolean
   /** Connections of this listener in one worker at a time. */
   readonly maxConnections: Ceiling
   /** Who says whether a user's credentials are right: the accounts here, or the backend of the user. */
@@ -116,6 +118,7 @@ export interface SmtpConfig {
   /** Forward-paths of one transaction. */
   readonly maxRecipients: number
   readonly bareNewline: BareNewline
+  readonly nul: Nul
   readonly submissionSender: SubmissionSender
   /** By which the delay of a reply grows with each error beyond the first few; 0 for none. */
   readonly errorDelayMs: number
@@ -149,8 +152,11 @@ export interface SmtpBounds {
 /** Whom a user who signed in may send as. */
 export type SubmissionSender = 'own' | 'any'
 
-/** LF or CR alone inside a message: made CRLF and space, or the message refused. Neither ever ends it. */
-export type BareNewline = 'normalize' | 'reject'
+/** LF or CR alone inside a message: made CRLF and space, the same with a line in the log, or the message refused. */
+export type BareNewline = 'normalize' | 'note' | 'reject'
+
+/** A message with NULs is refused, or loses them. */
+export type Nul = 'reject' | 'strip'
 
 export interface DnsConfig {
   /** Addresses with or without a port, as in `192.0.2.53` and `[2001:db8::53]:5353`. Empty: those of the system. */

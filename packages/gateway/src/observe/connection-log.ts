@@ -138,9 +138,16 @@ export class ConnectionLog implements SessionObserver {
         recipients: envelope.forwardPaths.length,
         bytes: event.bytes,
         reply: event.replyCode,
+        newlines: event.repairs?.newlines,
+        nuls: event.repairs?.nuls,
       },
       event.detail,
     )
+  }
+
+  repaired({ id, newlines }: Parameters<NonNullable<SessionObserver['repaired']>>[0]): void {
+    const sentence = `a message with bare CR or LF was repaired; with bare-newline = "reject" it would be refused`
+    this.#write('warn', 'smtp.repaired', { transaction: id, newlines }, sentence)
   }
 
   refused({ connection, verb, reason, detail }: Parameters<NonNullable<SessionObserver['refused']>>[0]): void {

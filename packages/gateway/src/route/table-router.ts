@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url'
 import type { Decision, Route, Router } from '@postern/core'
 
 export interface RoutingTable {
@@ -9,7 +10,7 @@ export interface RoutingTable {
 
 export interface LocalMailbox {
   readonly localPart: string
-  /** Lower case. */
+  /** Lower case; an internationalized one as A-labels (RFC 5890), however it was written. */
   readonly domain: string
 }
 
@@ -52,8 +53,14 @@ export interface LocalRouter extends Router {
 /** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
 export function splitMailbox(forwardPath: string): LocalMailbox {
   const at = forwardPath.lastIndexOf('@')
-  return { localPart: forwardPath.slice(0, at), domain: forwardPath.slice(at + 1).toLowerCase() }
+  const domain = forwardPath.slice(at + 1)
+  return {
+    localPart: forwardPath.slice(0, at),
+    domain: nonAscii.test(domain) ? domainToASCII(domain) : domain.toLowerCase(),
+  }
 }
+
+const nonAscii = /[^\0-\x7f]/
 
 const unknown: Decision = { verdict: 'refuse', reason: 'unknown-recipient', detail: 'no account has this name' }
 

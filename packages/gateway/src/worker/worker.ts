@@ -202,6 +202,7 @@ export class Worker {
       hostname,
       mode: protocol === 'smtp' ? 'mx' : protocol,
       offersStartTls,
+      requiresTls: settings?.requiresTls === true,
       authenticator: backendJudges ?? authenticator,
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: createRouter({
@@ -223,6 +224,7 @@ export class Worker {
       mayAnnounce: announcers(smtp),
       now,
       bareNewline: smtp.bareNewline,
+      nul: smtp.nul,
       limits: {
         maxMessageBytes: smtp.maxMessageBytes,
         maxRecipients: smtp.maxRecipients,

@@ -45,6 +45,7 @@ describe('a complete configuration', () => {
       listeners: [
         {
           name: 'mx',
+          requiresTls: false,
           maxConnections: 'unlimited',
           signIn: 'accounts',
           whenBackendsDown: 'defer',
@@ -68,6 +69,7 @@ describe('a complete configuration', () => {
         maxMessageBytes: 26_214_400,
         maxRecipients: 1_000,
         bareNewline: 'normalize',
+        nul: 'reject',
         submissionSender: 'own',
         errorDelayMs: 1_000,
         bounds: {
@@ -120,6 +122,7 @@ protocol = "smtp"
 bind = ["0.0.0.0:25", "[::]:25"]
 tls = "off"
 max-connections = 500
+require-tls = true
 [listener.mx.proxy]
 mode = "require"
 trusted-networks = ["10.1.0.0/16"]
@@ -130,6 +133,7 @@ local-domains = ["Example.ORG"]
 max-message-size = "1MiB"
 max-recipients = 100
 bare-newline = "reject"
+nul = "strip"
 submission-sender = "any"
 error-delay = "off"
 xclient-networks = ["10.3.0.1"]
@@ -185,6 +189,7 @@ bind = "off"
       listeners: [
         {
           name: 'mx',
+          requiresTls: true,
           maxConnections: 500,
           proxy: {
             mode: 'require',
@@ -201,6 +206,7 @@ bind = "off"
         maxMessageBytes: 1_048_576,
         maxRecipients: 100,
         bareNewline: 'reject',
+        nul: 'strip',
         submissionSender: 'any',
         errorDelayMs: 0,
         greetingDelay: { delayMs: 2_000, isTeasing: true },
@@ -661,6 +667,22 @@ const rows: readonly Row[] = [
     path: 'listener.mx.proxy.trusted-networks',
     expected: /the networks of the balancers/,
     found: /none/,
+  },
+  {
+    name: 'TLS required of IMAP',
+    text: `${listener.replace('smtp', 'imap')}bind = "127.0.0.1:2525"\nrequire-tls = true`,
+    line: 5,
+    path: 'listener.mx.require-tls',
+    expected: /SMTP or LMTP/,
+    found: /protocol = "imap"/,
+  },
+  {
+    name: 'TLS required where nobody can have it',
+    text: `${least}require-tls = true`,
+    line: 6,
+    path: 'listener.mx.require-tls',
+    expected: /TLS here.*or balancers that tell of theirs/,
+    found: /tls = "off"/,
   },
   {
     name: 'TLS without a certificate',

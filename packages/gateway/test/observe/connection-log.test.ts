@@ -49,6 +49,17 @@ describe('the records of a connection', () => {
     expect(JSON.stringify(lines)).not.toContain('bob@')
   })
 
+  test('what was repaired in a message stands in its record, and where it is noted in one of its own', () => {
+    const { log, lines } = openLog()
+    log.transaction({ connection, id: 'x.1', envelope, replyCode: 250, bytes: 9, repairs: { newlines: 2, nuls: 0 } })
+    log.repaired({ connection, id: 'x.1', newlines: 2 })
+    expect(lines).toMatchObject([
+      { event: 'smtp.transaction', level: 'info', newlines: 2, nuls: 0 },
+      { event: 'smtp.repaired', level: 'warn', transaction: 'x.1', newlines: 2, client: '203.0.113.7' },
+    ])
+    expect(lines[1]?.['msg']).toContain('bare-newline = "reject"')
+  })
+
   test('a front end announces its client: by XCLIENT for all lines behind it, by XFORWARD for one', () => {
     const { log, lines } = openLog()
     const client = endpoint('198.51.100.9', 4_242)

@@ -3,13 +3,19 @@ import { describe, expect, test } from 'vitest'
 import { accountFor, type AccountDirectory } from '../../src/route/local-accounts.ts'
 import { tableRouter } from '../../src/route/table-router.ts'
 
-const accounts = ['demo@example.org', 'ann@example.org', 'Bob@example.org', 'ann@example.net']
+const accounts = [
+  'demo@example.org',
+  'ann@example.org',
+  'Bob@example.org',
+  'ann@example.net',
+  'ann@xn--bcher-kva.example',
+]
 const directory: AccountDirectory = {
   has: async (account) => accounts.includes(account),
   first: async () => accounts[0],
 }
 const router = tableRouter({
-  localDomains: ['example.org', 'example.net'],
+  localDomains: ['example.org', 'example.net', 'xn--bcher-kva.example'],
   accountFor: (mailbox) => accountFor(directory, mailbox),
 })
 const envelope: Envelope = { reversePath: '', forwardPaths: [], isSmtpUtf8: false, body: '7BIT' }
@@ -40,6 +46,11 @@ describe('where a recipient leads', () => {
     ['nobody', 'eve@example.org', 'unknown-recipient'],
     ['postmaster of a domain', 'postmaster@example.net', 'demo@example.org'],
     ['postmaster without a domain', 'Postmaster', 'demo@example.org'],
+    ['RFC 6531: a domain in U-labels', 'ann@bücher.example', 'ann@xn--bcher-kva.example'],
+    ['the same in capitals', 'ann@BÜCHER.Example', 'ann@xn--bcher-kva.example'],
+    ['the same in A-labels', 'ann@XN--bcher-kva.example', 'ann@xn--bcher-kva.example'],
+    ['a domain that only looks like ours', 'ann@ex\u0430mple.org', 'no-relay'],
+    ['a foreign domain in U-labels', 'ann@bäcker.example', 'no-relay'],
     ['a foreign domain', 'ann@example.com', 'no-relay'],
     ['no domain', 'ann', 'no-relay'],
     ['nothing', '', 'no-relay'],

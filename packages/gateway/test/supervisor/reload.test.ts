@@ -6,6 +6,7 @@ import { liveFor, startChanges } from '../../src/supervisor/reload.ts'
 function listener(name: string, maxConnections: number): ListenerLiveConfig {
   return {
     name,
+    requiresTls: false,
     maxConnections,
     signIn: 'accounts',
     whenBackendsDown: 'defer',
@@ -42,6 +43,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         maxMessageBytes: 1000,
         maxRecipients: 100,
         bareNewline: 'normalize',
+        nul: 'reject',
         submissionSender: 'own',
         errorDelayMs: 1000,
         bounds: { ...smtpLimits },

@@ -21,6 +21,8 @@ export interface Command {
   readonly endsPipeline?: true
   /** Moves no mail: a client that only says this is sent away. */
   readonly isIdle?: true
+  /** Not in the clear, where the listener wants TLS first (RFC 3207 §4). A front end may still say whom it speaks for. */
+  readonly waitsForTls?: true
   /** A balancer that speaks for itself may not say it. */
   readonly isForClients?: true
 }
@@ -43,22 +45,25 @@ export function commandsOf(mode: SmtpMode): ReadonlyMap<string, Command> {
 const smtp: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['EHLO', { in: always, takes: 'argument', run: ehlo, isIdle: true }],
   ['HELO', { in: always, takes: 'argument', run: helo, isIdle: true }],
-  ['MAIL', { in: ['ready'], takes: 'argument', run: mail, isForClients: true }],
-  ['RCPT', { in: ['mail', 'rcpt'], takes: 'argument', run: rcpt }],
-  ['DATA', { in: betweenMessages, takes: 'nothing', run: data, endsPipeline: true }],
+  ['MAIL', { in: ['ready'], takes: 'argument', run: mail, isForClients: true, waitsForTls: true }],
+  ['RCPT', { in: ['mail', 'rcpt'], takes: 'argument', run: rcpt, waitsForTls: true }],
+  ['DATA', { in: betweenMessages, takes: 'nothing', run: data, endsPipeline: true, waitsForTls: true }],
   // Whatever is wrong with it, its chunk must be read over.
   ['BDAT', { in: always, takes: 'anything', run: bdat }],
-  ['RSET', { in: always, takes: 'nothing', run: rset, isIdle: true }],
+  ['RSET', { in: always, takes: 'nothing', run: rset, isIdle: true, waitsForTls: true }],
   ['NOOP', { in: always, takes: 'anything', run: noop, isIdle: true }],
   ['QUIT', { in: always, takes: 'nothing', run: quit }],
-  ['VRFY', { in: always, takes: 'argument', run: vrfy, isIdle: true }],
-  ['EXPN', { in: always, takes: 'argument', run: expn, isIdle: true }],
-  ['HELP', { in: always, takes: 'anything', run: help, isIdle: true }],
-  ['AUTH', { in: ['ready'], takes: 'argument', run: auth, isForClients: true }],
+  ['VRFY', { in: always, takes: 'argument', run: vrfy, isIdle: true, waitsForTls: true }],
+  ['EXPN', { in: always, takes: 'argument', run: expn, isIdle: true, waitsForTls: true }],
+  ['HELP', { in: always, takes: 'anything', run: help, isIdle: true, waitsForTls: true }],
+  ['AUTH', { in: ['ready'], takes: 'argument', run: auth, isForClients: true, waitsForTls: true }],
   ['STARTTLS', { in: ['greeted', 'ready'], takes: 'nothing', run: startTls, endsPipeline: true, isForClients: true }],
   // What came behind it was sent in the name of another client.
   ['XCLIENT', { in: ['greeted', 'ready'], takes: 'argument', run: xclient, endsPipeline: true, isForClients: true }],
-  ['XFORWARD', { in: ['ready'], takes: 'argument', run: xforward, isIdle: true, isForClients: true }],
+  [
+    'XFORWARD',
+    { in: ['ready'], takes: 'argument', run: xforward, isIdle: true, isForClients: true, waitsForTls: true },
+  ],
 ])
 
 /** RFC 2033 §4.1: LHLO takes the place of EHLO and HELO, which are unknown. */

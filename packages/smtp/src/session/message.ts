@@ -32,10 +32,9 @@ export class IncomingMessage implements Octets {
   constructor(dialogue: Dialogue, transaction: Transaction, framing: 'dots' | 'counted' | 'binary') {
     this.#dialogue = dialogue
     this.#transaction = transaction
-    const { hostname: authservId } = dialogue.options
+    const { hostname: authservId, nul = 'reject' } = dialogue.options
     this.#header = new HeaderSection({ authservId, missing: missingFields(dialogue, transaction) })
-    const repairs = (dialogue.options.bareNewline ?? 'normalize') === 'normalize'
-    if (framing !== 'binary') this.#decoder = new DataDecoder(repairs, framing)
+    if (framing !== 'binary') this.#decoder = new DataDecoder(framing, nul === 'strip')
   }
 
   /** The end of data was found. */
@@ -124,7 +123,7 @@ export class IncomingMessage implements Octets {
 
   #findFault(): SmtpErrorCode | undefined {
     const { limits, options } = this.#dialogue
-    if (this.#decoder?.hasNul === true) return 'SMTP_MESSAGE_NUL'
+    if (this.#nuls > 0 && options.nul !== 'strip') return 'SMTP_MESSAGE_NUL'
     if (this.#oddNewlines > 0 && options.bareNewline === 'reject') return 'SMTP_MESSAGE_NEWLINE'
     if (this.#bytes > this.#dialogue.maxMessageBytes) return 'SMTP_MESSAGE_SIZE'
     if (this.#header.bytes > limits.maxHeaderSectionBytes) return 'SMTP_MESSAGE_HEADER'
@@ -136,20 +135,32 @@ export class IncomingMessage implements Octets {
     return this.#decoder?.oddNewlines ?? 0
   }
 
-  /** Odd newlines are told: repairing them may break a signature, and somebody may have tried to smuggle. */
+  get #nuls(): number {
+    return this.#decoder?.nuls ?? 0
+  }
+
+  /** Bytes that were changed are told: that may break a signature, and somebody may have tried to smuggle. */
   #report(replyCode: number, detail: string | undefined): void {
     const { connection, options } = this.#dialogue
     const { envelope, start } = this.#transaction
-    const odd = this.#oddNewlines
-    const details = [detail, odd === 0 ? undefined : `${odd} bare CR or LF`].filter((text) => text !== undefined)
+    const repairs = { newlines: this.#oddNewlines, nuls: this.#nuls }
+    const details = [
+      detail,
+      repairs.newlines === 0 ? undefined : `${repairs.newlines} bare CR or LF`,
+      repairs.nuls === 0 ? undefined : `${repairs.nuls} NUL`,
+    ].filter((text) => text !== undefined)
     options.observer?.transaction?.({
       connection,
       id: start.id,
       envelope,
       replyCode,
       bytes: this.#bytes,
+      ...(repairs.newlines + repairs.nuls === 0 ? {} : { repairs }),
       ...(details.length === 0 ? {} : { detail: details.join('; ') }),
     })
+    if (options.bareNewline === 'note' && repairs.newlines > 0) {
+      options.observer?.repaired?.({ connection, id: start.id, newlines: repairs.newlines })
+    }
   }
 }
 

@@ -11,13 +11,19 @@ import type { DestinationExtensions } from './destination-extensions.ts'
 export type SmtpMode = 'mx' | 'submission' | 'lmtp'
 
 /**
- * What becomes of a CR or LF that stands alone inside a message. It never ends the message, whatever the policy.
+ * What becomes of a CR or LF that stands alone inside a message. Whatever the policy, it never ends the message, and
+ * never leaves as it came.
  *
  * - `normalize`: a line ended by LF alone, or by several CRs and LF, is ended by CRLF; any other CR becomes a space.
- * - `reject`: 550 5.6.11 at the end of the data, and the connection is closed.
- * - `note`: handed on as it came, and told to the observer. Only for a destination that stores and never relays.
+ *   Command lines may end in LF alone, as people type them.
+ * - `note`: the same for messages, and the observer is told of each (`repaired`): who would be refused by `reject`?
+ *   Command lines must end in CRLF.
+ * - `reject`: 550 5.6.11 at the end of the data, and the connection is closed. Command lines must end in CRLF.
  */
 export type BareNewlinePolicy = 'normalize' | 'reject' | 'note'
+
+/** What becomes of a message with NULs: `reject` is 554 5.6.0; `strip` leaves them out. Binary messages may have them. */
+export type NulPolicy = 'reject' | 'strip'
 
 /** A greeting that comes late, on purpose: a program that does not wait for it is none that delivers mail. */
 export interface GreetingDelay {
@@ -48,6 +54,11 @@ export interface SmtpSessionOptions {
   readonly mode: SmtpMode
   /** The listener can start TLS. It is still not offered on a channel that is secure already, by us or by the balancer. */
   readonly offersStartTls: boolean
+  /**
+   * Nothing but EHLO, STARTTLS, NOOP and QUIT is taken in the clear (RFC 3207 §4): 530 5.7.0. Not for a server that is
+   * named in MX records, which must take mail from anybody.
+   */
+  readonly requiresTls?: boolean
   /** AUTH is offered and taken only on a secure channel. On by default; off only for tests and closed networks. */
   readonly authRequiresTls?: boolean
   /** Without one, AUTH is not offered. */
@@ -67,7 +78,10 @@ export interface SmtpSessionOptions {
   readonly observer?: SessionObserver
   /** The clock, for `Received`. */
   readonly now: () => Date
+  /** `normalize` by default. */
   readonly bareNewline?: BareNewlinePolicy
+  /** `reject` by default. */
+  readonly nul?: NulPolicy
   /** Without it the greeting is sent at once, and what came earlier is answered behind it. */
   readonly greetingDelay?: GreetingDelay
   /** Replaces single bounds of `limits`. */

@@ -280,6 +280,10 @@ class SmtpSession implements SessionMachine {
       const decision = { verdict: 'refuse', reason: 'health-check' } as const
       return refusalAnswer({ decision, by: 'a connection of the balancer itself' }, 'command', this.#hostname)
     }
+    if (command.waitsForTls === true && dialogue.options.requiresTls === true && !dialogue.isSecure) {
+      const decision = { verdict: 'refuse', reason: 'tls-required' } as const
+      return refusalAnswer({ decision, by: `${verb} in the clear` }, 'command', this.#hostname)
+    }
     if (fault !== undefined) {
       if (verb === 'BDAT') return faultAnswer('SMTP_CHUNK')
       if (verb === 'MAIL') return pathFaultAnswer(fault, 'sender')

@@ -7,9 +7,11 @@
  *   dot-stuffing   a line that begins with "." loses it. A line begins behind a true CRLF and nowhere else, so that
  *                  LF ".." keeps both dots.
  *   odd newlines   a LF without CR before it, or a CR without LF behind it, is no line end (RFC 5321 §2.3.8). Passed on
- *                  as it is, it would put the next reader at risk, so `normalize` repairs it: a LF, or several CRs and a
- *                  LF, become CRLF; any other CR becomes a space, as in Postfix. Several CRs and a LF still hold a true
- *                  CRLF at their end, as every other reader would find it.
+ *                  as it is, it would put the next reader at risk, so none is: a LF, or several CRs and a LF, become
+ *                  CRLF; any other CR becomes a space, as in Postfix. Several CRs and a LF still hold a true CRLF at
+ *                  their end, as every other reader would find it.
+ *   NUL            no line of a message has one (RFC 5321 §2.3.8, RFC 5322 §4), and readers written in C end a line at
+ *                  it. It is counted, and left out where that is wanted.
  *
  * Speed: clean data is handed on as a view of what was received. Four bytes at a time are tried for being below 0x0e,
  * which only CR, LF, NUL, TAB and their like are; looking for LF and CR with `indexOf` takes twice as long on lines of
@@ -48,9 +50,9 @@ export class DataDecoder {
   consumed = 0
   /** Line ends and CRs met that were no CRLF. */
   oddNewlines = 0
-  hasNul = false
+  nuls = 0
 
-  readonly #repairs: boolean
+  readonly #dropsNuls: boolean
   readonly #hasDots: boolean
   #position: Position = 'line-start'
   #crs = 0
@@ -60,12 +62,12 @@ export class DataDecoder {
   #copiedTo = 0
 
   /**
-   * @param repairs - odd newlines become CRLF or a space; without, they are handed on and only counted.
    * @param framing - `dots` end the data and are stuffed; `counted` data has them as content, and `end` says when it is
    * over (RFC 3030 §2).
+   * @param dropsNuls - they are left out of the content; else they are in it, for whoever refuses the message.
    */
-  constructor(repairs: boolean, framing: 'dots' | 'counted' = 'dots') {
-    this.#repairs = repairs
+  constructor(framing: 'dots' | 'counted' = 'dots', dropsNuls: boolean = false) {
+    this.#dropsNuls = dropsNuls
     this.#hasDots = framing === 'dots'
   }
 
@@ -103,7 +105,7 @@ export class DataDecoder {
             }
           } else {
             if (byte === lf) this.#bareLf(bytes, at)
-            else if (byte === nul) this.hasNul = true
+            else if (byte === nul) this.#nul(bytes, at)
             at++
           }
           break
@@ -175,7 +177,7 @@ export class DataDecoder {
     const held = this.#position === 'cr' ? this.#crs : 0
     this.oddNewlines += held
     this.#position = 'line-start'
-    return Buffer.concat([Buffer.alloc(held, this.#repairs ? space : cr), crlf])
+    return Buffer.concat([Buffer.alloc(held, space), crlf])
   }
 
   /** What follows the held CRs decides what they are. Answers where to go on. */
@@ -186,8 +188,7 @@ export class DataDecoder {
       return at
     }
     if (this.#crs > 1) this.oddNewlines++
-    const kept = this.#repairs ? 1 : this.#crs
-    this.#emit(bytes, cr, kept)
+    this.#emit(bytes, cr, 1)
     this.#position = 'line-start'
     return at + 1
   }
@@ -195,14 +196,18 @@ export class DataDecoder {
   /** CRs that end no line. */
   #emitCrs(bytes: Buffer, count: number): void {
     this.oddNewlines += count
-    this.#emit(bytes, this.#repairs ? space : cr, count)
+    this.#emit(bytes, space, count)
   }
 
   #bareLf(bytes: Buffer, at: number): void {
     this.oddNewlines++
-    if (!this.#repairs) return
     this.#skip(bytes, at, at)
     this.#emit(bytes, cr, 1)
+  }
+
+  #nul(bytes: Buffer, at: number): void {
+    this.nuls++
+    if (this.#dropsNuls) this.#skip(bytes, at, at + 1)
   }
 
   /** Hands on what came before `from`, and leaves out what is from there to `to`. */

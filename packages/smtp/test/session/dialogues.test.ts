@@ -260,6 +260,65 @@ describe('J8: the first command comes before the greeting could be read', () => 
   })
 })
 
+describe('a listener that requires TLS (RFC 3207 section 4)', () => {
+  test(
+    'in the clear it takes EHLO, NOOP, STARTTLS and QUIT, and nothing else',
+    dialogue(
+      { requiresTls: true, announcers: ['203.0.113.7'] },
+      `
+      S: 220 *
+      C: HELO client.example
+      S: 250 *
+      C: NOOP
+      S: 250 *
+      C: MAIL FROM:<bob@example.net>
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: MAIL FROM:nonsense
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: RCPT TO:<ann@example.org>
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: DATA
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      R: BDAT 6 LAST\\r\\nNOOP\\r\\n
+      S: 503 5.5.1 *
+      C: AUTH PLAIN AGFubgBzZWNyZXQ=
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: RSET
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: VRFY ann
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: EXPN staff
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: HELP
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: XFORWARD NAME=a
+      S: 530 5.7.0 Must issue a STARTTLS command first
+      C: STARTTLS
+      S: 220 2.0.0 Ready to start TLS
+      !tls
+      C: HELO client.example
+      S: 250 *
+      C: MAIL FROM:<bob@example.net>
+      S: 250 2.1.0 OK
+      C: QUIT
+      S: 221 *
+      `,
+    ),
+  )
+
+  test('TLS that a trusted balancer ended is TLS', async () => {
+    const session = await greeted({ requiresTls: true, tls: 'proxy' })
+    expect(await session.ask('MAIL FROM:<bob@example.net>')).toMatch(/^250 /)
+  })
+
+  test('a front end may say in the clear for whom it speaks, and no more', async () => {
+    const session = await greeted({ requiresTls: true, announcers: ['203.0.113.7'] })
+    expect(await session.ask('XCLIENT ADDR=192.0.2.9')).toMatch(/^220 /)
+    await session.ask('EHLO client.example')
+    expect(await session.ask('MAIL FROM:<bob@example.net>')).toMatch(/^530 5\.7\.0 /)
+  })
+})
+
 describe('VRFY, EXPN', () => {
   test('SC-11: nobody learns who is here', async () => {
     const session = await greeted()
@@ -272,7 +331,10 @@ describe('VRFY, EXPN', () => {
 
   test('SC-10: UTF-8 without SMTPUTF8 is refused in its command and the session lives', async () => {
     const session = await greeted()
-    expect(await session.ask('VRFY j\u00c3\u00b6rg')).toMatch(/^252 /)
+    expect(await session.ask('VRFY j\u00c3\u00b6rg')).toBe('553 5.6.7 Non-ASCII address without SMTPUTF8\r\n')
+    expect(await session.ask('VRFY j\u00c3\u00b6rg SMTPUTF8')).toMatch(/^252 /)
+    expect(await session.ask('VRFY ann smtputf8')).toMatch(/^252 /)
+    expect(await session.ask('EXPN j\u00c3\u00b6rg')).toMatch(/^502 5\.5\.1 /)
     expect(await session.ask('MAIL FROM:<j\u00c3\u00b6rg@example.net>')).toMatch(/^553 5\.6\.7 /)
     expect(await session.ask('MAIL FROM:<bob@example.net>')).toMatch(/^250 /)
     expect(await session.ask('RCPT TO:<j\u00c3\u00b6rg@example.org>')).toMatch(/^553 5\.6\.7 /)

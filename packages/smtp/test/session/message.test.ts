@@ -49,15 +49,44 @@ describe('SM-01, SM-04: nothing but CRLF.CRLF makes a second transaction', () =>
     }
   })
 
-  test('note: handed on as it came, and told', async () => {
-    const told: (string | undefined)[] = []
-    const session = await inData({
-      bareNewline: 'note',
-      observer: { transaction: ({ detail }) => told.push(detail) },
-    })
-    await session.send('a\nb\rc\r\n..d\r\n.\r\n')
-    expect(contentOf(session)).toBe('a\nb\rc\r\n.d\r\n')
-    expect(told).toEqual(['2 bare CR or LF'])
+  test.each([
+    ['normalize', []],
+    ['note', [{ id: 'test000000000001-1', newlines: 2 }]],
+  ] as const)(
+    '%s: repaired and counted; only where it is noted the operator hears of it',
+    async (bareNewline, noted) => {
+      const told: unknown[] = []
+      const repaired: unknown[] = []
+      const session = await inData({
+        bareNewline,
+        observer: {
+          transaction: ({ detail, repairs }) => told.push([detail, repairs]),
+          repaired: ({ id, newlines }) => repaired.push({ id, newlines }),
+        },
+      })
+      await session.send('a\nb\rc\r\n..d\r\n.\r\n')
+      expect(contentOf(session)).toBe('a\r\nb c\r\n.d\r\n')
+      expect(told).toEqual([['2 bare CR or LF', { newlines: 2, nuls: 0 }]])
+      expect(repaired).toEqual(noted)
+    },
+  )
+
+  test('NULs are left out where that is the policy, by DATA and by BDAT, and counted', async () => {
+    const told: unknown[] = []
+    const observer = {
+      transaction: ({ detail, repairs }: { detail?: string; repairs?: unknown }) => told.push([detail, repairs]),
+    }
+    const session = await inData({ nul: 'strip', observer })
+    await session.send('a\0b\r\n\0.\r\n\0\0c\r\n.\r\n')
+    expect(contentOf(session)).toBe('ab\r\n.\r\nc\r\n')
+    await session.ask('MAIL FROM:<bob@example.net>')
+    await session.ask('RCPT TO:<ann@example.org>')
+    await session.send('BDAT 6 LAST\r\na\0\0b\r\n')
+    expect(session.destination.messages[1]?.bytes.toString()).toMatch(/\r\nab\r\n$/)
+    expect(told).toEqual([
+      ['4 NUL', { newlines: 0, nuls: 4 }],
+      ['2 NUL', { newlines: 0, nuls: 2 }],
+    ])
   })
 
   test('a clean message is told without a word', async () => {

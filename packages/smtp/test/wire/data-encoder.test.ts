@@ -72,7 +72,7 @@ test('a reader finds what was meant', () => {
   fc.assert(
     fc.property(lines, (each) => {
       const text = each.map((line) => `${line}\r\n`).join('')
-      const decoder = new DataDecoder(true)
+      const decoder = new DataDecoder()
       expect(decoder.decode(Buffer.from(encode([text]))).toString()).toBe(text)
       expect(decoder.isDone).toBe(true)
     }),

@@ -8,12 +8,12 @@ interface Decoded {
   readonly isDone: boolean
   readonly rest: string
   readonly oddNewlines: number
-  readonly hasNul: boolean
+  readonly nuls: number
 }
 
 /** Feeds the chunks, each in a buffer that is spoiled afterwards, as a pump's read buffer is. */
-function decode(chunks: readonly string[], repairs = true): Decoded {
-  const decoder = new DataDecoder(repairs)
+function decode(chunks: readonly string[], dropsNuls = false): Decoded {
+  const decoder = new DataDecoder('dots', dropsNuls)
   let content = ''
   let rest = ''
   for (const chunk of chunks) {
@@ -26,7 +26,7 @@ function decode(chunks: readonly string[], repairs = true): Decoded {
     rest += bytes.toString('latin1', decoder.consumed)
     bytes.fill(0x21)
   }
-  return { content, isDone: decoder.isDone, rest, oddNewlines: decoder.oddNewlines, hasNul: decoder.hasNul }
+  return { content, isDone: decoder.isDone, rest, oddNewlines: decoder.oddNewlines, nuls: decoder.nuls }
 }
 
 /** Ends a line, holds a dot, ends another: none of these may end the data. `to`: what `normalize` makes of it. */
@@ -70,7 +70,7 @@ describe('SM-01, SM-02: only CRLF.CRLF ends the data', () => {
         isDone: true,
         rest: 'QUIT\r\n',
         oddNewlines: odd,
-        hasNul: bytes.includes('\0'),
+        nuls: bytes.split('\0').length - 1,
       })
     }
   })
@@ -95,17 +95,26 @@ describe('SM-01, SM-02: only CRLF.CRLF ends the data', () => {
     }
   })
 
-  test.each(fakes)(
-    '$name is handed on as it came, but for stuffed dots, where newlines are not repaired',
-    ({ bytes }) => {
-      for (const chunks of everyCut(`body${bytes}z\r\n.\r\n`)) {
-        expect(decode(chunks, false)).toMatchObject({
-          content: `body${bytes.replaceAll('\r\n.', '\r\n')}z\r\n`,
-          isDone: true,
-        })
-      }
-    },
-  )
+  test.each(fakes)('$name, where NULs are left out: no end of data is made of what is left', ({ bytes, to }) => {
+    for (const chunks of everyCut(`body${bytes}z\r\n.\r\nQUIT\r\n`)) {
+      expect(decode(chunks, true)).toMatchObject({
+        content: `body${to.replaceAll('\0', '')}z\r\n`,
+        isDone: true,
+        rest: 'QUIT\r\n',
+        nuls: bytes.split('\0').length - 1,
+      })
+    }
+  })
+
+  test.each([
+    ['between CR and LF', 'a\r\0\nb', 'a \r\nb', 2],
+    ['between two line ends', 'a\r\n\0\r\nb', 'a\r\n\r\nb', 0],
+    ['many of them', `a${'\0'.repeat(9)}b`, 'ab', 0],
+  ])('a NUL %s, left out', (_, bytes, content, odd) => {
+    for (const chunks of everyCut(`${bytes}\r\n.\r\n`)) {
+      expect(decode(chunks, true)).toMatchObject({ content: `${content}\r\n`, isDone: true, oddNewlines: odd })
+    }
+  })
 })
 
 describe('SM-06: dots', () => {
@@ -127,13 +136,13 @@ describe('SM-06: dots', () => {
 
   test('clean data is a view of what was received, not a copy', () => {
     const bytes = Buffer.from('one\r\ntwo\r\n.\r\n')
-    const content = new DataDecoder(true).decode(bytes)
+    const content = new DataDecoder().decode(bytes)
     expect(content.buffer === bytes.buffer && content.byteOffset === bytes.byteOffset).toBe(true)
     expect(content.toString()).toBe('one\r\ntwo\r\n')
   })
 
   test('a million CRs become spaces and are not hoarded', () => {
-    const decoder = new DataDecoder(true)
+    const decoder = new DataDecoder()
     let bytes = 0
     for (let index = 0; index < 16; index++) bytes += decoder.decode(Buffer.alloc(65_536, '\r')).length
     expect(bytes).toBe(16 * 65_536 - 1)
@@ -150,18 +159,19 @@ describe('properties', () => {
 
   test('any split of the input gives the same content and the same end', () => {
     fc.assert(
-      fc.property(hostile, cuts, fc.boolean(), (parts, at, repairs) => {
+      fc.property(hostile, cuts, fc.boolean(), (parts, at, dropsNuls) => {
         const text = `${parts.join('')}\r\n.\r\nrest`
-        expect(decode(cutAt(text, at), repairs)).toEqual(decode([text], repairs))
+        expect(decode(cutAt(text, at), dropsNuls)).toEqual(decode([text], dropsNuls))
       }),
       { numRuns: 2_000 },
     )
   })
 
-  test('repaired content has no bare CR and no bare LF', () => {
+  test('content has no bare CR and no bare LF, and no NUL where these are left out', () => {
     fc.assert(
-      fc.property(hostile, cuts, (parts, at) => {
-        const { content } = decode(cutAt(`${parts.join('')}\r\n.\r\n`, at))
+      fc.property(hostile, cuts, fc.boolean(), (parts, at, dropsNuls) => {
+        const { content } = decode(cutAt(`${parts.join('')}\r\n.\r\n`, at), dropsNuls)
+        expect(dropsNuls && content.includes('\0')).toBe(false)
         expect(content.replaceAll('\r\n', '')).not.toMatch(/[\r\n]/)
       }),
       { numRuns: 2_000 },
@@ -184,7 +194,7 @@ describe('properties', () => {
     const text = 'The quick brown fox\r\njumps over\nthe lazy\rdog\r\n..\r\n.\r\n'
     for (let offset = 0; offset < 8; offset++) {
       const bytes = Buffer.from(`${' '.repeat(offset)}${text}`).subarray(offset)
-      expect(new DataDecoder(true).decode(bytes).toString()).toBe(decode([text]).content)
+      expect(new DataDecoder().decode(bytes).toString()).toBe(decode([text]).content)
     }
   })
 })

@@ -4,7 +4,9 @@ import { cannotVerify, notImplemented, ok } from '../../wire/codes.ts'
 import type { Answer } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
+import { faultAnswer } from '../faults.ts'
 
+const nonAscii = /[^\0-\x7f]/
 const done: Answer = { reply: ok }
 
 export function rset(dialogue: Dialogue): Awaitable<Answer> {
@@ -22,8 +24,16 @@ export function quit({ options }: Dialogue): Answer {
   }
 }
 
-export function vrfy(): Answer {
-  return { reply: cannotVerify }
+/**
+ * RFC 6531 §3.7.4.2: "VRFY" SP String [SP "SMTPUTF8"] CRLF. The reply has no address in it, so it is the same with and
+ * without; but an address that only SMTPUTF8 allows needs it here as in RCPT.
+ */
+export function vrfy(_: Dialogue, argument: string): Answer {
+  return needsSmtpUtf8(argument) ? faultAnswer('SMTP_NON_ASCII') : { reply: cannotVerify }
+}
+
+function needsSmtpUtf8(argument: string): boolean {
+  return nonAscii.test(argument) && !/ SMTPUTF8$/i.test(argument)
 }
 
 export function expn(): Answer {
