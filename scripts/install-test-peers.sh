@@ -15,6 +15,25 @@ missing_peers() {
   # The system's Python, which the package is for; another one may stand before it on the PATH.
   /usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || echo "python3 module aiosmtpd"
   has_nginx_stream || echo "nginx stream module"
+  has_exim || echo "exim4"
+}
+
+# As packages Exim and Postfix exclude each other, so Exim is unpacked beside it, and only its libraries are installed.
+# Where its own user may reach it, since it runs itself again as that one, and is set-user-ID root.
+peers=/opt/postern-test-peers
+exim=$peers/exim/usr/sbin/exim4
+has_exim() {
+  [ -x "$exim" ] && getent passwd Debian-exim >/dev/null && ! ldd "$exim" | grep -q 'not found'
+}
+unpack_exim() {
+  has_exim && return
+  getent passwd Debian-exim >/dev/null || as_root useradd -r -M -U -s /usr/sbin/nologin Debian-exim
+  download=$(mktemp -d)
+  chmod 755 "$download"
+  (cd "$download" && apt-get download -q exim4-daemon-heavy)
+  as_root mkdir -p "$peers/exim"
+  as_root dpkg -x "$download"/exim4-daemon-heavy_*.deb "$peers/exim"
+  rm -rf "$download"
 }
 
 # The module is compiled in, or a file of its own.
@@ -59,7 +78,9 @@ forbid_daemons
 as_root apt-get update -q
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
   haproxy nginx libnginx-mod-stream swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
-  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server </dev/null
+  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server \
+  libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0 </dev/null
+unpack_exim
 
 missing=$(missing_peers)
 if [ -n "$missing" ]; then

@@ -53,6 +53,15 @@ describe('as a backend', () => {
     expect(await send(backend('plain'), { to: 'ann@far.example' })).toMatchObject({ toRecipient: 554, failures: [] })
   })
 
+  test('DSN: it reports what the client asked for, in the client’s own terms', async () => {
+    const dsn = { notify: ['SUCCESS', 'FAILURE'], originalRecipient: 'rfc822;ann+2Blist@example.org' } as const
+    const envelope = { reversePath: ann.name, dsn: { returns: 'HDRS', envelopeId: 'id+2B1' } } as const
+    expect(await send(backend('plain'), { dsn, envelope, text: 'with DSN' })).toEqual(sent)
+    const report = await postfix.waitForMessage('Action: delivered')
+    expect(report).toMatch(/^Original-Envelope-Id: id\+1$/m)
+    expect(report).toMatch(/^Original-Recipient: rfc822; ?ann\+list@example\.org$/m)
+  })
+
   test('under TLS', async () => {
     expect(await send(backend('plain'), { tls: 'optional', text: 'under TLS' })).toEqual(sent)
     expect(await postfix.waitForMessage('Subject: under TLS')).toContain('with ESMTPS')

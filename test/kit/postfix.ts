@@ -2,7 +2,7 @@
  * A Postfix of the test's own: its configuration, queue and mailboxes are in a temporary folder, it listens on loopback
  * and dials loopback only, and its log is there, too. Its master is started as root, or through sudo.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Certificate } from './certificates.ts'
@@ -10,6 +10,7 @@ import { temporaryFolder } from './folder.ts'
 import { eventually, within } from './patience.ts'
 import { requirePeer } from './peers.ts'
 import { freePorts } from './ports.ts'
+import { asRoot, isRoot } from './root.ts'
 import { run, start } from './run.ts'
 
 export interface PostfixOptions {
@@ -99,12 +100,6 @@ export async function startPostfix(options: PostfixOptions = {}): Promise<Postfi
   }
 }
 
-const isRoot = process.getuid?.() === 0
-
-function asRoot(program: string, ...args: readonly string[]): readonly [program: string, args: readonly string[]] {
-  return isRoot ? [program, args] : ['sudo', ['-n', program, ...args]]
-}
-
 /** What Postfix needs in its queue directory, it makes itself. */
 async function makeFolders(config: string): Promise<void> {
   const { code, stdout, stderr } = await run(...asRoot('postfix', '-c', config, 'check'))
@@ -112,9 +107,7 @@ async function makeFolders(config: string): Promise<void> {
 }
 
 function makeOwned(folder: string, user: 'postfix' | 'nobody'): void {
-  const uid = Number(execFileSync('id', ['-u', user], { encoding: 'utf8' }))
-  if (isRoot) chownSync(folder, uid, -1)
-  else execFileSync('sudo', ['-n', 'chown', `${uid}`, folder])
+  execFileSync(...asRoot('chown', user, folder))
 }
 
 function linesOf(file: string): readonly string[] {

@@ -1,4 +1,4 @@
-import { endpoint, type Envelope } from '../../packages/core/src/index.ts'
+import { endpoint, type Envelope, type RecipientDsnRequest } from '../../packages/core/src/index.ts'
 import { createRelay, type Backend, type RelayOptions, type TransactionStart } from '../../packages/smtp/src/index.ts'
 import { ann } from './gateway.ts'
 
@@ -16,25 +16,22 @@ export interface Sending extends Partial<RelayOptions> {
   readonly text?: string
   readonly to?: string
   readonly envelope?: Partial<Envelope>
+  readonly dsn?: RecipientDsnRequest
 }
 
 /** Relays one message to one recipient, or as far as it gets. */
 export async function send(
   backend: Backend,
-  { client = '203.0.113.7', text = 'hello', to = ann.name, envelope = {}, ...options }: Sending = {},
+  { client = '203.0.113.7', text = 'hello', to = ann.name, envelope = {}, dsn, ...options }: Sending = {},
 ): Promise<Sent> {
   const failures: string[] = []
   const relay = createRelay({
-    protocol: 'smtp',
-    hostname: 'gate.example.org',
-    backends: () => [backend],
-    tls: 'off',
-    announcement: 'none',
+    ...usual(backend),
     observer: { failed: ({ code }) => failures.push(code) },
     ...options,
   })
   const delivery = await relay.begin(transactionFor(client, envelope))
-  const { code: toRecipient } = await delivery.addRecipient(to, { to: 'upstream', upstream: 'inside' })
+  const { code: toRecipient } = await delivery.addRecipient(to, inside, dsn)
   let toMessage: number | undefined
   if (toRecipient < 300) {
     await delivery.write(Buffer.from(`Subject: ${text}\r\n\r\n${text}\r\n`))
@@ -42,6 +39,28 @@ export async function send(
   }
   if (toMessage === undefined || toMessage >= 300) await delivery.abort()
   return { toRecipient, toMessage, failures }
+}
+
+/** Relays one message to several recipients for a client that takes a verdict for each; answers the verdicts. */
+export async function sendToEach(
+  backend: Backend,
+  recipients: readonly string[],
+  { client = '203.0.113.7', text = 'hello', envelope = {}, ...options }: Omit<Sending, 'to' | 'dsn'> = {},
+): Promise<readonly number[]> {
+  const relay = createRelay({ ...usual(backend), ...options })
+  const delivery = await relay.begin({ ...transactionFor(client, envelope), takesVerdictForEach: true })
+  for (const recipient of recipients) {
+    const { code } = await delivery.addRecipient(recipient, inside)
+    if (code >= 300) throw new Error(`${recipient} was refused: ${code}`)
+  }
+  await delivery.write(Buffer.from(`Subject: ${text}\r\n\r\n${text}\r\n`))
+  return ((await delivery.commitEach?.()) ?? []).map(({ code }) => code)
+}
+
+const inside = { to: 'upstream', upstream: 'inside' } as const
+
+function usual(backend: Backend): RelayOptions {
+  return { protocol: 'smtp', hostname: 'gate.example.org', backends: () => [backend], tls: 'off', announcement: 'none' }
 }
 
 /** As it should go. */
