@@ -6,6 +6,7 @@ import { run, type Outcome, type RunOptions } from './run.ts'
 export type Peer =
   | 'redis-server'
   | 'haproxy'
+  | 'strace'
   | 'nginx'
   | 'smtp-sink'
   | 'smtp-source'

@@ -1,0 +1,141 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { Dialogue } from './dialogue.ts'
+
+/** What senders know of their messages. A message is named by its serial number, which stands in its subject. */
+export interface DeliveryLedger {
+  /** Recipients that the server took responsibility for, by serial. */
+  readonly acknowledged: Map<number, Set<string>>
+  readonly sent: Set<number>
+  /** Attempts that broke, or were put off. */
+  broken: number
+}
+
+export interface PersistentSenders {
+  readonly ledger: DeliveryLedger
+  /** Resolves when so many more messages were acknowledged. */
+  readonly acknowledgedMore: (count: number) => Promise<void>
+  /** Lets every sender end its attempt. */
+  readonly stop: () => Promise<void>
+}
+
+export interface SenderOptions {
+  readonly port: number
+  readonly protocol: 'smtp' | 'lmtp'
+  readonly recipients: readonly string[]
+  readonly senders: number
+}
+
+/** From a header field to the last line: of any length, the same each time, and no half of it looks like a whole. */
+export function contentOf(serial: number): string {
+  const lines = Array.from({ length: (serial * 31) % 997 }, (_, line) => `${serial}:${line}:${'x'.repeat(60)}`)
+  return `Subject: kill-${serial}\r\n\r\n${lines.map((line) => `${line}\r\n`).join('')}end of ${serial}\r\n`
+}
+
+/** Tells the serial of a message and whether it is whole. */
+export function recognise(message: string): { readonly serial: number; readonly isWhole: boolean } | undefined {
+  const serial = Number(/^Subject: kill-(\d+)\r$/m.exec(message)?.[1] ?? Number.NaN)
+  return Number.isNaN(serial) ? undefined : { serial, isWhole: message.endsWith(`\r\n${contentOf(serial)}`) }
+}
+
+let serials = 0
+/** A new connection may go to another worker, so all of them have work. */
+const messagesPerConnection = 4
+/** Who is refused comes again, and not in the same breath. */
+const retryMs = 20
+
+/**
+ * Senders as mail servers are: each tries its message again until every recipient was acknowledged, then sends the next.
+ * Odd messages go by DATA and even ones in chunks.
+ */
+export function startPersistentSenders(options: SenderOptions): PersistentSenders {
+  const { recipients, senders } = options
+  const ledger: DeliveryLedger = { acknowledged: new Map(), sent: new Set(), broken: 0 }
+  const stopping = new AbortController()
+  const waiting = new Set<() => void>()
+  const sender = async (index: number): Promise<void> => {
+    let serial = 0
+    let client: Dialogue | undefined
+    let delivered = 0
+    while (!stopping.signal.aborted) {
+      const isDone = recipients.every((recipient) => ledger.acknowledged.get(serial)?.has(recipient) === true)
+      if (serial === 0 || isDone) serial = serials += 1
+      try {
+        client ??= await greeted(options, index)
+        for (const recipient of await deliver(client, serial, options, ledger)) {
+          const known = ledger.acknowledged.get(serial) ?? new Set()
+          ledger.acknowledged.set(serial, known.add(recipient))
+        }
+        for (const look of waiting) look()
+        delivered += 1
+        if (delivered % messagesPerConnection !== 0) continue
+        client.destroy()
+        client = undefined
+      } catch {
+        ledger.broken += 1
+        client?.destroy()
+        client = undefined
+        await pause(retryMs)
+      }
+    }
+    client?.destroy()
+  }
+  const running = Array.from({ length: senders }, (_, index) => sender(index))
+  return {
+    ledger,
+    acknowledgedMore: (count) => {
+      const goal = ledger.acknowledged.size + count
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const look = (): void => {
+        if (ledger.acknowledged.size < goal) return
+        waiting.delete(look)
+        resolve()
+      }
+      waiting.add(look)
+      return promise
+    },
+    stop: async () => {
+      stopping.abort()
+      await Promise.all(running)
+    },
+  }
+}
+
+async function greeted({ port, protocol }: SenderOptions, index: number): Promise<Dialogue> {
+  const client = await Dialogue.connect(port, { from: `127.0.3.${index + 1}`, timeoutMs: 20_000 })
+  await expectReply(client, 220)
+  client.command(protocol === 'lmtp' ? 'LHLO load.example.net' : 'EHLO load.example.net')
+  await expectReply(client, 250)
+  return client
+}
+
+/** @returns whom the server took responsibility for. Throws when there is no telling. */
+async function deliver(
+  client: Dialogue,
+  serial: number,
+  { protocol, recipients }: SenderOptions,
+  ledger: DeliveryLedger,
+): Promise<readonly string[]> {
+  ledger.sent.add(serial)
+  const content = contentOf(serial)
+  client.send(`MAIL FROM:<load@example.net>\r\n${recipients.map((one) => `RCPT TO:<${one}>\r\n`).join('')}`)
+  await expectReply(client, 250)
+  for (const _ of recipients) await expectReply(client, 250)
+  if (serial % 2 === 0) {
+    client.send(`BDAT ${content.length} LAST\r\n${content}`)
+  } else {
+    client.command('DATA')
+    await expectReply(client, 354)
+    client.send(`${content}.\r\n`)
+  }
+  const acknowledged: string[] = []
+  for (const recipient of protocol === 'lmtp' ? recipients : recipients.slice(0, 1)) {
+    const { code } = await client.reply()
+    if (code === 250) acknowledged.push(recipient)
+  }
+  return protocol === 'lmtp' || acknowledged.length === 0 ? acknowledged : recipients
+}
+
+async function expectReply(client: Dialogue, code: number): Promise<void> {
+  const reply = await client.reply()
+  if (reply.code !== code) throw new Error(`expected ${code}, got ${reply.code} ${reply.text}`)
+}
