@@ -12,6 +12,7 @@ const server = createSmtpServer({
     tls: 'off',
     announcement: 'none',
   }),
+  limits: { maxMessageBytes: 2 ** 30 },
 })
 await server.listen(port ?? 0, '127.0.0.1')
 process.stdout.write('listening\n')
