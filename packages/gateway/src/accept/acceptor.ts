@@ -18,6 +18,7 @@ import {
   identify,
   localOf,
   looksLikeProxyHeader,
+  newConnectionId,
   peerOf,
   receiveHeader,
   runSession,
@@ -35,7 +36,6 @@ import type { QuietSummary } from '../observe/quiet-summary.ts'
 import { askOnConnect, networks } from '../policy/chain.ts'
 import type { ClientNameLookup } from '../dns/client-names.ts'
 import { speaksForItself } from '../policy/speaks-for-itself.ts'
-import { newConnectionId } from '../worker/connection-id.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
 import type { Dialect } from './dialects.ts'
 import { sayGoodbye } from './goodbye.ts'

@@ -3,13 +3,13 @@
  * of a few methods. A connection goes the way of the gateway's acceptor, in its order: header, identity, TLS, the
  * program's word, session.
  */
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import {
   channelSecurityFrom,
   limits as coreLimits,
+  newConnectionId,
   readProxyHeader,
   runSession,
   type AcceptRefusal,
@@ -194,10 +194,10 @@ class NetSmtpServer implements SmtpServer {
     const bytesWithHeader = this.#listener.tls === 'implicit' ? 0 : socket.readableLength
     const { identity } = reading
     const gone = new AbortController()
-    socket.once('close', () => gone.abort())
+    socket.once('close', () => gone.abort(connectionGone))
     const names = clientNames?.(identity.client.address)
     let connection: Connection = {
-      id: randomBytes(8).toString('hex'),
+      id: newConnectionId(),
       listener: this.#listener,
       identity,
       security: channelSecurityFrom(identity) ?? { kind: 'cleartext' },
@@ -248,6 +248,9 @@ class NetSmtpServer implements SmtpServer {
     return why === undefined || this.#listener.tls === 'implicit' ? '' : refusalReply(why, this.#options.hostname)
   }
 }
+
+/** Why a connection's signal is aborted. One for all: making an error with its stack costs as much as a message. */
+const connectionGone = new Error('the connection is gone')
 
 /** Nobody is asked for a header, and nobody's is read. */
 const directOnly: ReadProxyHeaderOptions = { trust: { verdictFor: () => ({ rule: 'absent' }) } }

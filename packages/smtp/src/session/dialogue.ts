@@ -28,6 +28,16 @@ export type State =
   /** A chunk of a message has come, and it is not the last (RFC 3030 §2). */
   | 'chunks'
 
+const merged = new WeakMap<Partial<SmtpLimits>, SmtpLimits>()
+
+/** The bounds of a listener: one object for all its sessions. */
+function limitsOf({ limits: own }: SmtpSessionOptions): SmtpLimits {
+  if (own === undefined) return limits
+  let bounds = merged.get(own)
+  if (bounds === undefined) merged.set(own, (bounds = { ...limits, ...own }))
+  return bounds
+}
+
 /** A SASL exchange that waits for the client's next answer. */
 export interface SaslExchange {
   answer(line: string): Awaitable<Answer>
@@ -54,7 +64,7 @@ export class Dialogue {
   constructor(connection: ConnectionInfo, options: SmtpSessionOptions) {
     this.connection = connection
     this.options = options
-    this.limits = { ...limits, ...options.limits }
+    this.limits = limitsOf(options)
     this.budget = new Budget(this.limits)
   }
 

@@ -111,7 +111,7 @@ export class IncomingMessage implements Octets {
   /** The observer is told the worst of several replies, since somebody did not get the message. */
   #conclude(replies: readonly DeliveryReply[]): Answer {
     const transaction = this.#transaction
-    const worst = replies.toSorted((a, b) => b.code - a.code)[0]
+    const worst = replies.length === 1 ? replies[0] : replies.toSorted((a, b) => b.code - a.code)[0]
     this.#report(worst?.code ?? 0, transaction.hasFailed ? transaction.failureText : worst?.detail)
     if (replies.some(({ code }) => code < 300)) this.#dialogue.budget.restore()
     const [reply, ...more] = replies

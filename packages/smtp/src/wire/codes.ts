@@ -1,7 +1,7 @@
 /* The replies of RFC 5321 §4.2.3 that are always the same, with their enhanced codes (RFC 3463, and the IANA registry). */
-import type { Reply } from './reply.ts'
+import { constantReply, type Reply } from './reply.ts'
 
-const reply = (code: number, enhanced: string, text: string): Reply => Object.freeze({ code, enhanced, lines: [text] })
+const reply = (code: number, enhanced: string, text: string): Reply => constantReply({ code, enhanced, lines: [text] })
 
 export const ok: Reply = reply(250, '2.0.0', 'OK')
 export const senderOk: Reply = reply(250, '2.1.0', 'OK')
@@ -24,4 +24,4 @@ export const tooManyRecipients: Reply = reply(452, '4.5.3', 'Too many recipients
 export const otherRoute: Reply = reply(452, '4.5.3', 'Too many recipients, send this one separately')
 export const localError: Reply = reply(451, '4.3.0', 'Local error in processing, try again later')
 /** RFC 2034 §3: 3yz has no enhanced code. */
-export const startMail: Reply = Object.freeze({ code: 354, lines: ['Start mail input; end with <CRLF>.<CRLF>'] })
+export const startMail: Reply = constantReply({ code: 354, lines: ['Start mail input; end with <CRLF>.<CRLF>'] })

@@ -23,6 +23,9 @@ const lineEnd = Buffer.from('\r\n')
 /** RFC 5322 §3.6.8: field-name = 1*ftext. White space before the colon is obsolete (§4.5), and still read by many. */
 const fieldStart = /^([\x21-\x39\x3b-\x7e]+)[ \t]*:/
 
+/** What the names begin with that matter in every message: Received, Authentication-Results. */
+const named: ReadonlySet<number> = new Set(Buffer.from('RrAa'))
+
 export interface HeaderRules {
   /** Authentication-Results of this server are taken out, whoever wrote them. */
   readonly authservId: string
@@ -67,9 +70,18 @@ export class HeaderSection {
     this.#cut = nothing
     this.#out = []
     let at = 0
+    /** Where the lines begin that pass without a look and were not handed on yet. */
+    let passing = 0
     while (!this.isOver && at < bytes.length) {
       const found = bytes.indexOf(lf, at)
       const end = found === -1 ? bytes.length : found + 1
+      if (found !== -1 && this.#passesUnseen(bytes[at]!)) {
+        this.bytes += end - at
+        at = end
+        continue
+      }
+      if (passing < at) this.#put(bytes.subarray(passing, at))
+      passing = end
       const line = bytes.subarray(at, end)
       this.bytes += line.length
       at = end
@@ -78,7 +90,7 @@ export class HeaderSection {
       else this.#cut = Buffer.from(line)
       this.#isInLine = found === -1 && this.#cut.length === 0
     }
-    if (at < bytes.length) this.#put(bytes.subarray(at))
+    if (passing < bytes.length) this.#put(bytes.subarray(passing))
     return this.#joined()
   }
 
@@ -96,6 +108,12 @@ export class HeaderSection {
   }
 
   // ── lines ─────────────────────────────────────────────────────────────────
+
+  /** A line that begins so, and goes on, is none whose name matters, and belongs to no field that is held back. */
+  #passesUnseen(first: number): boolean {
+    if (this.#isInLine || this.#field !== 'pass' || !this.#hasFields || this.#missing.size > 0) return false
+    return first !== lf && first !== cr && !named.has(first)
+  }
 
   /** @param line - a whole line with its end, or the start of a long one. */
   #judge(line: Buffer): void {

@@ -16,12 +16,25 @@ function onOneLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, ' ')
 }
 
+const encodedOnce = new WeakMap<Reply, string>()
+
+/** A reply that is always the same is encoded once. */
+export function constantReply(reply: Reply): Reply {
+  const constant = Object.freeze({ ...reply, lines: Object.freeze([...reply.lines]) })
+  encodedOnce.set(constant, encode(constant))
+  return constant
+}
+
 /**
  * RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
  *
  * The enhanced code stands on every line (RFC 2034 §4).
  */
 export function encodeReply(reply: Reply): string {
+  return encodedOnce.get(reply) ?? encode(reply)
+}
+
+function encode(reply: Reply): string {
   const prefix = reply.enhanced === undefined ? '' : `${reply.enhanced} `
   const last = reply.lines.length - 1
   if (last === 0) return `${reply.code} ${prefix}${onOneLine(reply.lines[0] ?? '')}\r\n`

@@ -82,7 +82,16 @@ function tlsComment(security: Extract<ChannelSecurity, { readonly kind: 'tls' }>
   return clean.length === 0 ? 'TLS' : clean.join(' ')
 }
 
+/** The last second that was written, since a busy server writes it again and again. */
+let second = Number.NaN
+let secondText = ''
+
 /** RFC 5322 §3.3: date-time, in UTC. */
 function dateTime(at: Date): string {
-  return at.toUTCString().replace('GMT', '+0000')
+  const asked = Math.floor(at.getTime() / 1000)
+  if (asked !== second) {
+    second = asked
+    secondText = at.toUTCString().replace('GMT', '+0000')
+  }
+  return secondText
 }
