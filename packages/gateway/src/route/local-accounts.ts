@@ -30,6 +30,7 @@ export function withFolders(store: MaildirStore): MaildirStore {
   const ready = async (account: string): Promise<StoreOutcome<void>> =>
     (await store.exists(account)) ? { ok: true, value: undefined } : store.createAccount(account)
   return {
+    ...(store.can === undefined ? {} : { can: store.can }),
     exists: (account) => store.exists(account),
     createAccount: (account) => store.createAccount(account),
     notify: (account, mailbox) => store.notify(account, mailbox),

@@ -1,0 +1,78 @@
+// The extensions of IMAP with peers that are not ours, against the gateway and its Maildir.
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { makeCertificate } from '../kit/certificates.ts'
+import { listener } from '../kit/configuration.ts'
+import { ann, startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
+import { peer } from '../kit/peers.ts'
+import { freePorts } from '../kit/ports.ts'
+
+const ports = await freePorts('admin', 'imap', 'imaps')
+const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
+let gateway: Gateway
+
+beforeAll(async () => {
+  const { cert, key } = await makeCertificate()
+  const tables = [
+    listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
+    listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit', mode: 'off' }),
+    `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+  ]
+  gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin, accounts: [ann, bob] })
+})
+afterAll(async () => {
+  await gateway?.stop()
+})
+
+test('IM-23: Python speaks them over zlib, and reaches nobody else’s mail', async () => {
+  const script = join(import.meta.dirname, 'peers/imap_extensions.py')
+  const args = [script, '127.0.0.1', String(ports.imap), ann.name, ann.password, bob.name]
+  const { code, stdout, stderr } = await peer('python3', args)
+  expect(stderr).toBe('')
+  expect(stdout).toBe('done\n')
+  expect(code).toBe(0)
+})
+
+test('IM-21: sessions that end by a reset, by half a close, or by LOGOUT, are all over at once', async () => {
+  const ends: readonly ((socket: TLSSocket) => void)[] = [
+    (socket) => void socket.destroy(),
+    (socket) => void socket.end(),
+    (socket) => void socket.write('z LOGOUT\r\n'),
+  ]
+  const sessions = 6
+  let opened = 0
+  for (const end of ends) {
+    for (let count = 0; count < sessions; count += 1) {
+      const socket = await signIn()
+      opened += 1
+      socket.on('error', () => {})
+      end(socket)
+    }
+  }
+  const over = (): readonly LogRecord[] => gateway.log.filter(isSessionEnd)
+  await gateway.waitForLog('the end of every session', (record) => isSessionEnd(record) && over().length >= opened)
+  const reasons = over().map((record) => String(record['reason']))
+  expect(reasons).toHaveLength(opened)
+  expect(reasons.filter((reason) => reason === 'quit')).toHaveLength(sessions)
+  expect(reasons.filter((reason) => reason === 'internal-error')).toEqual([])
+})
+
+function isSessionEnd(record: LogRecord): boolean {
+  return record.event === 'connection.close' && record['listener'] === 'imaps'
+}
+
+/** A session over implicit TLS in which ann has her INBOX selected. */
+async function signIn(): Promise<TLSSocket> {
+  const raw = connect(ports.imaps, '127.0.0.1')
+  const socket = connectTls({ socket: raw, rejectUnauthorized: false })
+  socket.write(`a LOGIN ${ann.name} "${ann.password}"\r\nb SELECT INBOX\r\n`)
+  let heard = ''
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    heard += String(chunk)
+    if (/^b OK /m.test(heard)) return socket
+    if (/^[ab] (?:NO|BAD) /m.test(heard)) break
+  }
+  throw new Error(`not signed in: ${heard}`)
+}
