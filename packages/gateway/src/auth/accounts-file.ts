@@ -1,26 +1,41 @@
 /*
  * The accounts file:
  *
+ *     scram-decoy = "…"
+ *
  *     [[account]]
  *     name = "ann@example.org"
  *     password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
+ *     scram = "SCRAM-SHA-256$65536:…$…:…"
  *
- * It is replaced as a whole, so that a reader sees the old file or the new one.
+ * `scram` has the keys of SCRAM-SHA-256 for the same password. `scram-decoy` is the secret by which a name that is unknown
+ * is given keys; it stands there with the first of them, and never changes. It is replaced as a whole, so that a reader
+ * sees the old file or the new one.
  */
+import { randomBytes } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { ScramKeys } from '@postern/core'
 import { z } from 'zod'
 import { parseTomlFile } from '../config/toml-file.ts'
 import { readTextFile } from '../config/read-file.ts'
 import type { ConfigProblem } from '../config/schema.ts'
 import { formatPasswordHash, parsePasswordHash, passwordHashWords, type PasswordHash } from './password-hash.ts'
 import { accountNameWords, isAccountName } from './prepare.ts'
+import { formatScramKeys, parseScramKeys, scramKeysWords } from './scram-text.ts'
 
-/** Names to password hashes, in the order of the file. */
-export type Accounts = ReadonlyMap<string, PasswordHash>
+/** What is known of an account: its password, in forms that it cannot be read from. */
+export interface Account {
+  readonly password: PasswordHash
+  /** Absent: it cannot sign in by SCRAM. */
+  readonly scram?: ScramKeys
+}
+
+/** By name, in the order of the file. */
+export type Accounts = ReadonlyMap<string, Account>
 
 export type AccountsOutcome =
-  | { readonly ok: true; readonly accounts: Accounts }
+  | { readonly ok: true; readonly accounts: Accounts; readonly scramDecoy?: Buffer }
   | { readonly ok: false; readonly isMissing: boolean; readonly problems: readonly ConfigProblem[] }
 
 /** Reads the accounts, or tells everything that is wrong. A file that other users of the machine may read is refused. */
@@ -35,8 +50,8 @@ export async function readAccounts(file: string): Promise<AccountsOutcome> {
   if (!parsed.ok) return { ok: false, isMissing: false, problems: parsed.problems.located(file, parsed.lines) }
 
   const { problems, lines, value } = parsed
-  const accounts = new Map<string, PasswordHash>()
-  for (const [index, { name, password }] of value.account.entries()) {
+  const accounts = new Map<string, Account>()
+  for (const [index, { name, password, scram }] of value.account.entries()) {
     if (accounts.has(name)) {
       problems.add({
         path: ['account', index, 'name'],
@@ -44,11 +59,11 @@ export async function readAccounts(file: string): Promise<AccountsOutcome> {
         found: `"${name}" again`,
       })
     }
-    accounts.set(name, password)
+    accounts.set(name, scram === undefined ? { password } : { password, scram })
   }
-  return problems.all.length === 0
-    ? { ok: true, accounts }
-    : { ok: false, isMissing: false, problems: problems.located(file, lines) }
+  if (problems.all.length > 0) return { ok: false, isMissing: false, problems: problems.located(file, lines) }
+  const scramDecoy = value['scram-decoy']
+  return scramDecoy === undefined ? { ok: true, accounts } : { ok: true, accounts, scramDecoy }
 }
 
 /**
@@ -66,8 +81,11 @@ export async function changeAccounts(file: string, edit: (accounts: Accounts) =>
     try {
       const before = await readAccounts(file)
       if (!before.ok && !before.isMissing) return before
-      const accounts = edit(before.ok ? before.accounts : new Map<string, PasswordHash>())
-      await handle.writeFile(formatAccounts(accounts))
+      const accounts = edit(before.ok ? before.accounts : new Map<string, Account>())
+      const known = before.ok ? before.scramDecoy : undefined
+      const hasScram = [...accounts.values()].some(({ scram }) => scram !== undefined)
+      const scramDecoy = known ?? (hasScram ? randomBytes(scramDecoyBytes) : undefined)
+      await handle.writeFile(formatAccounts(accounts, scramDecoy))
       await handle.sync()
       await rename(lock, file)
       isOurs = false
@@ -84,12 +102,18 @@ export async function changeAccounts(file: string, edit: (accounts: Accounts) =>
   }
 }
 
-function formatAccounts(accounts: Accounts): string {
-  const tables = [...accounts].map(
-    ([name, hash]) =>
-      `\n[[account]]\nname = ${JSON.stringify(name)}\npassword = ${JSON.stringify(formatPasswordHash(hash))}\n`,
-  )
-  return `# Written by \`postern user\`, which keeps no comments. A running gateway sees changes at the next login.\n${tables.join('')}`
+function formatAccounts(accounts: Accounts, scramDecoy: Buffer | undefined): string {
+  return [
+    '# Written by `postern user`, which keeps no comments. A running gateway sees changes at the next login.\n',
+    scramDecoy === undefined ? '' : `scram-decoy = "${scramDecoy.toString('base64')}"\n`,
+    ...[...accounts].map(([name, account]) => `\n[[account]]\n${formatAccount(name, account)}`),
+  ].join('')
+}
+
+function formatAccount(name: string, { password, scram }: Account): string {
+  const lines = [`name = ${JSON.stringify(name)}`, `password = ${JSON.stringify(formatPasswordHash(password))}`]
+  if (scram !== undefined) lines.push(`scram = "${formatScramKeys(scram)}"`)
+  return `${lines.join('\n')}\n`
 }
 
 /** The rename itself is durable only when the directory is. */
@@ -98,21 +122,44 @@ async function syncDirectory(path: string): Promise<void> {
   await directory.sync()
 }
 
+/** Text that `parse` understands. */
+function parsedText<T>(
+  expected: string,
+  parse: (text: string) => T | undefined,
+): z.ZodPipe<z.ZodString, z.ZodTransform<T, string>> {
+  return z.string({ error: expected }).transform((text, context) => {
+    const value = parse(text)
+    if (value !== undefined) return value
+    context.issues.push({ code: 'custom', message: expected, input: text })
+    return z.NEVER
+  })
+}
+
+const scramDecoyBytes = 32
+const scramDecoyWords = 'a secret as `postern user` writes it'
+
+function parseScramDecoy(text: string): Buffer | undefined {
+  const bytes = Buffer.from(text, 'base64')
+  return bytes.length === scramDecoyBytes && bytes.toString('base64') === text ? bytes : undefined
+}
+
 const accountsFormat = z.strictObject(
   {
+    'scram-decoy': parsedText(scramDecoyWords, parseScramDecoy).optional(),
     account: z
       .array(
         z.strictObject(
           {
             name: z.string({ error: accountNameWords }).refine(isAccountName, { error: accountNameWords }),
-            password: z.string({ error: passwordHashWords }).transform((text, context): PasswordHash => {
-              const hash = parsePasswordHash(text)
-              if (hash !== undefined) return hash
-              context.issues.push({ code: 'custom', message: passwordHashWords, input: text })
-              return z.NEVER
-            }),
+            password: parsedText(passwordHashWords, parsePasswordHash),
+            scram: parsedText(scramKeysWords, parseScramKeys).optional(),
           },
-          { error: (issue) => (issue.code === 'unrecognized_keys' ? undefined : 'a table with name and password') },
+          {
+            error: (issue) =>
+              issue.code === 'unrecognized_keys'
+                ? undefined
+                : 'a table with name, password and, if there are keys, scram',
+          },
         ),
         { error: 'tables headed [[account]]' },
       )

@@ -1,5 +1,15 @@
 import { stat } from 'node:fs/promises'
-import type { AuthOutcome, Authenticator, CertificateClaim, ConnectionInfo, Credentials } from '@postern/core'
+import {
+  decoyScramKeys,
+  limits as coreLimits,
+  type AuthOutcome,
+  type Authenticator,
+  type CertificateClaim,
+  type ConnectionInfo,
+  type Credentials,
+  type ScramClaim,
+  type ScramOutcome,
+} from '@postern/core'
 import type { ConfigProblem, LiveConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { clientKey } from '../policy/client-key.ts'
@@ -51,6 +61,23 @@ export class FileAuthenticator implements Authenticator {
     this.#checks = new PasswordChecks({ atOnce: options.checksAtOnce, waiting: options.checksWaiting })
   }
 
+  /**
+   * Present when every account has keys, as the accounts were read last: a client that is offered SCRAM does not try its
+   * password in another way, so an account without keys could not sign in at all.
+   */
+  get scramKeys(): ((claim: ScramClaim) => Promise<ScramOutcome>) | undefined {
+    return this.#known?.scram === undefined ? undefined : this.#scramKeys
+  }
+
+  /** Reads the accounts before anybody asks, so that the first client is offered what the second one is. Rejects never. */
+  async prepare(): Promise<void> {
+    try {
+      await this.#accounts()
+    } catch {
+      // Whoever signs in is told, and the operator with them.
+    }
+  }
+
   async verify(credentials: Credentials, { identity }: Pick<ConnectionInfo, 'identity'>): Promise<AuthOutcome> {
     try {
       return await this.#verify(credentials, clientKey(identity.client.address))
@@ -81,7 +108,7 @@ export class FileAuthenticator implements Authenticator {
     if (prepared === undefined || !isAccountName(username)) return denied
 
     const { accounts, decoy } = await this.#accounts()
-    const hash = accounts.get(username)
+    const hash = accounts.get(username)?.password
     const verdict = await this.#checks.check(prepared, hash ?? decoy, client)
     if (verdict === 'full') {
       const detail = `${this.#options.checksWaiting} password checks wait already`
@@ -89,6 +116,20 @@ export class FileAuthenticator implements Authenticator {
     }
     if (verdict === 'wrong' || hash === undefined) return denied
     return { outcome: 'granted', principal: { account: username, username } }
+  }
+
+  readonly #scramKeys = async ({ username, actAs }: ScramClaim): Promise<ScramOutcome> => {
+    try {
+      const { accounts, scram } = await this.#accounts()
+      // Made for every name, so that the time tells nothing.
+      const decoy = decoyScramKeys(username, scram?.decoy ?? noSecret, scram?.iterations)
+      const keys = accounts.get(username)?.scram
+      // Acting as another identity needs a right to it, and nobody has one here.
+      if (keys === undefined || actAs !== undefined) return { outcome: 'unknown', keys: decoy }
+      return { outcome: 'found', keys, principal: { account: username, username } }
+    } catch (cause) {
+      return { outcome: 'unavailable', cause }
+    }
   }
 
   async #verifyCertificate({ commonName, actAs = commonName }: CertificateClaim): Promise<AuthOutcome> {
@@ -104,7 +145,7 @@ export class FileAuthenticator implements Authenticator {
 
   async #accounts(): Promise<KnownAccounts> {
     const { file } = this.#options
-    if (file === undefined) return (this.#known ??= know('', new Map()))
+    if (file === undefined) return (this.#known ??= know('', new Map(), undefined))
     const version = await versionOf(file)
     if (this.#known?.version === version) return this.#known
     // Logins that come together read the file once.
@@ -116,7 +157,7 @@ export class FileAuthenticator implements Authenticator {
 
   async #read(file: string, version: string): Promise<KnownAccounts> {
     const outcome = await readAccounts(file)
-    if (outcome.ok) return (this.#known = know(version, outcome.accounts))
+    if (outcome.ok) return (this.#known = know(version, outcome.accounts, outcome.scramDecoy))
     if (this.#known !== undefined) {
       this.#options.onUnusable?.(outcome.problems)
       return (this.#known = { ...this.#known, version })
@@ -128,20 +169,40 @@ export class FileAuthenticator implements Authenticator {
 
 const denied: AuthOutcome = { outcome: 'denied' }
 
+/** Only while the file is replaced by one without SCRAM: what is begun by it then ends, denied. */
+const noSecret = Buffer.alloc(32)
+
 interface KnownAccounts {
   /** Of the file that they were read from. */
   readonly version: string
   readonly accounts: Accounts
   /** Tried for unknown names: it costs what most accounts cost. */
   readonly decoy: PasswordHash
+  /** By which names that are unknown are given keys, with as many iterations as most accounts; absent when not all have any. */
+  readonly scram: { readonly decoy: Buffer; readonly iterations: number } | undefined
 }
 
-function know(version: string, accounts: Accounts): KnownAccounts {
-  return { version, accounts, decoy: decoyHash(mostCommon([...accounts.values()])) }
+function know(version: string, accounts: Accounts, scramDecoy: Buffer | undefined): KnownAccounts {
+  const all = [...accounts.values()]
+  const keys = all.flatMap(({ scram }) => (scram === undefined ? [] : [scram]))
+  const hasAll = scramDecoy !== undefined && keys.length > 0 && keys.length === all.length
+  const passwords = all.map(({ password }) => password)
+  return {
+    version,
+    accounts,
+    decoy: decoyHash(mostCommon(passwords, costOf)),
+    scram: hasAll
+      ? {
+          decoy: scramDecoy,
+          iterations: mostCommon(keys, ({ iterations }) => iterations)?.iterations ?? coreLimits.scramIterations,
+        }
+      : undefined,
+  }
 }
 
-function mostCommon(hashes: readonly PasswordHash[]): PasswordHash | undefined {
-  const groups = Map.groupBy(hashes, costOf)
+/** One of those that have the key which most have. */
+function mostCommon<T>(all: readonly T[], keyOf: (one: T) => unknown): T | undefined {
+  const groups = Map.groupBy(all, keyOf)
   return [...groups.values()].sort((a, b) => b.length - a.length)[0]?.[0]
 }
 

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { changeAccounts } from '../auth/accounts-file.ts'
-import { hashPassword } from '../auth/password-hash.ts'
+import { makeAccount } from '../auth/make-account.ts'
 import { makeSelfSignedCertificate } from '../certificate/self-signed.ts'
 
 export const demoAccount = 'demo@localhost'
@@ -30,9 +30,10 @@ export async function prepareFirstStart(dataDir: string): Promise<void> {
   const accounts = join(dataDir, 'accounts.toml')
   if (!(await exists(accounts))) {
     const password = randomBytes(15).toString('base64url')
-    const hash = await hashPassword(password)
+    const account = await makeAccount(password, true)
+    if (account === undefined) throw new Error('the password that was made is too short for SCRAM')
     await writePrivate(join(dataDir, demoPasswordFile), password)
-    const outcome = await changeAccounts(accounts, (others) => new Map([...others, [demoAccount, hash]]))
+    const outcome = await changeAccounts(accounts, (others) => new Map([...others, [demoAccount, account]]))
     if (!outcome.ok) throw new Error(outcome.problems.map(({ found }) => found).join('; '))
   }
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { changeAccounts, readAccounts, type Accounts } from '../auth/accounts-file.ts'
-import { hashPassword } from '../auth/password-hash.ts'
+import { changeAccounts, readAccounts, type Account, type Accounts } from '../auth/accounts-file.ts'
+import { makeAccount } from '../auth/make-account.ts'
 import { accountNameWords, isAccountName, preparePassword } from '../auth/prepare.ts'
 import { defaultDataDir } from '../config/default-config.ts'
 import { findAccountsFile } from '../config/load.ts'
@@ -16,6 +16,8 @@ import { CommandFailure, print, type Terminal } from './terminal.ts'
 interface UserOptions {
   readonly config?: string
   readonly passwordStdin?: boolean
+  /** False with `--no-scram`. */
+  readonly scram?: boolean
 }
 
 export function userCommand(terminal: Terminal, finish: (status: number) => void): Command {
@@ -45,7 +47,9 @@ export function userCommand(terminal: Terminal, finish: (status: number) => void
 }
 
 function withPassword(command: Command): Command {
-  return command.option('--password-stdin', 'read the password from the first line of standard input')
+  return command
+    .option('--password-stdin', 'read the password from the first line of standard input')
+    .option('--no-scram', 'write no keys for SCRAM, which is then offered to nobody')
 }
 
 async function add(terminal: Terminal, name: string, options: UserOptions): Promise<number> {
@@ -60,11 +64,11 @@ async function add(terminal: Terminal, name: string, options: UserOptions): Prom
   }
   const early = isTaken(await existing(terminal, file, new Map()))
   if (early !== undefined) throw early
-  const hash = await hashPassword(await newPassword(terminal, name, options))
+  const account = await newAccount(terminal, name, options)
   await change(terminal, file, (accounts) => {
     const late = isTaken(accounts)
     if (late !== undefined) throw late
-    return new Map([...accounts, [name, hash]])
+    return new Map([...accounts, [name, account]])
   })
   await print(terminal.stdout, `added ${name}\n`)
   return exitStatus.ok
@@ -73,8 +77,8 @@ async function add(terminal: Terminal, name: string, options: UserOptions): Prom
 async function passwd(terminal: Terminal, name: string, options: UserOptions): Promise<number> {
   const file = await accountsFile(terminal, options)
   mustHave(await existing(terminal, file), name)
-  const hash = await hashPassword(await newPassword(terminal, name, options))
-  await change(terminal, file, (accounts) => new Map([...mustHave(accounts, name), [name, hash]]))
+  const account = await newAccount(terminal, name, options)
+  await change(terminal, file, (accounts) => new Map([...mustHave(accounts, name), [name, account]]))
   await print(terminal.stdout, `changed the password of ${name}\n`)
   return exitStatus.ok
 }
@@ -137,6 +141,13 @@ function unusable(terminal: Terminal, problems: readonly ConfigProblem[]): Comma
 }
 
 // ── passwords ───────────────────────────────────────────────────────────────
+
+async function newAccount(terminal: Terminal, name: string, options: UserOptions): Promise<Account> {
+  const account = await makeAccount(await newPassword(terminal, name, options), options.scram !== false)
+  if (account !== undefined) return account
+  const words = `at least ${limits.minPasswordCharacters} characters that can be seen`
+  throw new CommandFailure(exitStatus.wrong, `for SCRAM a password has ${words}; see also --no-scram`)
+}
 
 /** Never from the command line, where other users of the machine and the shell's history would see it. */
 async function newPassword(terminal: Terminal, name: string, { passwordStdin }: UserOptions): Promise<string> {

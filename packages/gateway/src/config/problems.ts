@@ -92,9 +92,9 @@ function problemsBehindName(path: KeyPath, schema: z.ZodType, document: unknown)
 export function describeValue(value: unknown, path: KeyPath): string {
   if (value === undefined) return 'nothing'
   const key = path.findLast((part) => typeof part === 'string') ?? ''
-  if (/password|passwd|secret|token/i.test(key)) return '[secret]'
+  if (/password|passwd|secret|token|^scram/i.test(key)) return '[secret]'
   if (typeof value === 'string')
-    return /PRIVATE KEY|\$argon2|\$scrypt|:\/\/[^/]*@/.test(value) ? '[secret]' : `"${excerpt(value)}"`
+    return /PRIVATE KEY|\$argon2|\$scrypt|SCRAM-SHA|:\/\/[^/]*@/.test(value) ? '[secret]' : `"${excerpt(value)}"`
   if (value instanceof Date) return `the date ${value.toISOString()}`
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
   if (typeof value === 'object') return 'a table'

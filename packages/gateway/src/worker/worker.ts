@@ -90,6 +90,7 @@ export class Worker {
   async listen(): Promise<void> {
     const { config, listeners, ticketKeys } = this.#start
     const { live } = config
+    await this.#authenticator.prepare()
     const places = new Places(live.limits.maxConnectionsPerWorker)
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()

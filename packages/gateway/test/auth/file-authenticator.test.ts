@@ -1,6 +1,6 @@
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { secret, type AuthOutcome } from '@postern/core'
+import { decoyScramKeys, secret, type AuthOutcome, type ScramKeys } from '@postern/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { changeAccounts } from '../../src/auth/accounts-file.ts'
 import { FileAuthenticator, type FileAuthenticatorOptions } from '../../src/auth/file-authenticator.ts'
@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 async function accountsOf(accounts: Readonly<Record<string, PasswordHash>>): Promise<string> {
   const file = join(await temporaryDirectory(), 'accounts.toml')
-  await changeAccounts(file, () => new Map(Object.entries(accounts)))
+  await changeAccounts(file, () => new Map(Object.entries(accounts).map(([name, password]) => [name, { password }])))
   return file
 }
 
@@ -43,6 +43,76 @@ async function orderOf(clients: readonly string[], waiting: number): Promise<rea
   )
   return done
 }
+
+const keysOf = (name: string): ScramKeys => decoyScramKeys(name, Buffer.from('keys'), 8192)
+
+async function scramFile(...names: readonly string[]): Promise<string> {
+  const file = join(await temporaryDirectory(), 'accounts.toml')
+  await changeAccounts(file, () => new Map(names.map((name) => [name, { password: annsHash, scram: keysOf(name) }])))
+  return file
+}
+
+async function prepared(file: string): Promise<FileAuthenticator> {
+  const by = authenticator(file)
+  await by.prepare()
+  return by
+}
+
+describe('keys for SCRAM', () => {
+  test('are found, with the account', async () => {
+    const by = await prepared(await scramFile('ann'))
+    expect(await by.scramKeys?.({ username: 'ann' })).toEqual({
+      outcome: 'found',
+      keys: decoyScramKeys('ann', Buffer.from('keys'), 8192),
+      principal: { account: 'ann', username: 'ann' },
+    })
+  })
+
+  test('AU-04: a name that is unknown has some too, the same in every worker', async () => {
+    const file = await scramFile('ann')
+    const [one, other] = await Promise.all([prepared(file), prepared(file)])
+    const first = await one.scramKeys?.({ username: 'eve' })
+    expect(first).toMatchObject({ outcome: 'unknown', keys: { iterations: 8192 } })
+    expect(await other.scramKeys?.({ username: 'eve' })).toEqual(first)
+    expect(await one.scramKeys?.({ username: 'eva' })).not.toEqual(first)
+  })
+
+  test('AU-06: acting as somebody else finds none', async () => {
+    const by = await prepared(await scramFile('ann'))
+    expect(await by.scramKeys?.({ username: 'ann', actAs: 'bob' })).toMatchObject({ outcome: 'unknown' })
+  })
+
+  test('are offered only when every account has them: who is offered SCRAM tries nothing else', async () => {
+    const file = await scramFile('ann', 'bob')
+    const by = authenticator(file)
+    expect(by.scramKeys).toBeUndefined()
+    await by.prepare()
+    expect(by.scramKeys).toBeDefined()
+    await changeAccounts(file, (all) => new Map([...all, ['old', { password: annsHash }]]))
+    expect(await signIn(by, 'old', 'ann’s password')).toMatchObject({ outcome: 'granted' })
+    expect(by.scramKeys).toBeUndefined()
+    await changeAccounts(file, () => new Map())
+    await by.prepare()
+    expect(by.scramKeys).toBeUndefined()
+  })
+
+  test('an exchange that began before the file lost its keys ends, denied', async () => {
+    const file = await scramFile('ann')
+    const by = await prepared(file)
+    const { scramKeys } = by
+    await changeAccounts(file, () => new Map([['ann', { password: annsHash }]]))
+    expect(await scramKeys?.({ username: 'ann' })).toMatchObject({ outcome: 'unknown' })
+  })
+
+  test('a file that cannot be read is no answer', async () => {
+    const by = await prepared(await scramFile('ann'))
+    const { scramKeys } = by
+    const lost = authenticator('/nowhere/accounts.toml')
+    await lost.prepare()
+    expect(lost.scramKeys).toBeUndefined()
+    expect(await scramKeys?.({ username: 'ann' })).toMatchObject({ outcome: 'found' })
+  })
+})
 
 describe('X3: signing in by a certificate', () => {
   test('the account of its common name, when certificates are taken', async () => {
@@ -164,9 +234,9 @@ describe('a file that changes', () => {
     const file = await accountsOf({ ann: annsHash })
     const by = authenticator(file)
     expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'denied' })
-    await changeAccounts(file, (accounts) => new Map([...accounts, ['bob', bobsHash]]))
+    await changeAccounts(file, (accounts) => new Map([...accounts, ['bob', { password: bobsHash }]]))
     expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'granted' })
-    await changeAccounts(file, () => new Map([['ann', bobsHash]]))
+    await changeAccounts(file, () => new Map([['ann', { password: bobsHash }]]))
     expect(await signIn(by, 'ann', 'ann’s password')).toMatchObject({ outcome: 'denied' })
     expect(await signIn(by, 'ann', 'bob’s password')).toMatchObject({ outcome: 'granted' })
     expect(await signIn(by, 'bob', 'bob’s password')).toMatchObject({ outcome: 'denied' })

@@ -1,7 +1,8 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { secret } from '@postern/core'
+import { deriveScramKeys, secret } from '@postern/core'
 import { describe, expect, test } from 'vitest'
+import { readAccounts } from '../../src/auth/accounts-file.ts'
 import { FileAuthenticator } from '../../src/auth/file-authenticator.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
 import { postern, posternOnTerminal } from './run.ts'
@@ -53,6 +54,31 @@ describe('accounts', () => {
 
     expect(await postern(['user', 'remove', 'ann', ...inConfig], { cwd })).toMatchObject({ status: 0 })
     expect((await postern(['user', 'list', ...inConfig], { cwd })).stdout).toBe('bob@example.org\n')
+  })
+
+  test('have keys for SCRAM, of the same password, unless the operator wants none', async () => {
+    const cwd = await directoryWithConfig()
+    const add = async (name: string, ...args: readonly string[]) =>
+      postern(['user', 'add', name, ...inConfig, '--password-stdin', ...args], { cwd, stdin: ['first password\n'] })
+    await add('ann')
+    const written = await readAccounts(join(cwd, 'who.toml'))
+    const keys = written.ok ? written.accounts.get('ann')?.scram : undefined
+    expect(keys).toEqual(await deriveScramKeys('first password', keys))
+    await add('bob', '--no-scram')
+    const then = await readAccounts(join(cwd, 'who.toml'))
+    expect(then.ok && then.accounts.get('bob')).not.toHaveProperty('scram')
+    await postern(['user', 'passwd', 'bob', ...inConfig, '--password-stdin'], { cwd, stdin: ['second password\n'] })
+    const last = await readAccounts(join(cwd, 'who.toml'))
+    expect(last.ok && last.accounts.get('bob')).toHaveProperty('scram')
+  })
+
+  test('a password that SCRAM would see nothing of is refused', async () => {
+    const cwd = await directoryWithConfig()
+    const stdin = [`${'\u200b'.repeat(12)}\n`]
+    expect(await postern(['user', 'add', 'ann', ...inConfig, '--password-stdin'], { cwd, stdin })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('at least 8 characters that can be seen'),
+    })
   })
 
   test('stand in a file that only its owner can read, without the password', async () => {
