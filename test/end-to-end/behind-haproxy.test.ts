@@ -152,7 +152,7 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
       { input: 'EHLO client.example.net\nQUIT\n' },
     )
     expect(stdout).toMatch(/^220 mx\.example\.org/)
-    expect(stdout).toMatch(/\r\n250[- ]AUTH PLAIN/)
+    expect(stdout).toMatch(/\r\n250[- ]AUTH .*PLAIN/)
     expect(stdout).toMatch(/\r\n221 /)
     expect(code).toBe(0)
   })
@@ -245,7 +245,7 @@ describe('examples/haproxy/haproxy-tls.cfg: HAProxy ends TLS and tells of it', (
       ],
       { input: 'EHLO client.example.net\nQUIT\n' },
     )
-    expect(stdout).toMatch(/\r\n250[- ]AUTH PLAIN/)
+    expect(stdout).toMatch(/\r\n250[- ]AUTH .*PLAIN/)
     expect(stdout).not.toContain('STARTTLS')
     const accepted = await gateway.waitForLog('the header', ({ event }) => event === 'proxy.accepted')
     expect(JSON.stringify(accepted)).toMatch(/TLSv1\.3/)

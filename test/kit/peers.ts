@@ -16,6 +16,8 @@ export type Peer =
   | 'openssl'
   | 'nc'
   | 'python3'
+  | 'gsasl'
+  | 'msmtp'
 
 const found = new Set<Peer>()
 
