@@ -2,15 +2,22 @@
  * TLS on our side of a connection, implicit or by STARTTLS: certificates by server name, and handshakes that cannot be
  * stalled or gathered without bound.
  */
-import { X509Certificate } from 'node:crypto'
+import { hash, X509Certificate } from 'node:crypto'
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
 import type { Connection, ListenerInfo } from '@postern/core'
-import type { CertificateConfig, LimitsConfig } from '../config/schema.ts'
+import type { CertificateConfig, ClientCertificates, LimitsConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 
 /** The handshake did not come to an end: what the peer or OpenSSL said is for the log. */
 export class HandshakeError extends Error {
   override readonly name = 'HandshakeError'
+}
+
+/** What clients are asked for. */
+interface Clients {
+  readonly certificates: ClientCertificates
+  /** PEM: who signs them. */
+  readonly ca?: string
 }
 
 /** Ends TLS for one listener. */
@@ -19,27 +26,33 @@ export class TlsGate {
   readonly timeoutMs: number
   readonly #listener: ListenerInfo
   readonly #certificates: readonly CertificateConfig[]
+  readonly #clients: Clients
   readonly #handshakes: Handshakes
   #contexts: ContextsByName
 
-  /** @param handshakes - those under way in this worker; one object for all listeners. */
+  /**
+   * @param handshakes - those under way in this worker; one object for all listeners.
+   * @param clients - whether they are asked for a certificate, and who must have signed it.
+   */
   constructor(
     listener: ListenerInfo,
     certificates: readonly CertificateConfig[],
     ticketKeys: Buffer,
     bounds: Pick<LimitsConfig, 'tlsHandshakeTimeoutMs'>,
     handshakes: Handshakes,
+    clients: Clients = { certificates: 'off' },
   ) {
     this.#listener = listener
     this.#certificates = certificates
     this.timeoutMs = bounds.tlsHandshakeTimeoutMs
     this.#handshakes = handshakes
-    this.#contexts = new ContextsByName(certificates, listener, ticketKeys)
+    this.#clients = clients
+    this.#contexts = new ContextsByName(certificates, listener, ticketKeys, clients)
   }
 
   /** Connections from now on get tickets under other keys; those under way keep theirs. */
   useTicketKeys(ticketKeys: Buffer): void {
-    this.#contexts = new ContextsByName(this.#certificates, this.#listener, ticketKeys)
+    this.#contexts = new ContextsByName(this.#certificates, this.#listener, ticketKeys, this.#clients)
   }
 
   /**
@@ -50,6 +63,8 @@ export class TlsGate {
     const contexts = this.#contexts
     const stream = new TLSSocket(spent.stream, {
       isServer: true,
+      requestCert: this.#clients.certificates !== 'off',
+      rejectUnauthorized: this.#clients.certificates === 'require',
       secureContext: contexts.byDefault,
       SNICallback: (name, answer) => answer(null, contexts.find(name)),
       // RFC 7301 section 3.2 and the ALPACA attack: a client that came for another protocol is refused, not served.
@@ -65,6 +80,12 @@ export class TlsGate {
     } finally {
       end()
     }
+    const isVerified = this.#clients.certificates !== 'off' && hasVerifiedCertificate(stream)
+    if (this.#clients.certificates === 'require' && !isVerified) {
+      stream.on('error', ignore)
+      stream.destroy()
+      throw new HandshakeError('the client has no certificate that tls.client-ca has signed')
+    }
     const serverName = typeof stream.servername === 'string' ? stream.servername : undefined
     return {
       ...spent,
@@ -75,6 +96,7 @@ export class TlsGate {
         version: stream.getProtocol() ?? 'unknown',
         cipher: stream.getCipher().name,
         ...(serverName === undefined ? {} : { serverName }),
+        ...(isVerified ? commonNameOf(stream) : {}),
         ...exporterOf(stream),
       },
     }
@@ -146,7 +168,12 @@ class ContextsByName {
   readonly byDefault: SecureContext
   readonly #byName = new Map<string, SecureContext>()
 
-  constructor(certificates: readonly CertificateConfig[], listener: ListenerInfo, ticketKeys: Buffer) {
+  constructor(
+    certificates: readonly CertificateConfig[],
+    listener: ListenerInfo,
+    ticketKeys: Buffer,
+    { certificates: mode, ca }: Clients,
+  ) {
     let first: SecureContext | undefined
     for (const { cert, key } of certificates) {
       const context = createSecureContext({
@@ -154,8 +181,9 @@ class ContextsByName {
         key,
         minVersion: 'TLSv1.2', // RFC 8996
         ticketKeys,
-        // A ticket of one listener is worth nothing at another, which may ask for more.
-        sessionIdContext: listener.name.slice(0, maxSessionIdContextBytes),
+        ...(ca === undefined || mode === 'off' ? {} : { ca }),
+        // A ticket of one listener is worth nothing at another, which may ask for more; nor when another authority is asked.
+        sessionIdContext: hash('sha256', `${listener.name} ${mode} ${ca}`).slice(0, maxSessionIdContextBytes),
       })
       first ??= context
       for (const name of namesOf(cert)) if (!this.#byName.has(name)) this.#byName.set(name, context)
@@ -175,6 +203,22 @@ class ContextsByName {
 
 /** OpenSSL's SSL_MAX_SID_CTX_LENGTH. */
 const maxSessionIdContextBytes = 32
+
+/**
+ * OpenSSL has verified the client's certificate against `tls.client-ca`. Node tells its verdict to `tls.Server` alone, which
+ * reads it off the handle; a handle that does not say is no verdict.
+ */
+function hasVerifiedCertificate(stream: TLSSocket): boolean {
+  const { _handle: handle } = stream as { readonly _handle?: { verifyError?(): Error | null | undefined } }
+  if (typeof handle?.verifyError !== 'function' || stream.getPeerX509Certificate() === undefined) return false
+  return (handle.verifyError() ?? undefined) === undefined
+}
+
+/** Of two names nobody can say which is meant. */
+function commonNameOf(stream: TLSSocket): { readonly clientCommonName?: string } {
+  const { CN: name } = stream.getPeerCertificate().subject as { readonly CN?: string | readonly string[] }
+  return typeof name === 'string' ? { clientCommonName: name } : {}
+}
 
 /**
  * RFC 9266: the channel binding. Not below TLS 1.3, where a channel has a name of its own only with an extension that

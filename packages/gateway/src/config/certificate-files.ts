@@ -45,6 +45,18 @@ export async function readCertificate(certFile: string, keyFile: string): Promis
   return { ok: true, cert: cert.text, key: key.text, warnings: [...datesOf(certificate), ...modeOf(key.mode, keyFile)] }
 }
 
+/** Reads certificates that others are verified by. */
+export async function readAuthorities(
+  file: string,
+): Promise<{ readonly ok: true; readonly pem: string } | { readonly ok: false; readonly found: string }> {
+  const reading = await readTextFile(file)
+  if (!reading.ok) return { ok: false, found: `${file}: ${reading.reason}` }
+  const blocks = reading.text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? []
+  if (blocks.length === 0) return { ok: false, found: `${file}, which holds none` }
+  const isSound = blocks.every((block) => attempt(() => new X509Certificate(block)) !== undefined)
+  return isSound ? { ok: true, pem: blocks.join('\n') } : { ok: false, found: `${file}, in which one cannot be read` }
+}
+
 function datesOf(certificate: X509Certificate): string[] {
   const now = Date.now()
   if (certificate.validToDate.getTime() < now) return [`this certificate expired on ${certificate.validTo}`]

@@ -5,6 +5,7 @@ import type {
   Balance,
   BareNewline,
   Ceiling,
+  ClientCertificates,
   LogLevel,
   Nul,
   PassedTlv,
@@ -30,7 +31,11 @@ export interface ConfigFile {
   readonly upstream: Readonly<Record<string, UpstreamTable>>
   readonly lookup: Readonly<Record<string, LookupTable>>
   readonly route: readonly RouteTable[]
-  readonly tls: { readonly certificates: readonly { readonly cert: string; readonly key: string }[] }
+  readonly tls: {
+    readonly certificates: readonly { readonly cert: string; readonly key: string }[]
+    readonly 'client-certificates': ClientCertificates
+    readonly 'client-ca'?: string | undefined
+  }
   readonly accounts: { readonly file?: string | undefined; readonly 'client-certificates': boolean }
   readonly smtp: {
     readonly 'local-domains'?: readonly string[] | undefined
@@ -91,6 +96,7 @@ export interface ListenerTable {
   readonly 'require-tls': boolean
   readonly 'max-connections': Ceiling
   readonly 'sign-in': 'accounts' | 'upstream'
+  readonly 'client-certificates'?: ClientCertificates | undefined
   readonly 'when-backends-down': 'defer' | 'refuse'
   readonly proxy: {
     readonly mode?: ProxyMode | undefined

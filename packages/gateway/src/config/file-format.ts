@@ -59,6 +59,8 @@ const listenerProxy = table({
     .describe('Refuse a connection whose header is followed by another header, instead of taking that as a command.'),
 })
 
+const clientCertificates = ['off', 'request', 'require'] as const
+
 const listener = table({
   protocol: oneOf(['smtp', 'submission', 'lmtp', 'imap']).describe('What is spoken.'),
   bind: z
@@ -88,6 +90,7 @@ const listener = table({
     .describe(
       'When all upstreams of its routes are down: `defer` each recipient and login, or `refuse` each client at once. Health checks are refused in any case.',
     ),
+  'client-certificates': oneOf(clientCertificates).optional().describe('Replaces that of `[tls]` for this listener.'),
   proxy: listenerProxy.prefault({}),
 })
 
@@ -108,6 +111,14 @@ const tls = table({
     .array(certificate, { error: 'a list of tables, as in [{ cert = "mx.pem", key = "mx.key" }]' })
     .prefault([])
     .describe('The first serves clients that name no server; the others are chosen by SNI.'),
+  'client-certificates': oneOf(clientCertificates)
+    .prefault('off')
+    .describe(
+      'Whether clients are asked for a certificate. `request`: one that is not good counts as none; `require`: the handshake fails. See `accounts.client-certificates`.',
+    ),
+  'client-ca': fileName
+    .optional()
+    .describe('A PEM file: who signs the certificates of clients. Nobody else is believed.'),
 })
 
 const accounts = table({
@@ -116,7 +127,7 @@ const accounts = table({
     .boolean({ error: 'true or false' })
     .prefault(false)
     .describe(
-      'A client certificate that a trusted balancer verified (SSL TLV) signs in, by SASL EXTERNAL, the account that its common name says.',
+      'A client certificate that was verified, here (`tls.client-ca`) or by a trusted balancer (SSL TLV), signs in, by SASL EXTERNAL, the account that its common name says.',
     ),
 })
 

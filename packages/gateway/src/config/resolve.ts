@@ -7,7 +7,7 @@ import { availableParallelism, hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { readAccounts } from '../auth/accounts-file.ts'
 import { collide, defaultPort, formatBindAddress, isLoopback, parseBindAddress } from './bind-address.ts'
-import { readCertificate } from './certificate-files.ts'
+import { readAuthorities, readCertificate } from './certificate-files.ts'
 import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
@@ -18,6 +18,7 @@ import type {
   AdminConfig,
   BindAddress,
   CertificateConfig,
+  ClientCertificates,
   Config,
   ConfigOutcome,
   ConfigProblem,
@@ -69,6 +70,7 @@ class Resolution {
     this.#warnOfTrust()
     const certificates = await this.#certificates(listeners)
     const accounts = await this.#accounts(listeners)
+    const clientCa = await this.#clientCa(listeners)
     const resolving: Resolving = {
       problems: this.#problems,
       warn: (path, message) => this.#warn(path, message),
@@ -90,6 +92,7 @@ class Resolution {
         logLevel: log.level,
         listeners: this.#tables().map(([name, table]) => this.#live(name, table)),
         certificates,
+        ...(clientCa === undefined ? {} : { clientCa }),
         accounts,
         upstreams,
         lookups,
@@ -139,6 +142,7 @@ class Resolution {
       maxConnections: table['max-connections'],
       signIn: table['sign-in'],
       whenBackendsDown: table['when-backends-down'],
+      clientCertificates: this.#clientCertificates(name),
     }
   }
 
@@ -154,6 +158,15 @@ class Resolution {
     } else if (tls === 'off' && mode === 'off') {
       this.#problems.add({ path, expected: 'TLS here (`tls`), or balancers that tell of theirs (`proxy.mode`)', found })
     }
+  }
+
+  /** Nobody is asked where TLS does not end. */
+  #clientCertificates(name: string): ClientCertificates {
+    const { listener, tls } = this.#file
+    const table = listener[name]
+    return table === undefined || table.tls === 'off'
+      ? 'off'
+      : (table['client-certificates'] ?? tls['client-certificates'])
   }
 
   #listenerProxy(name: string, { proxy: own }: ListenerTable): ListenerProxyConfig {
@@ -235,6 +248,31 @@ class Resolution {
       }
       return []
     })
+  }
+
+  /** Who signs the certificates of clients, where a listener asks for them. */
+  async #clientCa(listeners: readonly ListenerConfig[]): Promise<string | undefined> {
+    const asking = listeners.filter(({ name }) => this.#clientCertificates(name) !== 'off')
+    const path = ['tls', 'client-ca']
+    const { 'client-ca': name } = this.#file.tls
+    if (asking[0] === undefined) return undefined
+    if (name === undefined) {
+      if (!this.#problems.isSound('tls')) return undefined
+      const found = `none, but listener ${asking[0].name} asks clients for a certificate`
+      this.#problems.add({ path, expected: 'the file of who signs the certificates of clients', found })
+      return undefined
+    }
+    const open = asking.find(
+      ({ protocol, name: each }) => protocol === 'smtp' && this.#clientCertificates(each) === 'require',
+    )
+    if (open !== undefined) {
+      const message = `listener ${open.name} takes mail only from clients with a certificate of yours, which other mail servers do not have`
+      this.#warn(['listener', open.name], message)
+    }
+    const reading = await readAuthorities(this.#path(name))
+    if (reading.ok) return reading.pem
+    this.#problems.add({ path, expected: 'certificates in PEM', found: reading.found })
+    return undefined
   }
 
   async #accounts(listeners: readonly ListenerConfig[]): Promise<AccountsConfig> {

@@ -51,6 +51,8 @@ export interface LiveConfig {
   readonly listeners: readonly ListenerLiveConfig[]
   /** Never empty when a listener speaks TLS; the first serves clients that name no server. */
   readonly certificates: readonly CertificateConfig[]
+  /** PEM: who signs the certificates of clients. Present when a listener asks for them. */
+  readonly clientCa?: string
   readonly accounts: AccountsConfig
   /** In the order of the file. */
   readonly upstreams: readonly UpstreamConfig[]
@@ -76,7 +78,14 @@ export interface ListenerLiveConfig {
   readonly signIn: 'accounts' | 'upstream'
   /** What clients hear when all upstreams of its routes are down. Health checks are refused then in any case. */
   readonly whenBackendsDown: 'defer' | 'refuse'
+  readonly clientCertificates: ClientCertificates
 }
+
+/**
+ * Whether a client is asked for a certificate when TLS ends here. With `request` one that none of ours has signed counts as
+ * none; with `require` the handshake fails without a good one.
+ */
+export type ClientCertificates = 'off' | 'request' | 'require'
 
 /** Whether a PROXY header comes first: by mode and the peer's network, before a byte is read. */
 export interface ListenerProxyConfig {
@@ -107,7 +116,7 @@ export interface CertificateConfig {
 export interface AccountsConfig {
   /** Absent when nobody can sign in. */
   readonly file?: string
-  /** A client certificate that a trusted balancer verified is enough to sign in as the account of its common name. */
+  /** A client certificate that was verified, here or by a trusted balancer, is enough to sign in as the account of its common name. */
   readonly takesCertificates: boolean
 }
 

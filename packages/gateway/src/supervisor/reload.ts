@@ -10,7 +10,8 @@ export function liveFor(running: Config, next: Config): LiveConfig {
     (old) => next.live.listeners.find((listener) => listener.name === old.name) ?? old,
   )
   const certificates = next.live.certificates.length > 0 ? next.live.certificates : running.live.certificates
-  return { ...next.live, listeners, certificates }
+  const clientCa = next.live.clientCa ?? running.live.clientCa
+  return { ...next.live, listeners, certificates, ...(clientCa === undefined ? {} : { clientCa }) }
 }
 
 /** What of the start part differs, by the names of the configuration file: these changes wait for a restart. */

@@ -111,7 +111,10 @@ export class Worker {
       const gate =
         tls === 'off'
           ? undefined
-          : new TlsGate(listener, live.certificates, Buffer.from(ticketKeys, 'base64'), live.limits, handshakes)
+          : new TlsGate(listener, live.certificates, Buffer.from(ticketKeys, 'base64'), live.limits, handshakes, {
+              certificates: settings.clientCertificates,
+              ...(live.clientCa === undefined ? {} : { ca: live.clientCa }),
+            })
       if (gate !== undefined) this.#gates.push(gate)
       accepts.set(
         name,

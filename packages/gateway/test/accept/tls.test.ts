@@ -151,17 +151,17 @@ describe('STARTTLS', () => {
 })
 
 /** Connects, waits for a ticket, and connects with it elsewhere. */
-async function resumes(from: TlsGate, to: TlsGate): Promise<boolean> {
+async function resumes(from: TlsGate, to: TlsGate, options: ConnectionOptions = {}): Promise<boolean> {
   await using first = await openImplicit(from)
   await using second = await openImplicit(to)
-  await using one = await secure(first.port)
+  await using one = await secure(first.port, options)
   const [session] = (await once(one, 'session')) as [Buffer]
-  await using two = await secure(second.port, { session })
+  await using two = await secure(second.port, { ...options, session })
   return two.isSessionReused()
 }
 
 /** Both ends of one handshake. */
-async function shake(options: ConnectionOptions): Promise<readonly [TLSSocket, Connection]> {
+async function shake(options: ConnectionOptions, tls = gate()): Promise<readonly [TLSSocket, Connection]> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -174,7 +174,7 @@ async function shake(options: ConnectionOptions): Promise<readonly [TLSSocket, C
   const security = { kind: 'cleartext' } as const
   const { signal } = new AbortController()
   const spent: Connection = { id: 'test000000000001', listener: implicit, identity, security, stream, signal }
-  return Promise.all([connecting, gate().secure(spent)])
+  return Promise.all([connecting, tls.secure(spent)])
 }
 
 describe('the channel binding tls-exporter (RFC 9266)', () => {
@@ -193,6 +193,64 @@ describe('the channel binding tls-exporter (RFC 9266)', () => {
     expect(security).not.toHaveProperty('tlsExporter')
     stream.destroy()
     theirs.destroy()
+  })
+})
+
+/** What the gateway makes of a client; `undefined` when it refuses it. */
+async function nameFrom(tls: TlsGate, options: ConnectionOptions): Promise<string | undefined> {
+  const [theirs, { security, stream }] = await shake(options, tls)
+  stream.destroy()
+  theirs.destroy()
+  return security.kind === 'tls' ? (security.clientCommonName ?? 'nobody') : undefined
+}
+
+describe('certificates of clients', () => {
+  const ann = makeCertificate('ann@example.org')
+  const eve = makeCertificate('eve@example.org')
+  const asking = (certificates: 'request' | 'require', ca = ann.cert): TlsGate =>
+    new TlsGate(implicit, [mx], ticketKeys, { tlsHandshakeTimeoutMs: 5000 }, new Handshakes(100), { certificates, ca })
+
+  test.each<[string, TlsGate, ConnectionOptions, string]>([
+    ['signed by whom we believe', asking('request'), ann, 'ann@example.org'],
+    ['signed by somebody else', asking('request'), eve, 'nobody'],
+    ['none', asking('request'), {}, 'nobody'],
+    ['a required one', asking('require'), ann, 'ann@example.org'],
+    ['one that was not asked for', gate(), ann, 'nobody'],
+    ['with TLS 1.2', asking('request'), { ...ann, maxVersion: 'TLSv1.2' }, 'ann@example.org'],
+    ['signed by somebody else, with TLS 1.2', asking('request'), { ...eve, maxVersion: 'TLSv1.2' }, 'nobody'],
+  ])('X3: %s', async (_, tls, options, name) => {
+    expect(await nameFrom(tls, options)).toBe(name)
+  })
+
+  test.each<[string, ConnectionOptions]>([
+    ['one signed by somebody else', eve],
+    ['none', {}],
+  ])('where one is required, %s ends the handshake', async (_, options) => {
+    await using bench = await openImplicit(asking('require'))
+    const attempt = secure(bench.port, options).then(
+      (tls) => tls.on('error', () => {}),
+      () => {},
+    )
+    expect(await bench.logged('connection.close')).toMatchObject({ reason: 'tls-failed' })
+    ;(await attempt)?.destroy()
+  })
+
+  test('TL-14: a session that began under another authority is not gone on with', async () => {
+    expect(await resumes(asking('request'), asking('request'), ann)).toBe(true)
+    expect(await resumes(asking('request'), asking('request', eve.cert), ann)).toBe(false)
+    expect(await resumes(gate(), asking('request'), ann)).toBe(false)
+  })
+
+  test('X3: a resumed session still has its name', async () => {
+    const tls = asking('request')
+    const [first, one] = await shake(ann, tls)
+    const ticket = once(first, 'session')
+    one.stream.write('x')
+    const [session] = (await ticket) as [Buffer]
+    const [second, { security, stream }] = await shake({ session }, tls)
+    expect(second.isSessionReused()).toBe(true)
+    expect(security).toMatchObject({ clientCommonName: 'ann@example.org' })
+    for (const each of [first, second, one.stream, stream]) each.destroy()
   })
 })
 

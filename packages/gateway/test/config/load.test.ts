@@ -48,6 +48,7 @@ describe('a complete configuration', () => {
           requiresTls: false,
           maxConnections: 'unlimited',
           signIn: 'accounts',
+          clientCertificates: 'off',
           whenBackendsDown: 'defer',
           proxy: {
             mode: 'off',
@@ -903,6 +904,39 @@ describe('files that it names', () => {
         key: expect.stringContaining('BEGIN PRIVATE KEY'),
       },
     ])
+  })
+
+  test('who signs the certificates of clients is read where they are asked for one', async () => {
+    const directory = await directoryWithCertificate()
+    const asking = `${withTls}\nclient-ca = "mx.pem"\nclient-certificates = "request"\n[listener.users]\nprotocol = "imap"\nbind = "127.0.0.1:2144"\nclient-certificates = "require"\n[listener.plain]\nprotocol = "imap"\nbind = "127.0.0.1:2145"\ntls = "off"\n`
+    const { live } = await accepted(asking, directory)
+    expect(live.clientCa).toContain('BEGIN CERTIFICATE')
+    expect(live.listeners.map(({ clientCertificates }) => clientCertificates)).toEqual(['request', 'require', 'off'])
+    expect((await accepted(`${withTls}\nclient-ca = "mx.pem"`, directory)).live).not.toHaveProperty('clientCa')
+  })
+
+  test.each([
+    ['no file', 'client-certificates = "request"', /none, but listener mx asks/],
+    ['a file that is not there', 'client-certificates = "request"\nclient-ca = "ca.pem"', /ca\.pem/],
+    ['a file without any', 'client-certificates = "request"\nclient-ca = "mx.key"', /which holds none/],
+    ['one that is none', 'client-certificates = "request"\nclient-ca = "bad.pem"', /in which one cannot be read/],
+  ])('refused for want of who signs them: %s', async (_, lines, found) => {
+    const directory = await directoryWithCertificate()
+    const block = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+    await writeFile(join(directory, 'bad.pem'), block)
+    const [problem, ...more] = await problemsIn(`${withTls}\n${lines}`, directory)
+    expect(more).toEqual([])
+    expect(problem).toMatchObject({ path: 'tls.client-ca' })
+    expect(problem?.found).toMatch(found)
+  })
+
+  test('warned of: a server for everybody that asks everybody for a certificate', async () => {
+    const directory = await directoryWithCertificate()
+    const outcome = await read(`${withTls}\nclient-certificates = "require"\nclient-ca = "mx.pem"`, directory)
+    expect(outcome).toMatchObject({
+      ok: true,
+      warnings: [{ path: 'listener.mx', message: expect.stringContaining('other mail servers') }],
+    })
   })
 
   const day = 86_400_000

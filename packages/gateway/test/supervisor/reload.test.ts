@@ -9,6 +9,7 @@ function listener(name: string, maxConnections: number): ListenerLiveConfig {
     requiresTls: false,
     maxConnections,
     signIn: 'accounts',
+    clientCertificates: 'off',
     whenBackendsDown: 'defer',
     proxy: {
       mode: 'off',
