@@ -13,6 +13,14 @@ export const codes = {
     meaning: 'More password checks wait than the configuration allows.',
     temporary: true,
   },
+  GATEWAY_INTROSPECTION: {
+    meaning: 'The service that knows tokens (`accounts.oauth`) could not be asked, or its answer cannot be used.',
+    temporary: true,
+  },
+  GATEWAY_TOKEN_QUEUE_FULL: {
+    meaning: 'More token checks wait than is allowed.',
+    temporary: true,
+  },
   GATEWAY_NOT_HEX: {
     meaning: '`inspect --lines` was given a line that is no hexadecimal text.',
     temporary: false,

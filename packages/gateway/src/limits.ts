@@ -15,6 +15,17 @@ export const limits = {
   /** Longest line that `postern probe` reads from a server, bytes: an IMAP greeting with capabilities has under 2 KiB. */
   maxProbeLineBytes: 65_536,
 
+  /** Longest access token, characters: those of large providers have up to 4 KiB. Longer: refused, and nobody is asked. */
+  maxTokenBytes: 8192,
+  /** Questions about tokens under way at once in a worker. An answer takes some milliseconds. */
+  tokenChecksAtOnce: 16,
+  /** Questions about tokens that wait for their turn; over it, signing in is temporarily unavailable. */
+  tokenChecksWaiting: 256,
+  /** Tokens that are remembered, some 200 bytes each. Over it, the one that was asked about first is forgotten. */
+  maxKnownTokens: 10_000,
+  /** Largest answer about a token, bytes: claims of a user have under 4 KiB. */
+  maxIntrospectionBytes: 65_536,
+
   // ── processes ─────────────────────────────────────────────────────────────
 
   /** Pending connections of one held socket. The kernel cuts it to `net.core.somaxconn`; Node's default of 511 loses SYNs under a burst of 2,000. */

@@ -9,38 +9,63 @@ import {
   type Credentials,
   type ScramClaim,
   type ScramOutcome,
+  type TokenClaim,
+  type TokenHints,
 } from '@postern/core'
-import type { ConfigProblem, LiveConfig } from '../config/schema.ts'
+import type { AccountsConfig, ConfigProblem, LimitsConfig, OauthConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { clientKey } from '../policy/client-key.ts'
 import { readAccounts, type Accounts } from './accounts-file.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { costOf, decoyHash, type PasswordHash } from './password-hash.ts'
 import { isAccountName, preparePassword } from './prepare.ts'
+import { TokenIntrospection } from './token-introspection.ts'
 
 export interface FileAuthenticatorOptions {
   /** Absent: nobody can sign in. */
   readonly file?: string
   /** A verified client certificate signs in the account that its common name says. */
   readonly takesCertificates?: boolean
+  /** Tokens are asked about there, and sign in the account that they are for. */
+  readonly tokens?: TokenIntrospection
+  readonly tokenHints?: TokenHints
   readonly checksAtOnce: number
   readonly checksWaiting: number
   /** The file changed and cannot be used: the accounts that were read before stay in force. Told once a change. */
   readonly onUnusable?: (problems: readonly ConfigProblem[]) => void
 }
 
+/** What of a live configuration is about who may sign in. */
+interface AuthenticatorConfig {
+  readonly accounts: AccountsConfig
+  readonly limits: Pick<LimitsConfig, 'passwordChecksAtOnce' | 'passwordChecksWaiting'>
+}
+
 /** The authenticator that a live configuration asks for. */
 export function createAuthenticator(
-  { accounts, limits }: LiveConfig,
+  { accounts, limits }: AuthenticatorConfig,
   onUnusable: (problems: readonly ConfigProblem[]) => void,
 ): FileAuthenticator {
   return new FileAuthenticator({
     ...(accounts.file === undefined ? {} : { file: accounts.file }),
     takesCertificates: accounts.takesCertificates,
+    ...tokensOf(accounts.oauth),
     checksAtOnce: limits.passwordChecksAtOnce,
     checksWaiting: limits.passwordChecksWaiting,
     onUnusable,
   })
+}
+
+function tokensOf(oauth: OauthConfig | undefined): Pick<FileAuthenticatorOptions, 'tokens' | 'tokenHints'> {
+  if (oauth === undefined) return {}
+  const { scope, discoveryUrl } = oauth
+  return {
+    tokens: new TokenIntrospection(oauth),
+    tokenHints: {
+      ...(scope === undefined ? {} : { scope }),
+      ...(discoveryUrl === undefined ? {} : { discoveryUrl }),
+    },
+  }
 }
 
 /**
@@ -50,6 +75,9 @@ export function createAuthenticator(
 export class FileAuthenticator implements Authenticator {
   /** Absent unless an operator wants it, so that EXTERNAL is not offered. */
   readonly verifyCertificate?: (claim: CertificateClaim) => Promise<AuthOutcome>
+  /** Absent unless somebody knows tokens. */
+  readonly verifyToken?: (claim: TokenClaim, connection: Pick<ConnectionInfo, 'identity'>) => Promise<AuthOutcome>
+  readonly tokenHints?: TokenHints
   readonly #options: FileAuthenticatorOptions
   readonly #checks: PasswordChecks
   #known: KnownAccounts | undefined
@@ -58,6 +86,9 @@ export class FileAuthenticator implements Authenticator {
   constructor(options: FileAuthenticatorOptions) {
     this.#options = options
     if (options.takesCertificates === true) this.verifyCertificate = (claim) => this.#verifyCertificate(claim)
+    const { tokens, tokenHints } = options
+    if (tokens !== undefined) this.verifyToken = (claim, connection) => this.#verifyToken(tokens, claim, connection)
+    if (tokenHints !== undefined) this.tokenHints = tokenHints
     this.#checks = new PasswordChecks({ atOnce: options.checksAtOnce, waiting: options.checksWaiting })
   }
 
@@ -127,6 +158,23 @@ export class FileAuthenticator implements Authenticator {
       // Acting as another identity needs a right to it, and nobody has one here.
       if (keys === undefined || actAs !== undefined) return { outcome: 'unknown', keys: decoy }
       return { outcome: 'found', keys, principal: { account: username, username } }
+    } catch (cause) {
+      return { outcome: 'unavailable', cause }
+    }
+  }
+
+  async #verifyToken(
+    tokens: TokenIntrospection,
+    { username, token }: TokenClaim,
+    { identity }: Pick<ConnectionInfo, 'identity'>,
+  ): Promise<AuthOutcome> {
+    try {
+      const verdict = await tokens.check(token.reveal(), clientKey(identity.client.address))
+      if (verdict.outcome !== 'active') return verdict.outcome === 'inactive' ? denied : verdict
+      const { account } = verdict
+      // Whose mail is wanted, and whose token it is, must be the same; an account that was removed has no mail.
+      if ((username ?? account) !== account || !(await this.has(account))) return denied
+      return { outcome: 'granted', principal: { account, username: account } }
     } catch (cause) {
       return { outcome: 'unavailable', cause }
     }

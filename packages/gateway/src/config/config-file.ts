@@ -36,7 +36,11 @@ export interface ConfigFile {
     readonly 'client-certificates': ClientCertificates
     readonly 'client-ca'?: string | undefined
   }
-  readonly accounts: { readonly file?: string | undefined; readonly 'client-certificates': boolean }
+  readonly accounts: {
+    readonly file?: string | undefined
+    readonly 'client-certificates': boolean
+    readonly oauth?: OauthTable | undefined
+  }
   readonly smtp: {
     readonly 'local-domains'?: readonly string[] | undefined
     readonly 'max-message-size': number
@@ -86,6 +90,19 @@ export interface ConfigFile {
   }
   readonly log: { readonly level: LogLevel }
   readonly admin: { readonly bind: string }
+}
+
+/** `[accounts.oauth]` */
+export interface OauthTable {
+  readonly 'introspection-url': string
+  readonly 'client-id'?: string | undefined
+  readonly 'client-secret-file'?: string | undefined
+  readonly 'account-claim': string
+  readonly scope?: string | undefined
+  readonly audience?: string | undefined
+  readonly 'discovery-url'?: string | undefined
+  readonly timeout: number
+  readonly 'cache-time': number | 'off'
 }
 
 /** `[listener.NAME]` */

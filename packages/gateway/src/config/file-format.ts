@@ -121,6 +121,41 @@ const tls = table({
     .describe('A PEM file: who signs the certificates of clients. Nobody else is believed.'),
 })
 
+const urlWords = 'an address that begins with https://, or with http:// and a loopback host'
+const serviceUrl = z.string({ error: urlWords }).refine(isServiceUrl, { error: urlWords })
+
+/** What is said to a service in the clear stays on this machine. */
+function isServiceUrl(written: string): boolean {
+  const url = URL.canParse(written) ? new URL(written) : undefined
+  if (url === undefined || url.username !== '' || url.password !== '' || url.hash !== '') return false
+  return (
+    url.protocol === 'https:' || (url.protocol === 'http:' && /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname))
+  )
+}
+
+const oneWord = text('text without blanks and control characters, at most 255', /^[!-~]{1,255}$/)
+
+const oauth = table({
+  'introspection-url': serviceUrl.describe('Where tokens are asked about (RFC 7662).'),
+  'client-id': oneWord.optional().describe('Who we are to that service.'),
+  'client-secret-file': fileName.optional().describe('A file with the secret that goes with it, on one line.'),
+  'account-claim': oneWord.prefault('username').describe('The member of its answer that names the account.'),
+  scope: text('scopes with single blanks between', /^[!-~]+(?: [!-~]+)*$/)
+    .optional()
+    .describe('The scopes that a token must have, with blanks between.'),
+  audience: oneWord.optional().describe('What a token must be meant for (`aud`).'),
+  'discovery-url': serviceUrl
+    .optional()
+    .describe('Told to clients whose token is refused, as `openid-configuration` (RFC 7628).'),
+  timeout: duration('100ms', '30s').prefault('5s').describe('For an answer, from the question to its last byte.'),
+  'cache-time': z
+    .union([z.literal('off'), duration('1s', '1h')], { error: 'a duration from "1s" to "1h", or "off"' })
+    .prefault('1m')
+    .describe(
+      'How long an answer is believed, and with it a token that was taken back. Never longer than the token lives.',
+    ),
+})
+
 const accounts = table({
   file: fileName.optional().describe('Who may sign in; written by `postern user`. Without it nobody can.'),
   'client-certificates': z
@@ -129,6 +164,9 @@ const accounts = table({
     .describe(
       'A client certificate that was verified, here (`tls.client-ca`) or by a trusted balancer (SSL TLV), signs in, by SASL EXTERNAL, the account that its common name says.',
     ),
+  oauth: oauth
+    .optional()
+    .describe('Tokens of OAuth 2.0 sign in, by SASL OAUTHBEARER and XOAUTH2. Without the table they are not taken.'),
 })
 
 const smtp = table({

@@ -11,6 +11,7 @@ import { readAuthorities, readCertificate } from './certificate-files.ts'
 import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
+import { readTextFile } from './read-file.ts'
 import { checkSignIn, resolveLookups, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
@@ -277,13 +278,14 @@ class Resolution {
 
   async #accounts(listeners: readonly ListenerConfig[]): Promise<AccountsConfig> {
     const { file: name, 'client-certificates': takesCertificates } = this.#file.accounts
+    const oauth = await this.#oauth()
     if (name === undefined) {
       const useless = listeners.find(({ protocol }) => protocol === 'submission' || protocol === 'imap')
       if (useless !== undefined && this.#file.listener[useless.name]?.['sign-in'] !== 'upstream') {
         const message = `nobody can sign in on listener ${useless.name}: there is no accounts file`
         this.#warn(['accounts', 'file'], message)
       }
-      return { takesCertificates }
+      return { takesCertificates, ...oauth }
     }
     const file = this.#path(name)
     const outcome = await readAccounts(file)
@@ -298,7 +300,53 @@ class Resolution {
         this.#problems.add({ path: ['accounts', 'file'], expected: problem.expected, found, ...hint })
       }
     }
-    return { file, takesCertificates }
+    return { file, takesCertificates, ...oauth }
+  }
+
+  async #oauth(): Promise<Pick<AccountsConfig, 'oauth'>> {
+    const { oauth, file } = this.#file.accounts
+    if (oauth === undefined) return {}
+    const path = ['accounts', 'oauth']
+    if (file === undefined && this.#problems.isSound('accounts', 'file')) {
+      const expected = 'an accounts file too: a token says who somebody is, and the file who has mail here'
+      this.#problems.add({ path: ['accounts', 'file'], expected, found: 'nothing' })
+    }
+    const secret = await this.#secretIn(oauth['client-secret-file'], [...path, 'client-secret-file'])
+    if (secret !== undefined && oauth['client-id'] === undefined && this.#problems.isSound(...path)) {
+      const expected = 'who we are, since there is a client-secret-file'
+      this.#problems.add({ path: [...path, 'client-id'], expected, found: 'nothing' })
+    }
+    return {
+      oauth: {
+        introspectionUrl: oauth['introspection-url'],
+        accountClaim: oauth['account-claim'],
+        timeoutMs: oauth.timeout,
+        cacheMs: oauth['cache-time'] === 'off' ? 0 : oauth['cache-time'],
+        ...(oauth['client-id'] === undefined ? {} : { clientId: oauth['client-id'] }),
+        ...(secret === undefined ? {} : { clientSecret: secret }),
+        ...(oauth.scope === undefined ? {} : { scope: oauth.scope }),
+        ...(oauth.audience === undefined ? {} : { audience: oauth.audience }),
+        ...(oauth['discovery-url'] === undefined ? {} : { discoveryUrl: oauth['discovery-url'] }),
+      },
+    }
+  }
+
+  /** The one line of a file that other users of the machine may not read. */
+  async #secretIn(name: string | undefined, path: KeyPath): Promise<string | undefined> {
+    if (name === undefined) return undefined
+    const file = this.#path(name)
+    const reading = await readTextFile(file)
+    if (!reading.ok) {
+      this.#problems.add({ path, expected: 'a file that can be read', found: `${file}: ${reading.reason}` })
+      return undefined
+    }
+    const secret = reading.text.replace(/\r?\n$/, '')
+    if (secret === '' || /[\r\n\0]/.test(secret)) {
+      this.#problems.add({ path, expected: 'a file with a secret on one line', found: `${file}, which has none` })
+      return undefined
+    }
+    if ((reading.mode & 0o004) !== 0) this.#warn(path, `everybody on this machine can read it: chmod o-r ${file}`)
+    return secret
   }
 
   // ── the rest ──────────────────────────────────────────────────────────────

@@ -118,6 +118,26 @@ export interface AccountsConfig {
   readonly file?: string
   /** A client certificate that was verified, here or by a trusted balancer, is enough to sign in as the account of its common name. */
   readonly takesCertificates: boolean
+  /** Absent: tokens are not taken. */
+  readonly oauth?: OauthConfig
+}
+
+/** Who knows the tokens of OAuth 2.0 (RFC 7662), and which of them are for mail. */
+export interface OauthConfig {
+  readonly introspectionUrl: string
+  readonly clientId?: string
+  readonly clientSecret?: string
+  /** The member of an answer that names the account. */
+  readonly accountClaim: string
+  /** Scopes with blanks between, all of which a token must have. */
+  readonly scope?: string
+  /** What a token must be meant for. */
+  readonly audience?: string
+  /** Told to clients whose token is refused. */
+  readonly discoveryUrl?: string
+  readonly timeoutMs: number
+  /** How long an answer is believed, at most; 0 for not at all. */
+  readonly cacheMs: number
 }
 
 export interface SmtpConfig {

@@ -3,12 +3,17 @@ import { join } from 'node:path'
 import { decoyScramKeys, secret, type AuthOutcome, type ScramKeys } from '@postern/core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { changeAccounts } from '../../src/auth/accounts-file.ts'
-import { FileAuthenticator, type FileAuthenticatorOptions } from '../../src/auth/file-authenticator.ts'
+import {
+  createAuthenticator,
+  FileAuthenticator,
+  type FileAuthenticatorOptions,
+} from '../../src/auth/file-authenticator.ts'
 import { hashPassword, type PasswordHash } from '../../src/auth/password-hash.ts'
 import { PasswordChecks } from '../../src/auth/password-checks.ts'
 import type { ConfigProblem } from '../../src/config/schema.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
 import { from } from '../kit/signing-in.ts'
+import { say, TokenService } from '../kit/token-service.ts'
 
 let annsHash: PasswordHash
 let bobsHash: PasswordHash
@@ -111,6 +116,65 @@ describe('keys for SCRAM', () => {
     await lost.prepare()
     expect(lost.scramKeys).toBeUndefined()
     expect(await scramKeys?.({ username: 'ann' })).toMatchObject({ outcome: 'found' })
+  })
+})
+
+async function signInByToken(
+  service: TokenService,
+  username: string | undefined,
+  token: string,
+): Promise<AuthOutcome | undefined> {
+  const by = createAuthenticator(
+    {
+      accounts: {
+        file: await accountsOf({ ann: annsHash, bob: bobsHash }),
+        takesCertificates: false,
+        oauth: {
+          introspectionUrl: service.url,
+          accountClaim: 'username',
+          timeoutMs: 5000,
+          cacheMs: 0,
+          scope: 'mail',
+        },
+      },
+      limits: { passwordChecksAtOnce: 1, passwordChecksWaiting: 1 },
+    },
+    () => {},
+  )
+  expect(by.tokenHints).toEqual({ scope: 'mail' })
+  const who = username === undefined ? {} : { username }
+  return by.verifyToken?.({ mechanism: 'OAUTHBEARER', ...who, token: secret(token) }, from())
+}
+
+describe('tokens', () => {
+  const tokens = { ann: { active: true, username: 'ann' }, eve: { active: true, username: 'eve' } }
+
+  test.each([
+    ['of the account that is asked for', 'ann', 'ann', 'granted'],
+    ['without a name: it says whose it is', undefined, 'ann', 'granted'],
+    ['AU-06: of another account', 'bob', 'ann', 'denied'],
+    ['of somebody who has no account', 'eve', 'eve', 'denied'],
+    ['that nobody knows', 'ann', 'wrong', 'denied'],
+    ['AU-08: of another spelling', 'Ann', 'ann', 'denied'],
+  ])('%s', async (_, username, token, outcome) => {
+    const scoped = Object.fromEntries(
+      Object.entries(tokens).map(([name, facts]) => [name, { ...facts, scope: 'mail' }]),
+    )
+    await using service = await TokenService.start(scoped)
+    const principal = outcome === 'granted' ? { principal: { account: 'ann', username: 'ann' } } : {}
+    expect(await signInByToken(service, username, token)).toEqual({ outcome, ...principal })
+  })
+
+  test('that cannot be asked about is not denied', async () => {
+    await using service = await TokenService.start()
+    service.answerBy((_, response) => say(response, {}, 500))
+    expect(await signInByToken(service, 'ann', 'ann')).toMatchObject({ outcome: 'unavailable' })
+  })
+
+  test('are not taken where nobody knows them', async () => {
+    const by = authenticator(await accountsOf({ ann: annsHash }))
+    expect(by.verifyToken).toBeUndefined()
+    expect(by.tokenHints).toBeUndefined()
   })
 })
 

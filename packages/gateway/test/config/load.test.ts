@@ -892,6 +892,14 @@ async function directoryWithCertificate(validFrom = Date.now() - 60_000): Promis
   return directory
 }
 
+/** A folder with an accounts file and a secret. */
+async function directoryWithSecret(secret = 'the secret\n', mode = 0o600): Promise<string> {
+  const directory = await temporaryDirectory()
+  await writeFile(join(directory, 'who.toml'), '', { mode: 0o600 })
+  await writeFile(join(directory, 'oauth.secret'), secret, { mode })
+  return directory
+}
+
 describe('files that it names', () => {
   test('a certificate and its key come along as they were checked', async () => {
     const directory = await directoryWithCertificate()
@@ -904,6 +912,79 @@ describe('files that it names', () => {
         key: expect.stringContaining('BEGIN PRIVATE KEY'),
       },
     ])
+  })
+
+  const withAccounts = `${least}[accounts]\nfile = "who.toml"\n`
+  const oauth = '[accounts.oauth]\nintrospection-url = "https://id.example.org/introspect"\n'
+
+  test('who knows tokens, and our secret with them', async () => {
+    const directory = await directoryWithSecret()
+    const all = [
+      'client-id = "postern"\nclient-secret-file = "oauth.secret"\naccount-claim = "email"\nscope = "mail openid"',
+      'audience = "mail"\ndiscovery-url = "https://id.example.org/.well-known/openid-configuration"',
+      'timeout = "2s"\ncache-time = "off"',
+    ]
+    expect((await accepted(withAccounts + oauth, directory)).live.accounts.oauth).toEqual({
+      introspectionUrl: 'https://id.example.org/introspect',
+      accountClaim: 'username',
+      timeoutMs: 5_000,
+      cacheMs: 60_000,
+    })
+    expect((await accepted(withAccounts + oauth + all.join('\n'), directory)).live.accounts.oauth).toEqual({
+      introspectionUrl: 'https://id.example.org/introspect',
+      clientId: 'postern',
+      clientSecret: 'the secret',
+      accountClaim: 'email',
+      scope: 'mail openid',
+      audience: 'mail',
+      discoveryUrl: 'https://id.example.org/.well-known/openid-configuration',
+      timeoutMs: 2_000,
+      cacheMs: 0,
+    })
+  })
+
+  test.each([
+    ['no accounts file', least + oauth, 'accounts.file', /too/],
+    ['no address', `${withAccounts}[accounts.oauth]\n`, 'accounts.oauth.introspection-url', /https/],
+    ['in the clear', withAccounts + oauth.replace('https', 'http'), 'accounts.oauth.introspection-url', /https/],
+    ['a password in it', withAccounts + oauth.replace('id.', 'u:p@'), 'accounts.oauth.introspection-url', /https/],
+    ['a scope with two blanks', `${withAccounts}${oauth}scope = "a  b"`, 'accounts.oauth.scope', /single blanks/],
+    [
+      'no secret',
+      `${withAccounts}${oauth}client-id = "p"\nclient-secret-file = "no"`,
+      'accounts.oauth.client-secret-file',
+      /read/,
+    ],
+    [
+      'a secret of nobody',
+      `${withAccounts}${oauth}client-secret-file = "oauth.secret"`,
+      'accounts.oauth.client-id',
+      /who we are/,
+    ],
+  ])('refused of who knows tokens: %s', async (_, written, path, expected) => {
+    const [problem, ...more] = await problemsIn(written, await directoryWithSecret())
+    expect(more).toEqual([])
+    expect(problem).toMatchObject({ path })
+    expect(problem?.expected).toMatch(expected)
+  })
+
+  test('a secret of several lines is none, and one that everybody can read is warned of', async () => {
+    const written = `${withAccounts}${oauth}client-id = "p"\nclient-secret-file = "oauth.secret"`
+    const [problem] = await problemsIn(written, await directoryWithSecret('marker\nmarker\n'))
+    expect(problem).toMatchObject({ expected: 'a file with a secret on one line' })
+    expect(JSON.stringify(problem)).not.toContain('marker')
+    expect(await read(written, await directoryWithSecret('x\n', 0o644))).toMatchObject({
+      ok: true,
+      warnings: [{ message: expect.stringContaining('chmod o-r') }],
+    })
+  })
+
+  test('a service on this machine may be asked in the clear', async () => {
+    const directory = await directoryWithSecret()
+    for (const host of ['127.0.0.1:8080', 'localhost', '[::1]:8080']) {
+      const written = withAccounts + oauth.replace('https://id.example.org', `http://${host}`)
+      expect((await accepted(written, directory)).live.accounts.oauth?.introspectionUrl).toContain(host)
+    }
   })
 
   test('who signs the certificates of clients is read where they are asked for one', async () => {
