@@ -5,7 +5,7 @@ set -eu
 
 # What is wanted is a capability, not a package: a machine that got it another way is left alone.
 missing_peers() {
-  for command in haproxy nginx smtp-sink swaks curl openssl nc python3 perl strace redis-server gsasl msmtp; do
+  for command in haproxy nginx smtp-sink swaks curl openssl nc python3 perl strace redis-server gsasl msmtp dovecot; do
     command -v "$command" >/dev/null 2>&1 || echo "$command"
   done
   # swaks loads these when it is asked for TLS or AUTH.
@@ -16,6 +16,7 @@ missing_peers() {
   /usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || echo "python3 module aiosmtpd"
   has_nginx_stream || echo "nginx stream module"
   has_exim || echo "exim4"
+  [ -x /usr/lib/dovecot/lmtp ] || echo "dovecot's LMTP"
 }
 
 # As packages Exim and Postfix exclude each other, so Exim is unpacked beside it, and only its libraries are installed.
@@ -78,7 +79,7 @@ forbid_daemons
 as_root apt-get update -q
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
   haproxy nginx libnginx-mod-stream swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
-  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server gsasl msmtp \
+  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server gsasl msmtp dovecot-lmtpd \
   libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0 </dev/null
 unpack_exim
 

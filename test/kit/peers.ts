@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { run, type Outcome, type RunOptions } from './run.ts'
 
 export type Peer =
+  | 'dovecot'
   | 'redis-server'
   | 'haproxy'
   | 'strace'
