@@ -2,6 +2,8 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { explainHeader, parseProxyHeader } from '../../packages/core/src/index.ts'
+import { makeCertificate, type Certificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { startGateway, type Gateway } from '../kit/gateway.ts'
@@ -10,7 +12,7 @@ import { startLoad } from '../kit/load.ts'
 import { eventually } from '../kit/patience.ts'
 import { freePort, freePorts } from '../kit/ports.ts'
 import { startPostfix, type Postfix } from '../kit/postfix.ts'
-import { v2Local } from '../kit/proxy-header.ts'
+import { ends, sslTlv, tlv, v2, v2Local } from '../kit/proxy-header.ts'
 import { startSmtpSink } from '../kit/smtp-sink.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
 
@@ -236,6 +238,89 @@ describe('backends that fail', () => {
     })
     await gateway.stop()
   })
+})
+
+describe('TLS towards a backend', () => {
+  let postfix: Postfix
+  let certificate: Certificate
+
+  beforeAll(async () => {
+    certificate = await makeCertificate('mail.example.org')
+    postfix = await startPostfix({ domains: ['a.example', 'b.example', 'c.example'], certificate })
+  })
+  afterAll(async () => {
+    await postfix?.stop()
+  })
+
+  test('BK-10: with the right name it is used; a wrong name, or nobody who vouches for it, is no way for mail', async () => {
+    const tls = (name: string, lines: string): string =>
+      upstream(name, {
+        ports: [postfix.ports.plain],
+        more: `tls = "starttls"\n${lines}\n[upstream.${name}.health]\ncheck = false`,
+      })
+    const gateway = await startBefore(
+      tls('a', `tls-ca = "${certificate.cert}"\ntls-server-name = "mail.example.org"`),
+      tls('b', `tls-ca = "${certificate.cert}"\ntls-server-name = "other.example.org"`),
+      tls('c', 'tls-server-name = "mail.example.org"'),
+      ...['a', 'b', 'c'].map((name) => route(`recipients = ["${name}.example"]`, name)),
+    )
+    const to = (domain: string): ReturnType<typeof swaks> =>
+      swaks({ port: gateway.port, to: `ann@${domain}`, subject: domain, args: proxyV2('203.0.113.48') })
+    expect(await to('a.example')).toMatchObject({ code: 0 })
+    expect(await postfix.waitForMessage('Subject: a.example')).toContain('with ESMTPS')
+    for (const domain of ['b.example', 'c.example']) expect((await to(domain)).stdout).toContain('<** 451 4.7.5')
+    expect(postfix.messages()).toHaveLength(1)
+    await gateway.stop()
+  })
+
+  test('a look proves the certificate, so a backend that changes to a wrong one is down before mail comes', async () => {
+    const gateway = await startBefore(
+      upstream('a', {
+        ports: [postfix.ports.plain],
+        more: `tls = "starttls"\ntls-fingerprints = ["${'00'.repeat(32)}"]\n[upstream.a.health]\ninterval = "500ms"`,
+      }),
+      route('recipients = ["a.example"]', 'a'),
+    )
+    const told = await gateway.waitForLog('that it is down', ({ event }) => event === 'upstream.down')
+    expect(told['reason']).toContain('SMTP_UPSTREAM_TLS: the certificate is none of those pinned')
+    await gateway.stop()
+  })
+})
+
+test('X2, X3: unique id, server name and the client’s TLS go on in a header of our own, with a fresh checksum', async () => {
+  const port = await freePort()
+  const heard = Promise.withResolvers<Buffer>()
+  await listen(port, (socket) => {
+    socket.once('data', heard.resolve)
+  })
+  const tlvs = '["unique-id", "authority", "ssl"]'
+  const more = `announce = "proxy-v2"\npass-tlvs = ${tlvs}\nheader-checksum = true\n[upstream.inside.health]\ncheck = false`
+  const gateway = await startBefore(
+    upstream('inside', { ports: [port], more }),
+    route('recipients = ["example.net"]', 'inside'),
+  )
+  const header = v2(ends, {
+    tlvs: [
+      tlv(0x05, Buffer.from('c0ffee00', 'hex')),
+      tlv(0x02, 'mx.example.net'),
+      sslTlv(0x05, 0, [tlv(0x21, 'TLSv1.3'), tlv(0x22, 'ann')]),
+      // Not asked for: it stays here.
+      tlv(0xe0, 'private'),
+    ],
+    crc: true,
+  })
+  const client = await Dialogue.connect(gateway.port)
+  client.send(header)
+  client.send('EHLO client.example.net\r\nMAIL FROM:<bob@example.com>\r\nRCPT TO:<ann@example.net>\r\n')
+  const parsed = parseProxyHeader(await heard.promise)
+  client.destroy()
+  if (parsed.status !== 'done') throw new Error(`not a header: ${parsed.status}`)
+  const found = explainHeader(await heard.promise)
+  const text = JSON.stringify(found)
+  for (const word of [ends.source, 'c0ffee00', 'mx.example.net', 'TLSv1.3', '"ann"', 'CRC32C'])
+    expect(text).toContain(word)
+  expect(text).not.toContain('private')
+  await gateway.stop()
 })
 
 describe('X4: health checks tell of the backends', () => {
