@@ -1,4 +1,6 @@
 // What SMTP clients do beside the plain way: pipelining, LMTP, XCLIENT, chunks, and a certificate shown to the balancer.
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
@@ -8,6 +10,11 @@ import { readInbox, readMessage } from '../kit/mailbox.ts'
 import { freePorts } from '../kit/ports.ts'
 import { ends, sslTlv, tlv, v2 } from '../kit/proxy-header.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
+
+/** Every name below the folder, whatever deep. */
+function filesIn(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted()
+}
 
 const ports = await freePorts('admin', 'mx', 'proxied', 'submission', 'proxiedSubmission', 'lmtp', 'imap')
 const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
@@ -203,6 +210,41 @@ describe('an open relay is what this is not', () => {
       expect(replies).toEqual([])
     }
   })
+})
+
+test('SC-09: a local part is never a path, a command or a list', async () => {
+  const odd = [
+    '""',
+    '"."',
+    '".."',
+    '"../../x"',
+    '../../x',
+    'ann/../bob',
+    '"ann/../bob"',
+    '/etc/passwd',
+    '|cat',
+    '"|cat /etc/passwd"',
+    ':include:/etc/passwd',
+    '":include:/etc/passwd"',
+    '~root',
+    'ann+../../x',
+    '"ann\\\\..\\\\bob"',
+    'ann\uff0f..\uff0fbob',
+    'x'.repeat(5_000),
+  ]
+  const before = filesIn(join(gateway.folder, 'data'))
+  const replies: string[] = []
+  for (const local of odd) {
+    const client = await Dialogue.connect(ports.mx)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    await client.ask('MAIL FROM:<x@example.net> SMTPUTF8')
+    const { code } = await client.ask(`RCPT TO:<${local}@example.org>`)
+    if (![500, 501, 550, 553].includes(code)) replies.push(`${code} to ${local}`)
+    client.destroy()
+  }
+  expect(replies).toEqual([])
+  expect(filesIn(join(gateway.folder, 'data'))).toEqual(before)
 })
 
 describe('X3: a client certificate at the balancer', () => {

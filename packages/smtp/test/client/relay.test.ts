@@ -221,6 +221,32 @@ test('BK-04: what is in doubt is told to the operator with its backend', async (
   })
 })
 
+test.each([
+  ['421, as when it shuts down', 'S: 421 4.3.2 going', /^451 4\.3\.2 /, 'SMTP_UPSTREAM_UNAVAILABLE'],
+  ['a reply to nothing', 'S: 250 OK', /^451 4\.5\.0 /, 'SMTP_UPSTREAM_STRAY_REPLY'],
+  ['half a reply', 'R: 250-O', /^451 4\.5\.0 /, 'SMTP_UPSTREAM_STRAY_REPLY'],
+  ['nonsense', 'S: yes', /^451 4\.5\.0 /, 'SMTP_UPSTREAM_REPLY'],
+  ['the end', '!close', /^451 4\.4\.2 /, 'SMTP_UPSTREAM_LOST'],
+] as const)('BK-05: %s while our client is silent between RCPT and DATA', async (_, said, reply, code) => {
+  const backend = await ScriptedBackend.start(`${afterHello}S: 250 OK\nS: 250 OK\n${said}`)
+  const client = new Client([backend])
+  expect(await client.recipient()).toBe('250 OK')
+  expect(await client.message()).toMatch(reply)
+  expect(client.codes).toEqual([code])
+  await backend.ended()
+  expect(backend.heard[0]).not.toContain('\r\n.\r\n')
+})
+
+test.each([
+  ['530 to RCPT', `${afterHello}S: 250 OK\nS: 530 5.7.0 sign in`],
+  ['535 to DATA', `${afterRecipient}S: 535 5.7.8 no`],
+  ['530 to the message', `${upToDot}S: 530 5.7.0 sign in`],
+])('%s is our trouble, and never in doubt', async (_, script) => {
+  const client = new Client([await ScriptedBackend.start(script)])
+  expect(await client.send()).toBe('451 4.7.0 Local configuration error, try again later')
+  expect(client.codes).toEqual(['SMTP_UPSTREAM_AUTHENTICATION'])
+})
+
 const early = (reply: string): string => `
   ${afterRecipient}
   S: 354 go on

@@ -2,6 +2,13 @@ import { describe, expect, test } from 'vitest'
 import { dialogue, greeted, inData, play, TestSession } from '../dialogue.ts'
 import { MemoryDestination } from '../memory-destination.ts'
 
+/** An envelope, and what comes behind it. */
+const envelopeOf = (...lines: readonly string[]): readonly string[] => [
+  'MAIL FROM:<bob@example.net>',
+  'RCPT TO:<ann@example.org>',
+  ...lines,
+]
+
 describe('a typical session (RFC 5321, appendix D)', () => {
   test('a message is accepted when the destination has it, and not before', async () => {
     const destination = new MemoryDestination()
@@ -187,6 +194,47 @@ describe('order of commands (RFC 5321 §4.1.4)', () => {
       expect(await session.ask('RCPT TO:<ann@example.org>')).toMatch(/^503 /)
       expect(await session.ask('DATA')).toMatch(/^503 /)
       expect(await session.ask('MAIL FROM:<bob@example.net>')).toMatch(/^250 /)
+    }
+  })
+
+  /** How a transaction is refused or ended, up to the reply with which it is over. */
+  const endings: readonly (readonly [name: string, lines: readonly string[], reply: RegExp])[] = [
+    ['501 to RCPT', ['MAIL FROM:<bob@example.net>', 'RCPT TO:nonsense', 'RSET'], /^250 /],
+    ['550 to RCPT', ['MAIL FROM:<bob@example.net>', 'RCPT TO:<eve@elsewhere.example>', 'RSET'], /^250 /],
+    ['552 to the message', [...envelopeOf('DATA'), `${'x'.repeat(2_000)}\r\n.`], /^552 /],
+    ['554 to the message', [...envelopeOf('DATA'), 'a\0b\r\n.'], /^554 /],
+    ['552 to a chunk', envelopeOf(`BDAT 2000\r\n${'x'.repeat(1_998)}`), /^552 /],
+    ['250 to the message', [...envelopeOf('DATA'), '.'], /^250 /],
+    ['another EHLO', envelopeOf('EHLO other.example'), /^250-/],
+  ]
+  /** What may not come now: the envelope is gone. */
+  const orphans = ['RCPT TO:<ann@example.org>', 'DATA', 'BDAT 0 LAST', 'BDAT 4 LAST\r\nDA']
+
+  test.each(endings)(
+    'SM-10: behind %s there is no transaction, whatever command comes next',
+    async (_, lines, reply) => {
+      for (const orphan of orphans) {
+        const session = await greeted({ limits: { maxMessageBytes: 1_000 } })
+        let last = ''
+        for (const line of lines) last = await session.ask(line)
+        expect(last).toMatch(reply)
+        const stored = session.destination.messages.length
+        expect(await session.ask(orphan)).toMatch(/^503 5\.5\.1 [^\r\n]+\r\n$/)
+        expect(session.destination).toMatchObject({ open: 0, messages: { length: stored } })
+        expect(await session.ask('MAIL FROM:<bob@example.net>')).toMatch(/^250 /)
+      }
+    },
+  )
+
+  test('SM-10: behind 451 of a destination that broke, too', async () => {
+    for (const orphan of orphans) {
+      const destination = new MemoryDestination()
+      destination.breaksAt = 'commit'
+      const session = await greeted({ destination })
+      for (const line of envelopeOf('DATA')) await session.ask(line)
+      expect(await session.ask('.')).toMatch(/^451 4\.3\.0 /)
+      expect(await session.ask(orphan)).toMatch(/^503 5\.5\.1 /)
+      expect(destination).toMatchObject({ open: 0, messages: [] })
     }
   })
 
