@@ -33,16 +33,20 @@ const leastAfterDestination = 6
 const leastAfterSourcePort = 4
 const leastAfterDestinationPort = 2
 
-/** The first bytes are `PROXY`, as far as there are any. */
+/**
+ * The first bytes are `PROXY`, as far as there are any.
+ *
+ * R-V1-07: a line that no CRLF can end within the bound is too long as soon as that is sure, and byte 108 is never asked
+ * for. Where it was sure before the byte at fault, that is the verdict, since it was one however the line was split.
+ */
 export function readV1(bytes: Buffer, maxBytes: number, into: HeaderFields): ParseStatus {
   const bound = Math.min(maxBytes, limits.maxV1HeaderBytes)
-  const available = Math.min(bytes.length, bound)
-  const status = readLine(bytes, available, into)
-  // R-V1-07: no CRLF within the bound. Byte 108 is never asked for.
-  if (status !== 'more') return status
-  if (available === bound) return into.bad('PROXY_TOO_LONG', bound - 1)
-  if (into.atLeast > bound) into.atLeast = bound
-  return status
+  const status = readLine(bytes, Math.min(bytes.length, bound), into)
+  if (status === 'done') return status
+  if (status === 'more') return into.atLeast > bound ? into.bad('PROXY_TOO_LONG', bound - 1) : status
+  const { code, at } = into
+  readLine(bytes, at, into)
+  return into.atLeast > bound ? into.bad('PROXY_TOO_LONG', bound - 1) : into.bad(code, at)
 }
 
 function readLine(bytes: Buffer, available: number, into: HeaderFields): ParseStatus {

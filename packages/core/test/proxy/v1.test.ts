@@ -189,6 +189,23 @@ describe('the bound of a text header', () => {
       `PROXY TCP6 0000:0000:0000:0000:0000:ffff:255.255.255.255 0000:0000:0000:0000:0000:ffff:255.255.255.255 1 2\r\n`,
       'bad PROXY_TOO_LONG at 106',
     ],
+    ['R-V1-07: 105 bytes, which CRLF can still end', `PROXY UNKNOWN ${'x'.repeat(91)}`, 'more 107'],
+    [
+      'R-V1-07: 106 bytes without a CR, which no 107th can end',
+      `PROXY UNKNOWN ${'x'.repeat(92)}`,
+      'bad PROXY_TOO_LONG at 106',
+    ],
+    ['R-V1-07: 106 bytes with a CR', `PROXY UNKNOWN ${'x'.repeat(91)}\r`, 'more 107'],
+    [
+      'R-V1-07: addresses that leave no room for the ports',
+      `PROXY TCP6 0000:0000:0000:0000:0000:ffff:255.255.255.255 0000:0000:0000:0000:0000:ffff:255.255.255.255`,
+      'bad PROXY_TOO_LONG at 106',
+    ],
+    [
+      'R-V1-07: the same, whatever stands where the ports should',
+      `PROXY TCP6 0000:0000:0000:0000:0000:ffff:255.255.255.255 0000:0000:0000:0000:0000:ffff:255.255.255.255!`,
+      'bad PROXY_TOO_LONG at 106',
+    ],
   ])('%s', (_name, line, verdict) => {
     expect(judge(text(line))).toBe(verdict)
   })
@@ -197,7 +214,8 @@ describe('the bound of a text header', () => {
     const line = text('PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n')
     expect(judge(line, 32)).toMatch(/^done/)
     expect(judge(line, 31)).toBe('bad PROXY_TOO_LONG at 30')
-    expect(judge(line.subarray(0, 20), 31)).toBe('more 31')
+    expect(judge(line.subarray(0, 20), 31)).toBe('bad PROXY_TOO_LONG at 30')
+    expect(judge(line.subarray(0, 20), 32)).toBe('more 32')
   })
 
   test('R-V1-06, R-V1-09: each prefix of the longest lines asks for more, and never for more than the line', () => {
