@@ -56,6 +56,10 @@ export const limits = {
   ticketKeyMs: 43_200_000,
   /** How long a worker waits for the supervisor's count before it decides by its own. */
   tallyAnswerMs: 250,
+  /** How long the supervisor waits for what the workers counted of a client; less than a worker waits for it. */
+  tallyRecallMs: 100,
+  /** How often the supervisor lets go of clients that it counts and that have nothing open. */
+  tallyTidyMs: 10_000,
   /** News of closed connections is gathered for this long, or goes with the next question. */
   closeGatherMs: 10,
   /** How long the news of a closed connection may take from one worker to another before a client counts as too many. */
@@ -140,8 +144,8 @@ export const limits = {
   maxLogLinesPerConnection: 50,
   /** Largest write of log lines, bytes. A pipe takes up to PIPE_BUF (4096 on Linux) whole, so lines of several processes never mix. */
   maxLogWriteBytes: 4096,
-  /** Lines gathered before a write, bytes: a line and this fit one write. */
-  logGatherBytes: 3072,
+  /** Lines gathered before a write, bytes: as many whole lines as one write takes. */
+  logGatherBytes: 4095,
   /** A gathered line waits no longer than this. */
   logFlushMs: 200,
   /** Log bytes that may wait for a slow reader; beyond it lines are dropped and counted, and mail goes on. */

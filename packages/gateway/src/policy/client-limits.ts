@@ -1,22 +1,29 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { CidrSet, Decision, Policy } from '@postern/core'
+import type { Awaitable, CidrSet, Decision, Policy } from '@postern/core'
 import { limits } from '../limits.ts'
 import { clientKey } from './client-key.ts'
 import type { Tally, TallyLimits, TallyVerdict } from './tally.ts'
+
+const pass: Decision = { verdict: 'pass' }
 
 /**
  * Connections of one client: how often, and how many at once. Counted on the client that the identity names, so a
  * balancer is never throttled for its clients.
  */
 export function clientLimits(bounds: TallyLimits, exempt: CidrSet, tally: Tally): Policy {
+  const decide = async (client: string, asked: Awaitable<TallyVerdict>): Promise<Decision> => {
+    const first = await asked
+    const verdict = first === 'concurrency' ? await askAgain(client, tally) : first
+    return verdict === 'pass' ? pass : tooMany(client, verdict, bounds)
+  }
   return {
     name: 'client-limits',
-    async onConnect({ identity }) {
-      if (exempt.has(identity.client.address)) return { verdict: 'pass' }
+    onConnect({ identity }) {
+      if (exempt.has(identity.client.address)) return pass
       const client = clientKey(identity.client.address)
-      const first = await tally.opened(client)
-      const verdict = first === 'concurrency' ? await askAgain(client, tally) : first
-      return verdict === 'pass' ? { verdict } : tooMany(client, verdict, bounds)
+      const first = tally.opened(client)
+      if (first === 'pass') return pass
+      return decide(client, first)
     },
     onClose({ identity }) {
       if (!exempt.has(identity.client.address)) tally.closed(clientKey(identity.client.address))

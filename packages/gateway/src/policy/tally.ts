@@ -1,4 +1,4 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible'
+import type { Awaitable } from '@postern/core'
 import { limits } from '../limits.ts'
 
 /** What one client may do; absent means that nothing is counted. */
@@ -16,8 +16,23 @@ export type TallyVerdict = 'pass' | 'rate' | 'concurrency'
 /** Counts connections by client. A connection that was told `pass` is given back with `closed`, once. */
 export interface Tally {
   /** @param attempt - `again`: the same connection asks once more; its rate is counted already. */
-  opened(client: string, attempt?: TallyAttempt): Promise<TallyVerdict>
+  opened(client: string, attempt?: TallyAttempt): Awaitable<TallyVerdict>
   closed(client: string): void
+}
+
+/** What was counted of one client. */
+export interface TallyCount {
+  /** Connections begun in the client's window of time. */
+  readonly recent: number
+  /** When that window ends, in milliseconds from now. */
+  readonly endsInMs: number
+  /** Connections open now. */
+  readonly open: number
+}
+
+interface Window {
+  count: number
+  readonly endsAt: number
 }
 
 /**
@@ -29,38 +44,39 @@ export interface Tally {
  * again early; it cannot make us forget a connection, refuse a stranger, or fill the memory.
  */
 export class LocalTally implements Tally {
-  #bounds: TallyLimits = {}
-  #rate: RateLimiterMemory | undefined
+  #bounds: TallyLimits
   readonly #maxClients: number
-  /** Clients that the rate remembers, in the order of their last connection, the longest ago first. */
-  readonly #seen = new Set<string>()
+  /** In the order of the clients' last connections, the longest ago first. */
+  readonly #windows = new Map<string, Window>()
   readonly #open = new Map<string, number>()
 
   constructor(bounds: TallyLimits, maxClients: number = limits.maxTalliedClients) {
+    this.#bounds = bounds
     this.#maxClients = maxClients
-    this.rebound(bounds)
   }
 
   /** Takes new bounds. What is open stays counted; a rate that differs begins anew. */
   rebound(bounds: TallyLimits): void {
     const { rate } = bounds
-    if (rate?.connections !== this.#bounds.rate?.connections || rate?.perMs !== this.#bounds.rate?.perMs) {
-      this.#seen.clear()
-      this.#rate =
-        rate && new RateLimiterMemory({ points: rate.connections, duration: rate.perMs / 1000, keyPrefix: '' })
-    }
+    const known = this.#bounds.rate
+    if (rate?.connections !== known?.connections || rate?.perMs !== known?.perMs) this.#windows.clear()
     this.#bounds = bounds
   }
 
   /** How many clients something is kept of: never more than a bound. */
   get clients(): number {
-    return Math.max(this.#seen.size, this.#open.size)
+    return Math.max(this.#windows.size, this.#open.size)
   }
 
-  async opened(client: string, attempt: TallyAttempt = 'first'): Promise<TallyVerdict> {
-    if (attempt === 'first' && !(await this.#isWithinRate(client))) return 'rate'
+  opened(client: string, attempt: TallyAttempt = 'first'): TallyVerdict {
+    const { rate, concurrent } = this.#bounds
+    if (attempt === 'first' && rate !== undefined) {
+      const window = this.#windowOf(client)
+      if (window !== undefined && window.count >= rate.connections) return 'rate'
+      this.#count(client, 1, window?.endsAt ?? performance.now() + rate.perMs)
+    }
     const open = this.#open.get(client) ?? 0
-    if (open >= (this.#bounds.concurrent ?? Number.POSITIVE_INFINITY)) return 'concurrency'
+    if (concurrent !== undefined && open >= concurrent) return 'concurrency'
     this.#open.set(client, open + 1)
     return 'pass'
   }
@@ -71,21 +87,44 @@ export class LocalTally implements Tally {
     else this.#open.delete(client)
   }
 
-  async #isWithinRate(client: string): Promise<boolean> {
-    const rate = this.#rate
-    if (rate === undefined) return true
-    this.#seen.delete(client)
-    this.#seen.add(client)
-    if (this.#seen.size > this.#maxClients) {
-      const [oldest] = this.#seen
-      this.#seen.delete(oldest!)
-      await rate.delete(oldest!)
+  countOf(client: string): TallyCount {
+    const window = this.#windowOf(client)
+    return {
+      recent: window?.count ?? 0,
+      endsInMs: window === undefined ? 0 : window.endsAt - performance.now(),
+      open: this.#open.get(client) ?? 0,
     }
-    try {
-      await rate.consume(client)
-      return true
-    } catch {
-      return false // The library rejects with the state of the count; a memory store cannot fail otherwise.
-    }
+  }
+
+  /** Forgets a client, and says what was counted of it: another tally counts it from now on. */
+  take(client: string): TallyCount {
+    const count = this.countOf(client)
+    this.#windows.delete(client)
+    this.#open.delete(client)
+    return count
+  }
+
+  /** Adds what another tally counted. Of two windows the one that is known here goes on. */
+  add(client: string, { recent, endsInMs, open }: TallyCount): void {
+    if (recent > 0) this.#count(client, recent, this.#windowOf(client)?.endsAt ?? performance.now() + endsInMs)
+    if (open > 0) this.#open.set(client, (this.#open.get(client) ?? 0) + open)
+  }
+
+  #windowOf(client: string): Window | undefined {
+    const window = this.#windows.get(client)
+    return window !== undefined && window.endsAt > performance.now() ? window : undefined
+  }
+
+  #count(client: string, connections: number, endsAt: number): void {
+    const count = (this.#windowOf(client)?.count ?? 0) + connections
+    this.#windows.delete(client)
+    this.#windows.set(client, { count, endsAt })
+    this.#forgetOne()
+  }
+
+  /** One comes, one goes: whose window is over, or who is one too many. */
+  #forgetOne(): void {
+    const [[client, { endsAt }]] = this.#windows as unknown as [[string, Window]]
+    if (this.#windows.size > this.#maxClients || endsAt <= performance.now()) this.#windows.delete(client)
   }
 }

@@ -43,13 +43,23 @@ export interface BackendNews {
   readonly states: readonly BackendState[]
 }
 
+/** What a worker counted of a client itself, and the supervisor counts from now on: see `TallyCount`. */
+export type TallyTold = readonly [client: string, recent: number, endsInMs: number, open: number]
+
 export type ToWorker =
   | WorkerStart
   | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
   | { readonly type: 'ticket-keys'; readonly ticketKeys: string }
   | MailboxesChanged
   | BackendNews
-  | { readonly type: 'tally'; readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[] }
+  | {
+      readonly type: 'tally'
+      readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[]
+      /** Clients that the supervisor counts from now on: each worker answers with what it counted itself. */
+      readonly recalled: readonly string[]
+      /** Clients that the supervisor counts no longer. */
+      readonly forgotten: readonly string[]
+    }
 
 export type ToSupervisor =
   /** All listeners accept. */
@@ -59,9 +69,10 @@ export type ToSupervisor =
   | MailboxesChanged
   /** This worker could not speak with a backend. */
   | { readonly type: 'backend-failed'; readonly upstream: string; readonly backend: string }
-  /** Questions to the machine's tally, and clients whose connections ended, gathered over one turn of the event loop. */
+  /** What the machine's tally is told and asked, and clients whose connections ended, gathered over one turn of the event loop. */
   | {
       readonly type: 'tally'
+      readonly told: readonly TallyTold[]
       readonly asks: readonly TallyAsk[]
       readonly closed: readonly string[]
     }

@@ -9,7 +9,7 @@ import { tallyLimits } from '../policy/chain.ts'
 import { RouteTable } from '../route/route-table.ts'
 import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
-import { MachineTally, type TallyAsked } from '../policy/machine-tally.ts'
+import { MachineTally } from '../policy/machine-tally.ts'
 import { openAdmin, type AdminEndpoint } from './admin.ts'
 import { judgeHealth, type Health } from './health.ts'
 import { holdSockets, type HeldListener } from './held-sockets.ts'
@@ -90,7 +90,14 @@ class Supervisor {
     this.#options = options
     this.#held = held
     this.#log = log
-    this.#tally = new MachineTally(tallyLimits(this.#config.live.policy))
+    this.#tally = new MachineTally(
+      tallyLimits(this.#config.live.policy),
+      this.#config.start.workers,
+      (serial, answer) =>
+        this.#workers()
+          .find((worker) => worker.serial === serial)
+          ?.send(answer),
+    )
     this.#backends = new HealthChecks({
       look: (upstream, address) => look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs),
       onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
@@ -108,6 +115,7 @@ class Supervisor {
     const watch = setInterval(() => {
       for (const slot of this.#slots) slot.look()
     }, limits.aliveEveryMs)
+    const tidying = setInterval(() => this.#tally.tidy(), limits.tallyTidyMs)
     const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
     this.#backends.use(this.#config.live.upstreams)
     for (const slot of this.#slots) slot.start()
@@ -115,6 +123,7 @@ class Supervisor {
       return await this.#end.promise
     } finally {
       clearInterval(watch)
+      clearInterval(tidying)
       clearInterval(rotation)
       this.#backends.stop()
       process.off('SIGTERM', stop)
@@ -157,11 +166,12 @@ class Supervisor {
   #makeSlot(index: number): Slot {
     return new Slot((listeners) => this.#spawn(index, listeners), {
       onReady: (worker) => {
+        this.#tally.join(worker.serial)
         this.#log.workerReady(worker)
         this.#tellWhenReady()
       },
       onMessage: (worker, message) => {
-        if (message.type === 'tally') void this.#answer(worker, message)
+        if (message.type === 'tally') this.#tally.receive(worker.serial, message)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
         else this.#workers().forEach((other) => other !== worker && other.send(message))
       },
@@ -181,16 +191,10 @@ class Supervisor {
 
   #spawn(slot: number, listeners: WorkerListeners): WorkerProcess {
     const serial = ++this.#lastSerial
-    this.#tally.join(serial)
     const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
     const { states } = this.#backends
     const start = { slot, serial, config: this.#config, ticketKeys: this.#ticketKeys, backends: states }
     return new WorkerProcess(start, sockets, listeners)
-  }
-
-  async #answer(worker: SupervisedWorker, asked: TallyAsked): Promise<void> {
-    const answer = await this.#tally.answer(worker.serial, asked)
-    if (answer.verdicts.length > 0) worker.send(answer)
   }
 
   #tellWhenReady(): void {

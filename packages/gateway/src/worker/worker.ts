@@ -62,7 +62,9 @@ export class Worker {
     this.#logger = logger
     this.#log = new WorkerLog(logger)
     this.#summary = new QuietSummary(logger)
-    this.#tally = new SharedTally(tallyLimits(live.policy), send, (isAway) => this.#log.tally(isAway))
+    this.#tally = new SharedTally(tallyLimits(live.policy), start.config.start.workers, send, (isAway) =>
+      this.#log.tally(isAway),
+    )
     this.#authenticator = createAuthenticator(live, (problems) => this.#log.accountsUnusable(problems))
     this.#names = live.dns.clientNames
       ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))

@@ -1,4 +1,5 @@
 import { endpoint, identify } from '@postern/core'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { networks } from '../../src/policy/chain.ts'
@@ -6,7 +7,7 @@ import { clientKey } from '../../src/policy/client-key.ts'
 import { clientLimits } from '../../src/policy/client-limits.ts'
 import { MachineTally } from '../../src/policy/machine-tally.ts'
 import { SharedTally } from '../../src/policy/shared-tally.ts'
-import { LocalTally } from '../../src/policy/tally.ts'
+import { LocalTally, type TallyLimits, type TallyVerdict } from '../../src/policy/tally.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'Date', 'performance'] })
@@ -31,133 +32,266 @@ describe('who a client is', () => {
 })
 
 describe('a tally', () => {
-  test('S17: ten connections a minute pass, the eleventh does not, and after the minute they do again', async () => {
+  test('S17: ten connections a minute pass, the eleventh does not, and after the minute they do again', () => {
     const tally = new LocalTally(tenAMinute)
-    for (let n = 0; n < 10; n++) expect(await tally.opened('203.0.113.7')).toBe('pass')
-    expect(await tally.opened('203.0.113.7')).toBe('rate')
-    expect(await tally.opened('203.0.113.8')).toBe('pass')
-    await vi.advanceTimersByTimeAsync(60_001)
-    expect(await tally.opened('203.0.113.7')).toBe('pass')
+    for (let n = 0; n < 10; n++) expect(tally.opened('203.0.113.7')).toBe('pass')
+    expect(tally.opened('203.0.113.7')).toBe('rate')
+    expect(tally.opened('203.0.113.8')).toBe('pass')
+    vi.advanceTimersByTime(60_001)
+    expect(tally.opened('203.0.113.7')).toBe('pass')
   })
 
-  test('S17: memory is bounded whatever the number of clients', async () => {
+  test('S17: memory is bounded whatever the number of clients', () => {
     const tally = new LocalTally(tenAMinute, 100)
     for (let n = 0; n < 10_000; n++) {
       const client = `203.0.${n >> 8}.${n & 255}`
-      await tally.opened(client)
+      tally.opened(client)
       tally.closed(client)
     }
     expect(tally.clients).toBe(100)
     expect(vi.getTimerCount()).toBeLessThanOrEqual(100)
   })
 
-  test('a client that goes on stays counted while strangers come and go', async () => {
+  test('a client that goes on stays counted while strangers come and go', () => {
     const tally = new LocalTally({ rate: { connections: 3, perMs: 60_000 } }, 100)
     let verdict = ''
     for (let n = 0; n < 4; n++) {
-      verdict = await tally.opened('203.0.113.7')
-      for (let stranger = 0; stranger < 99; stranger++) await tally.opened(`198.51.${n}.${stranger}`)
+      verdict = tally.opened('203.0.113.7')
+      for (let stranger = 0; stranger < 99; stranger++) tally.opened(`198.51.${n}.${stranger}`)
     }
     expect(verdict).toBe('rate')
   })
 
-  test('open connections have a ceiling, and room again when one is closed', async () => {
+  test('open connections have a ceiling, and room again when one is closed', () => {
     const tally = new LocalTally({ concurrent: 2 })
-    expect([await tally.opened('a'), await tally.opened('a'), await tally.opened('a')]).toEqual([
-      'pass',
-      'pass',
-      'concurrency',
-    ])
+    expect([tally.opened('a'), tally.opened('a'), tally.opened('a')]).toEqual(['pass', 'pass', 'concurrency'])
     tally.closed('a')
-    expect(await tally.opened('a')).toBe('pass')
+    expect(tally.opened('a')).toBe('pass')
   })
 
-  test('new bounds hold at once; open connections stay counted, and an unchanged rate goes on', async () => {
+  test('new bounds hold at once; open connections stay counted, and an unchanged rate goes on', () => {
     const tally = new LocalTally({ rate: { connections: 2, perMs: 60_000 } })
-    await tally.opened('a')
+    tally.opened('a')
     tally.rebound({ rate: { connections: 2, perMs: 60_000 }, concurrent: 2 })
-    expect([await tally.opened('a'), await tally.opened('a')]).toEqual(['pass', 'rate'])
+    expect([tally.opened('a'), tally.opened('a')]).toEqual(['pass', 'rate'])
     tally.rebound({ concurrent: 2 })
-    expect(await tally.opened('a')).toBe('concurrency')
+    expect(tally.opened('a')).toBe('concurrency')
   })
 })
 
-/** Workers with a supervisor that may be told to say nothing. */
-function machine(bounds: ConstructorParameters<typeof MachineTally>[0]) {
-  const supervisor = new MachineTally(bounds)
+const post = (deliver: () => void): void => void setImmediate(deliver)
+
+/** Workers with a supervisor that may be told to say nothing; messages take a turn each way. */
+function machine(bounds: TallyLimits, wanted = 2) {
   const state = { isSilent: false, messages: 0, away: [] as boolean[] }
   const held: (() => void)[] = []
+  const workers = new Map<number, SharedTally>()
+  /** Workers that are stopped, and read nothing. */
+  const hung = new Set<number>()
+  const supervisor = new MachineTally(bounds, wanted, (serial, answer) =>
+    post(() => hung.has(serial) || workers.get(serial)?.receive(answer)),
+  )
   const worker = (serial: number): SharedTally => {
-    supervisor.join(serial)
-    const tally: SharedTally = new SharedTally(
+    const tally = new SharedTally(
       bounds,
+      wanted,
       (asked) => {
         state.messages++
-        const deliver = (): void => {
-          void supervisor.answer(serial, asked).then((answer) => {
-            if (answer.verdicts.length > 0) tally.receive(answer)
-            return undefined
-          })
-        }
+        const deliver = (): void => post(() => supervisor.receive(serial, asked))
         if (state.isSilent) held.push(deliver)
         else deliver()
       },
       (isAway) => state.away.push(isAway),
     )
+    workers.set(serial, tally)
+    supervisor.join(serial)
     return tally
   }
   const speakAgain = (): void => {
     state.isSilent = false
     for (const deliver of held.splice(0)) deliver()
   }
-  return { supervisor, worker, state, speakAgain }
+  return { supervisor, worker, state, speakAgain, hung }
+}
+
+/** Asks a tally, which may answer at once. */
+function ask(tally: SharedTally, client: string): Promise<TallyVerdict> {
+  return Promise.resolve(tally.opened(client))
 }
 
 /** Lets messages travel; no timer of the tally is due in it. */
 const travel = (): Promise<unknown> => vi.advanceTimersByTimeAsync(limits.closeGatherMs + 5)
 
-describe('AU-02: limits hold for the whole machine', () => {
-  test('a client that lands on four workers has one ceiling', async () => {
-    const { worker } = machine({ concurrent: 10 })
-    const workers = [1, 2, 3, 4].map(worker)
-    const asks = workers.flatMap((tally) => Array.from({ length: 10 }, () => tally.opened('203.0.113.7')))
-    const verdicts = Promise.all(asks)
+/** What comes of as many connections of one client, by turns on the workers. */
+async function connections(count: number, workers: readonly SharedTally[], client = '203.0.113.7') {
+  const verdicts = Promise.all(Array.from({ length: count }, (_, n) => ask(workers[n % workers.length]!, client)))
+  await travel()
+  return counted(await verdicts)
+}
+
+function counted(verdicts: readonly TallyVerdict[]): string {
+  return ['pass', 'rate', 'concurrency']
+    .map((verdict) => `${verdicts.filter((each) => each === verdict).length} ${verdict}`)
+    .filter((text) => !text.startsWith('0 '))
+    .join(', ')
+}
+
+describe('AU-02, S17: limits hold for the whole machine', () => {
+  test.each([
+    ['on one of two workers', { concurrent: 10 }, 2, [1], 12, '10 pass, 2 concurrency'],
+    ['on both of two workers', { concurrent: 10 }, 2, [1, 2], 12, '10 pass, 2 concurrency'],
+    ['on four workers', { concurrent: 10 }, 4, [1, 2, 3, 4], 40, '10 pass, 30 concurrency'],
+    [
+      'on more workers than the limit can be shared among',
+      { concurrent: 3 },
+      4,
+      [1, 2, 3, 4],
+      8,
+      '3 pass, 5 concurrency',
+    ],
+    ['a large limit', { concurrent: 1000 }, 4, [1, 2, 3], 1200, '1000 pass, 200 concurrency'],
+    ['a rate, on one of two workers', tenAMinute, 2, [1], 12, '10 pass, 2 rate'],
+    ['a rate, on both of two workers', tenAMinute, 2, [1, 2], 12, '10 pass, 2 rate'],
+    ['a rate, on four workers', tenAMinute, 4, [1, 2, 3, 4], 40, '10 pass, 30 rate'],
+    ['both limits', { ...tenAMinute, concurrent: 8 }, 2, [1, 2], 20, '8 pass, 10 rate, 2 concurrency'],
+  ] as const)('%s: exactly what is allowed passes', async (_what, bounds, wanted, serials, count, verdicts) => {
+    const { worker } = machine(bounds, wanted)
+    const workers = serials.map(worker)
+    expect(await connections(count, workers)).toBe(verdicts)
+  })
+
+  test('one after the other, they are counted as exactly', async () => {
+    const { worker } = machine(tenAMinute, 2)
+    const workers = [1, 2].map(worker)
+    const verdicts: TallyVerdict[] = []
+    for (let n = 0; n < 12; n++) {
+      const verdict = ask(workers[n % 2]!, '203.0.113.7')
+      await travel()
+      verdicts.push(await verdict)
+      workers[n % 2]!.closed('203.0.113.7')
+    }
+    expect(counted(verdicts)).toBe('10 pass, 2 rate')
+  })
+
+  test('for any bound, workers, and order of coming and going, exactly what is allowed is open', async () => {
+    const steps = fc.array(fc.tuple(fc.nat({ max: 3 }), fc.boolean()), { minLength: 1, maxLength: 60 })
+    const bound = fc.integer({ min: 1, max: 20 })
+    await fc.assert(
+      fc.asyncProperty(bound, fc.integer({ min: 1, max: 4 }), steps, async (concurrent, wanted, plan) => {
+        const { worker } = machine({ concurrent }, wanted)
+        const workers = Array.from({ length: wanted }, (_, n) => worker(n + 1))
+        const open = workers.map(() => 0)
+        const total = (): number => open.reduce((sum, each) => sum + each, 0)
+        const seen: number[] = []
+        const allowed: number[] = []
+        for (const [pick, comes] of plan) {
+          const at = pick % wanted
+          if (comes) {
+            allowed.push(Math.min(concurrent, total() + 1))
+            const verdict = ask(workers[at]!, 'a')
+            await travel()
+            if ((await verdict) === 'pass') open[at]!++
+            seen.push(total())
+          } else if (open[at]! > 0) {
+            open[at]!--
+            workers[at]!.closed('a')
+            await travel()
+          }
+        }
+        expect(seen).toEqual(allowed)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('a client within its share costs no message', async () => {
+    const { worker, state } = machine({ concurrent: 100, rate: { connections: 100, perMs: 60_000 } }, 2)
+    const tally = worker(1)
+    expect(await connections(25, [tally])).toBe('25 pass')
+    for (let n = 0; n < 25; n++) tally.closed('203.0.113.7')
     await travel()
-    expect((await verdicts).filter((verdict) => verdict === 'pass')).toHaveLength(10)
+    expect(state.messages).toBe(0)
   })
 
   test('questions of one turn travel as one message', async () => {
-    const { worker, state } = machine({ concurrent: 1000 })
+    const { worker, state } = machine({ concurrent: 1 })
     const tally = worker(1)
-    const verdicts = Promise.all(Array.from({ length: 200 }, (_, n) => tally.opened(`203.0.113.${n}`)))
+    const verdicts = Promise.all(Array.from({ length: 200 }, (_, n) => ask(tally, `203.0.113.${n}`)))
     await travel()
     await verdicts
     expect(state.messages).toBe(1)
   })
 
+  test('a client is counted in one place until it is gone, and then by the workers again', async () => {
+    const { worker, supervisor, state } = machine({ concurrent: 8 }, 2)
+    const [one, two] = [worker(1), worker(2)]
+    expect(await connections(3, [one], 'a')).toBe('3 pass')
+    const before = state.messages
+    expect(await connections(1, [two], 'a')).toBe('1 pass')
+    expect(state.messages).toBe(before + 1)
+    for (let n = 0; n < 3; n++) one.closed('a')
+    two.closed('a')
+    await travel()
+    supervisor.tidy()
+    await travel()
+    const quiet = state.messages
+    expect(await connections(2, [two], 'a')).toBe('2 pass')
+    expect(state.messages).toBe(quiet)
+  })
+
+  test('a worker that hangs does not keep others waiting, and what it counted is not lost', async () => {
+    const { worker, hung } = machine({ concurrent: 8 }, 2)
+    const [one, two] = [worker(1), worker(2)]
+    expect(await connections(2, [two], 'a')).toBe('2 pass')
+    hung.add(2)
+    const verdict = Promise.all([ask(one, 'a'), ask(one, 'a'), ask(one, 'a')])
+    await vi.advanceTimersByTimeAsync(limits.tallyRecallMs + 5)
+    expect(counted(await verdict)).toBe('3 pass')
+  })
+
+  test('a worker that starts later asks for who is counted in one place', async () => {
+    const { worker, state } = machine({ concurrent: 8 }, 2)
+    const one = worker(1)
+    await connections(8, [one], 'a')
+    const successor = worker(2)
+    await travel()
+    const before = state.messages
+    expect(await connections(1, [successor], 'a')).toBe('1 concurrency')
+    expect(state.messages).toBe(before + 1)
+  })
+
   test('what a dead worker held is given back', async () => {
     const { worker, supervisor } = machine({ concurrent: 2 })
     const [one, two] = [worker(1), worker(2)]
-    const first = Promise.all([one.opened('a'), one.opened('a'), two.opened('a')])
+    const first = Promise.all([ask(one, 'a'), ask(one, 'a'), ask(two, 'a')])
     await travel()
     expect(await first).toEqual(['pass', 'pass', 'concurrency'])
     supervisor.leave(1)
-    const second = two.opened('a')
+    expect(await connections(1, [two], 'a')).toBe('1 pass')
+  })
+
+  test('a question that waits for a worker that dies is answered', async () => {
+    const { worker, supervisor, hung } = machine({ concurrent: 8 }, 2)
+    const [one] = [worker(1), worker(2)]
+    hung.add(2)
+    const verdict = Promise.all([ask(one, 'a'), ask(one, 'a'), ask(one, 'a')])
     await travel()
-    expect(await second).toBe('pass')
+    supervisor.leave(2)
+    await travel()
+    expect(counted(await verdict)).toBe('3 pass')
   })
 
   test('a connection is given back once, also when its worker died after it said so', async () => {
     const { worker, supervisor } = machine({ concurrent: 1 })
     const [one, two] = [worker(1), worker(2)]
-    void one.opened('a')
+    void ask(one, 'a')
     await travel()
     one.closed('a')
     await travel()
-    const second = two.opened('a')
+    const second = ask(two, 'a')
     await travel()
     supervisor.leave(1)
-    const third = two.opened('a')
+    const third = ask(two, 'a')
     await travel()
     expect([await second, await third]).toEqual(['pass', 'concurrency'])
   })
@@ -184,11 +318,11 @@ describe('a supervisor that does not answer', () => {
     const { worker, state } = machine({ concurrent: 1 })
     state.isSilent = true
     const tally = worker(1)
-    const first = tally.opened('a')
+    const first = ask(tally, 'a')
     await vi.advanceTimersByTimeAsync(limits.tallyAnswerMs + 5)
     expect(await first).toBe('pass')
-    expect(await tally.opened('a')).toBe('concurrency')
-    expect(await tally.opened('b')).toBe('pass')
+    expect(await ask(tally, 'a')).toBe('concurrency')
+    expect(await ask(tally, 'b')).toBe('pass')
     expect(state.away).toEqual([true])
   })
 
@@ -196,11 +330,11 @@ describe('a supervisor that does not answer', () => {
     const { worker, state } = machine({ concurrent: 1 })
     state.isSilent = true
     const tally = worker(1)
-    const first = tally.opened('a')
+    const first = ask(tally, 'a')
     await vi.advanceTimersByTimeAsync(limits.tallyAnswerMs + 5)
     await first
     for (let n = 0; n < 100; n++) {
-      expect(await tally.opened('b')).toBe('pass')
+      expect(await ask(tally, 'b')).toBe('pass')
       tally.closed('b')
       await travel()
     }
@@ -212,7 +346,7 @@ describe('a supervisor that does not answer', () => {
     state.isSilent = true
     const tally = worker(1)
     const verdicts: string[] = []
-    const open = (client: string): void => void tally.opened(client).then((verdict) => verdicts.push(verdict))
+    const open = (client: string): void => void ask(tally, client).then((verdict) => verdicts.push(verdict))
     setTimeout(() => open('b'), limits.tallyAnswerMs)
     open('a')
     await vi.advanceTimersByTimeAsync(2 * limits.tallyAnswerMs + 5)
@@ -223,17 +357,17 @@ describe('a supervisor that does not answer', () => {
     const { worker, state, speakAgain } = machine({ concurrent: 1 })
     state.isSilent = true
     const [one, two] = [worker(1), worker(2)]
-    const alone = one.opened('a')
+    const alone = ask(one, 'a')
     await vi.advanceTimersByTimeAsync(limits.tallyAnswerMs + 5)
     expect(await alone).toBe('pass')
     speakAgain()
     await travel()
     expect(state.away).toEqual([true, false])
     one.closed('a')
-    const shared = two.opened('a')
+    const shared = ask(two, 'a')
     await travel()
     expect(await shared).toBe('pass')
-    const again = one.opened('a')
+    const again = ask(one, 'a')
     await travel()
     expect(await again).toBe('concurrency')
   })
