@@ -55,6 +55,8 @@ export class ConnectionLog implements SessionObserver {
   // ── coming ────────────────────────────────────────────────────────────────
 
   /**
+   * The one line at the beginning: `connection.open` of a direct client, `proxy.accepted` of one that a header named.
+   *
    * @param kind.isIgnored - the client is one of the ignored hosts: nothing is written of it, whatever it does.
    * @param kind.isCheck - the balancer speaks for itself.
    */
@@ -68,8 +70,10 @@ export class ConnectionLog implements SessionObserver {
       ...(identity.origin === 'direct' ? {} : { proxy: peer.address.toString(), proxyPort: peer.port }),
       via: claims === undefined ? 'socket' : `v${claims.version}`,
     }
-    this.#write(this.#comingAndGoing, 'connection.open')
-    if (claims === undefined) return
+    if (claims === undefined) {
+      this.#write(this.#comingAndGoing, 'connection.open')
+      return
+    }
     this.#write(this.#comingAndGoing, 'proxy.accepted', {
       origin: identity.origin,
       destination: identity.destination.address.toString(),
@@ -193,13 +197,17 @@ export class ConnectionLog implements SessionObserver {
     }
     this.#lines++
     const record: Record<string, string | number | boolean> = { event, id: this.id, listener: this.#listener }
-    for (const source of [this.#who, fields]) {
-      for (const [name, value] of Object.entries(source)) {
-        if (value !== undefined) record[name] = typeof value === 'string' && name !== 'stack' ? printable(value) : value
-      }
-    }
+    copyInto(record, this.#who)
+    copyInto(record, fields)
     if (sentence === undefined) this.#logger[level](record)
     else this.#logger[level](record, printable(sentence, limits.maxLogSentenceChars))
+  }
+}
+
+function copyInto(record: Record<string, string | number | boolean>, fields: Fields): void {
+  for (const name in fields) {
+    const value = fields[name]
+    if (value !== undefined) record[name] = typeof value === 'string' && name !== 'stack' ? printable(value) : value
   }
 }
 
