@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 
-const alphabet = '0123456789abcdefghijklmnopqrstuv'
+const alphabet = Buffer.from('0123456789abcdefghijklmnopqrstuv', 'latin1')
 const idChars = 16
 const pool = Buffer.alloc(idChars * 256)
 let used = pool.length
@@ -12,9 +12,9 @@ let used = pool.length
 export function newConnectionId(): string {
   if (used === pool.length) {
     randomFillSync(pool)
+    for (const [at, byte] of pool.entries()) pool[at] = alphabet[byte & 31]!
     used = 0
   }
-  let id = ''
-  for (const end = used + idChars; used < end; used++) id += alphabet[pool[used]! & 31]
-  return id
+  used += idChars
+  return pool.toString('latin1', used - idChars, used)
 }

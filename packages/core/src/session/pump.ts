@@ -116,7 +116,10 @@ class Pump implements Output {
     this.#machine = makeMachine({
       connection,
       output: this,
-      signal: connection.signal,
+      // Made when somebody asks: few sessions do.
+      get signal() {
+        return connection.signal
+      },
       turn: () => nextTurn(),
       wake: () => this.#wake(),
     })

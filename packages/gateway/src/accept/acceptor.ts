@@ -23,8 +23,11 @@ import {
   receiveHeader,
   runSession,
   type AcceptRefusal,
+  type ChannelSecurity,
   type CidrSet,
+  type ClientIdentity,
   type Connection,
+  type ConnectionInfo,
   type ListenerInfo,
   type Policy,
   type ProxyHeader,
@@ -165,17 +168,11 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const clientNames = isIgnored || isCheck ? undefined : names?.namesOf(identity.client.address)
 
       // ── tls ───────────────────────────────────────────────────────────────
-      const gone = new AbortController()
-      socket.once('close', () => gone.abort(connectionGone))
-      let connection: Connection = {
-        id: log.id,
-        listener,
-        identity,
-        security: channelSecurityFrom(identity) ?? { kind: 'cleartext' },
-        stream: socket,
-        signal: gone.signal,
-        ...(clientNames !== undefined && { clientNames }),
-      }
+      const security = channelSecurityFrom(identity) ?? cleartext
+      let connection: Connection = new AcceptedConnection(
+        { id: log.id, listener, identity, security, ...(clientNames !== undefined && { clientNames }) },
+        socket,
+      )
       if (listener.tls === 'implicit' && tls !== undefined) {
         if (verdict.rule === 'absent' && looksLikeProxyHeader(await firstBytes(socket, tls.timeoutMs))) {
           log.refused({ connection, verb: 'CONNECT', reason: 'proxy-untrusted', detail: '' })
@@ -218,6 +215,38 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
   /** Nothing can be said in the clear where TLS comes first: the client would take it for a broken handshake. */
   function refusal(why: AcceptRefusal): string {
     return listener.tls === 'implicit' ? '' : dialect.refusal(why)
+  }
+}
+
+const cleartext = { kind: 'cleartext' } as const
+
+class AcceptedConnection implements Connection {
+  readonly id: string
+  readonly listener: ListenerInfo
+  readonly identity: ClientIdentity
+  readonly security: ChannelSecurity
+  readonly stream: Socket
+  readonly clientNames?: NonNullable<ConnectionInfo['clientNames']>
+  #gone: AbortController | undefined
+
+  constructor({ id, listener, identity, security, clientNames }: ConnectionInfo, stream: Socket) {
+    this.id = id
+    this.listener = listener
+    this.identity = identity
+    this.security = security
+    this.stream = stream
+    if (clientNames !== undefined) this.clientNames = clientNames
+  }
+
+  /** Made when somebody asks: most sessions wait for nothing outside, and a signal costs as much as a session. */
+  get signal(): AbortSignal {
+    if (this.#gone === undefined) {
+      const gone = new AbortController()
+      this.#gone = gone
+      if (this.stream.closed) gone.abort(connectionGone)
+      else this.stream.once('close', () => gone.abort(connectionGone))
+    }
+    return this.#gone.signal
   }
 }
 

@@ -89,6 +89,9 @@ export class TlsGate {
     const serverName = typeof stream.servername === 'string' ? stream.servername : undefined
     return {
       ...spent,
+      get signal() {
+        return spent.signal
+      },
       stream,
       security: {
         kind: 'tls',
