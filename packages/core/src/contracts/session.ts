@@ -83,6 +83,7 @@ export interface SessionMachine {
 
 /** What a pump gives a session. */
 export interface SessionContext {
+  /** Behind a handshake, the secured one. */
   readonly connection: ConnectionInfo
   readonly output: Output
   /** Aborted when the client is gone. */

@@ -62,13 +62,13 @@ export function runSession(
   makeMachine: (context: SessionContext) => SessionMachine,
   options: PumpOptions = {},
 ): RunningSession {
-  const pump = new Pump(connection, makeMachine, options)
-  return { ended: pump.ended, stop: () => pump.stop(), cut: () => pump.cut() }
+  return new Pump(connection, makeMachine, options)
 }
 
 type ReadWish = Extract<Wish, { readonly next: 'read' }>
 
-class Pump implements Output {
+/** One object in three parts: what writes, what the session may know and use, and what its worker may ask for. */
+class Pump implements Output, SessionContext, RunningSession {
   readonly ended: Promise<SessionEnd>
   readonly #settleEnd: (end: SessionEnd) => void
   readonly #machine: SessionMachine
@@ -113,16 +113,7 @@ class Pump implements Output {
     this.#options = options
     this.#connection = connection
     this.#stream = connection.stream
-    this.#machine = makeMachine({
-      connection,
-      output: this,
-      // Made when somebody asks: few sessions do.
-      get signal() {
-        return connection.signal
-      },
-      turn: () => nextTurn(),
-      wake: () => this.#wake(),
-    })
+    this.#machine = makeMachine(this)
     if (options.maxSessionMs !== undefined) {
       this.#sessionEnd = setTimeout(() => {
         this.#sessionPassed = true
@@ -133,6 +124,32 @@ class Pump implements Output {
     this.#step(() => this.#machine.start())
     this.#noticeEarlyEnd()
   }
+
+  // ── what a session may know and use ───────────────────────────────────────
+
+  get connection(): ConnectionInfo {
+    return this.#connection
+  }
+
+  get output(): Output {
+    return this
+  }
+
+  get signal(): AbortSignal {
+    return this.#connection.signal
+  }
+
+  turn(): Promise<void> {
+    return nextTurn()
+  }
+
+  wake(): void {
+    if (this.#wakeAsked || this.#isOver) return
+    this.#wakeAsked = true
+    if (!this.#isBusy) queueMicrotask(() => this.#wakeAsked && !this.#isBusy && !this.#isOver && this.#whenIdle())
+  }
+
+  // ── what its worker may ask for ───────────────────────────────────────────
 
   stop(): void {
     this.#stopAsked = true
@@ -233,12 +250,6 @@ class Pump implements Output {
       this.#wakeAsked = false
       this.#step(() => this.#machine.woken())
     }
-  }
-
-  #wake(): void {
-    if (this.#wakeAsked || this.#isOver) return
-    this.#wakeAsked = true
-    if (!this.#isBusy) queueMicrotask(() => this.#wakeAsked && !this.#isBusy && !this.#isOver && this.#whenIdle())
   }
 
   // ── reading ───────────────────────────────────────────────────────────────

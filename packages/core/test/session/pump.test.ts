@@ -131,6 +131,35 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
+describe('what a session may know', () => {
+  test('its connection and the signal of it, and behind a handshake those of the secured one', async () => {
+    const [stream, client] = duplexPair({ allowHalfOpen: true })
+    client.resume()
+    const connection = connectionOver(stream)
+    const secured = connectionOver(duplexPair()[0], {
+      kind: 'tls',
+      endedBy: 'gateway',
+      version: 'TLSv1.3',
+      cipher: 'TLS_AES_128_GCM_SHA256',
+    })
+    const seen: boolean[] = []
+    let context: SessionContext | undefined
+    const running = runSession(
+      connection,
+      (given) => {
+        context = given
+        seen.push(given.connection === connection, given.signal === connection.signal)
+        return new Scripted(given, { start: () => starttls, secured: () => quit })
+      },
+      { upgradeTls: () => Promise.resolve(secured) },
+    )
+    await settle()
+    seen.push(context?.connection === secured, context?.signal === secured.signal)
+    expect(seen).toEqual([true, true, true, true])
+    running.cut()
+  })
+})
+
 describe('a dialogue', () => {
   test('greets, answers, and ends when the session says so', async () => {
     const { machine, running, client, received } = run(({ output }) => ({
