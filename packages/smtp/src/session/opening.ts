@@ -11,11 +11,13 @@ const tellingBytes = 13
 /** RFC 8446 §5.1: ContentType handshake. */
 const tlsHandshake = 0x16
 const lf = 0x0a
+/** For all connections: an empty buffer of its own would be a fiftieth of what an idle one holds. */
+const nothing = Buffer.alloc(0)
 
 /** Watches the first bytes of a connection until they tell what it is, however they are cut. */
 export class OpeningDetector {
   /** What came before the chunk that told: to be read first. */
-  earlier: Buffer = Buffer.alloc(0)
+  earlier: Buffer = nothing
 
   /**
    * @param chunk - what was received; only read, and copied while nothing is told.
