@@ -28,15 +28,16 @@ import {
   type ClientIdentity,
   type Connection,
   type ConnectionInfo,
+  type Endpoint,
   type ListenerInfo,
   type Policy,
-  type ProxyHeader,
+  type TrustVerdict,
 } from '@postern/core'
 import type { ListenerProxyConfig } from '../config/schema.ts'
 import { ConnectionLog } from '../observe/connection-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { QuietSummary } from '../observe/quiet-summary.ts'
-import { askOnConnect, networks } from '../policy/chain.ts'
+import { askOnConnect, networks, type Admission } from '../policy/chain.ts'
 import type { ClientNameLookup } from '../dns/client-names.ts'
 import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
@@ -70,6 +71,13 @@ export interface AcceptorOptions {
   readonly refusesWhenBackendsDown?: boolean
 }
 
+interface HeaderAwaited {
+  readonly peer: Endpoint
+  readonly local: Endpoint
+  readonly verdict: TrustVerdict
+  readonly rule: 'required' | 'optional'
+}
+
 /** @returns what serves one accepted socket; it resolves when the connection is gone, and never rejects. */
 export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Promise<void> {
   const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, connections, names } =
@@ -91,7 +99,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
     }
     connections.begin(socket)
     const log = new ConnectionLog(options.logger, newConnectionId(), listener.name, peer)
-    let release: () => void = ignore
+    let admission: Admission | undefined
     try {
       // ── trust ─────────────────────────────────────────────────────────────
       const verdict = trust.verdictFor(peer)
@@ -104,41 +112,15 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
         return await sayGoodbye(socket, refusal('not-trusted'))
       }
 
-      // ── header ────────────────────────────────────────────────────────────
-      let header: ProxyHeader | undefined
-      let bytesWithHeader = 0
-      if (verdict.rule !== 'absent') {
-        log.expectsHeader(peer)
-        const key = peer.address.toString()
-        if (!awaitedHeaders.begin(key)) {
-          summary.overloaded(listener.name, `${key} keeps too many PROXY headers waiting`)
-          return await sayGoodbye(socket, '')
-        }
-        const received = await receiveHeader(socket, {
-          rule: verdict.rule,
-          timeoutMs: proxy.headerTimeoutMs,
-          graceMs: proxy.optionalWaitMs,
-          maxHeaderBytes: proxy.maxHeaderBytes,
-          refusesSecondHeader: proxy.refusesSecondHeader,
-        }).finally(() => awaitedHeaders.end(key))
-        if (received.outcome === 'closed') {
-          summary.silentPeer(listener.name, key)
-          return await sayGoodbye(socket, '')
-        }
-        if (received.outcome !== 'header' && received.outcome !== 'none') {
-          const why = explainHeaderRefusal(received, { peer, listener, headerTimeoutMs: proxy.headerTimeoutMs })
-          log.proxyRefused(why.reason, why.mend, why.fields)
-          return await sayGoodbye(socket, refusal(why.refusal))
-        }
-        if (received.outcome === 'header') {
-          header = received.header
-          // Behind the header of a listener with TLS come handshakes, and no commands.
-          if (listener.tls !== 'implicit') bytesWithHeader = socket.readableLength
-        }
-      }
-
-      // ── identity ──────────────────────────────────────────────────────────
-      const identity = identify({ peer, local, verdict, header })
+      // ── header and identity ───────────────────────────────────────────────
+      const identity =
+        verdict.rule === 'absent'
+          ? identify({ peer, local, verdict })
+          : await identifyByHeader(socket, { peer, local, verdict, rule: verdict.rule }, log)
+      // Refused, and told why.
+      if (identity === undefined) return
+      // Behind the header of a listener with TLS come handshakes, and no commands.
+      const bytesWithHeader = identity.claims === undefined || listener.tls === 'implicit' ? 0 : socket.readableLength
       const isIgnored = ignoredHosts.has(identity.client.address)
       const isCheck = speaksForItself(identity, local)
       log.identified(identity, { isIgnored, isCheck })
@@ -155,8 +137,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
       // ── policy ────────────────────────────────────────────────────────────
       // Policies are about clients: a balancer that may not look whether we live takes all of them elsewhere.
-      const admission = isIgnored || isCheck ? undefined : await askOnConnect(policies, { identity, listener })
-      release = () => admission?.release()
+      if (!isIgnored && !isCheck) admission = await askOnConnect(policies, { identity, listener })
       const decision = admission?.decision ?? { verdict: 'pass' }
       if (decision.verdict !== 'pass') {
         log.policyRefused(decision.reason, admission?.policy ?? '', decision.detail ?? '')
@@ -206,10 +187,50 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       )
       await sayGoodbye(socket, isHandshake ? '' : refusal('internal-error'))
     } finally {
-      release()
+      admission?.release()
       connections.end(socket)
       places.leave()
     }
+  }
+
+  /**
+   * Reads exactly the header. A function of its own, so that the bytes it came in are let go with it, and not kept for as
+   * long as the connection lives.
+   *
+   * @returns whom the connection speaks for; `undefined` when it was refused, and is gone.
+   */
+  async function identifyByHeader(
+    socket: Socket,
+    at: HeaderAwaited,
+    log: ConnectionLog,
+  ): Promise<ClientIdentity | undefined> {
+    const { peer, rule } = at
+    log.expectsHeader(peer)
+    const key = peer.address.toString()
+    if (!awaitedHeaders.begin(key)) {
+      summary.overloaded(listener.name, `${key} keeps too many PROXY headers waiting`)
+      await sayGoodbye(socket, '')
+      return undefined
+    }
+    const received = await receiveHeader(socket, {
+      rule,
+      timeoutMs: proxy.headerTimeoutMs,
+      graceMs: proxy.optionalWaitMs,
+      maxHeaderBytes: proxy.maxHeaderBytes,
+      refusesSecondHeader: proxy.refusesSecondHeader,
+    })
+    awaitedHeaders.end(key)
+    if (received.outcome === 'header') return identify({ ...at, header: received.header })
+    if (received.outcome === 'none') return identify(at)
+    if (received.outcome === 'closed') {
+      summary.silentPeer(listener.name, key)
+      await sayGoodbye(socket, '')
+      return undefined
+    }
+    const why = explainHeaderRefusal(received, { peer, listener, headerTimeoutMs: proxy.headerTimeoutMs })
+    log.proxyRefused(why.reason, why.mend, why.fields)
+    await sayGoodbye(socket, refusal(why.refusal))
+    return undefined
   }
 
   /** Nothing can be said in the clear where TLS comes first: the client would take it for a broken handshake. */
