@@ -144,8 +144,8 @@ export const limits = {
   maxLogLinesPerConnection: 50,
   /** Largest write of log lines, bytes. A pipe takes up to PIPE_BUF (4096 on Linux) whole, so lines of several processes never mix. */
   maxLogWriteBytes: 4096,
-  /** Lines gathered before a write, bytes: as many whole lines as one write takes. */
-  logGatherBytes: 4095,
+  /** The same where a write of any length stays whole, as in a file. */
+  maxLogWriteToFileBytes: 65_536,
   /** A gathered line waits no longer than this. */
   logFlushMs: 200,
   /** Log bytes that may wait for a slow reader; beyond it lines are dropped and counted, and mail goes on. */

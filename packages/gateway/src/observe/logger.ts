@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { pino, type Logger } from 'pino'
 import type { LogLevel } from '../config/schema.ts'
 import { limits } from '../limits.ts'
@@ -14,17 +15,20 @@ export interface LogSink {
 }
 
 /**
- * One JSON object a line on standard output. Lines are gathered, so that a busy worker makes few system calls, and each
- * write is whole lines of at most PIPE_BUF bytes, so that the lines of several processes never mix in one pipe.
+ * One JSON object a line on standard output. Lines are gathered, so that a busy worker makes few system calls: each costs
+ * as much as ten lines. Each write is whole lines, into a pipe or socket of at most PIPE_BUF bytes, so that the lines of
+ * several processes never mix.
  *
  * A reader that stopped must not stop mail: beyond a bound lines are dropped, counted, and the count is told later.
  */
 export function openLog(level: LogLevel, fields: Readonly<Record<string, string | number>>): LogSink {
+  const maxWrite = keepsWritesWhole(1) ? limits.maxLogWriteToFileBytes : limits.maxLogWriteBytes
   const destination = pino.destination({
     dest: 1,
     sync: false,
-    minLength: limits.logGatherBytes,
-    maxWrite: limits.maxLogWriteBytes,
+    // As many whole lines as one write takes.
+    minLength: maxWrite - 1,
+    maxWrite,
     maxLength: limits.maxWaitingLogBytes,
     periodicFlush: limits.logFlushMs,
   })
@@ -54,4 +58,10 @@ export function openLog(level: LogLevel, fields: Readonly<Record<string, string 
         destination.flush(end)
       }),
   }
+}
+
+/** A file takes a write of any length as one; a pipe or socket may let another process's in between. */
+function keepsWritesWhole(descriptor: number): boolean {
+  const stat = fstatSync(descriptor)
+  return stat.isFile() || stat.isCharacterDevice()
 }
