@@ -41,11 +41,14 @@ export function measureTogether(cases: readonly Case[], options: MeasureOptions)
   const figures = cases.map((each, index) => ({
     name: each.name,
     ns: spread(times[index]!),
-    bytes: allocatedBytes(each, iterations[index]!),
+    bytes: allocatedBytes(each, Math.max(iterations[index]!, leastIterationsCounted)),
   }))
   if (Number.isNaN(sink)) throw new Error('a case returned no number: its work may have been optimised away')
   return figures
 }
+
+/** V8 counts what it hands out in blocks of some hundred KiB: a few thousand small objects may not show at all. */
+const leastIterationsCounted = 50_000
 
 /** Runs a case until it is compiled and long enough to time. */
 function calibrate(each: Case, roundMs: number): number {
