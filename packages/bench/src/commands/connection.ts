@@ -10,8 +10,8 @@ export const connection: Command = {
       args: [...args],
       options: {
         message: { type: 'boolean', default: false },
-        rounds: { type: 'string', default: '11' },
-        connections: { type: 'string', default: '1000' },
+        rounds: { type: 'string', default: '21' },
+        connections: { type: 'string', default: '500' },
         'at-once': { type: 'string', default: '8' },
         json: { type: 'boolean', short: 'j', default: false },
       },

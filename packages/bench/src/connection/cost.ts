@@ -12,6 +12,8 @@ export interface ConnectionFigure {
   readonly cpuUs: Spread
   /** What the header added to the CPU of a connection, round by round against the row without one. */
   readonly headerUs: Spread
+  /** Half of the rounds are between these two. */
+  readonly headerQuartilesUs: readonly [number, number]
   /** The same as a part (0 to 1) of the CPU of a connection that brings the header. */
   readonly headerShare: Spread
   /** CPU against the bare server in the same round. */
@@ -38,11 +40,17 @@ export function sumUp(
   return {
     cpuUs: spread(row.map(({ cpuUs }) => cpuUs)),
     headerUs: spread(added),
+    headerQuartilesUs: [percentile(added, 0.25), percentile(added, 0.75)],
     headerShare: spread(added.map((us, round) => us / row[round]!.cpuUs)),
     timesBare: spread(row.map(({ cpuUs }, round) => cpuUs / bare[round]!.cpuUs)),
     p50Us: spread(row.map(({ latenciesUs }) => percentile(latenciesUs, 0.5))).median,
     p99Us: spread(row.map(({ latenciesUs }) => percentile(latenciesUs, 0.99))).median,
   }
+}
+
+/** Two samples of one row as one: CPU at the middle, latencies of both. */
+export function meanOf(one: Sample, other: Sample): Sample {
+  return { cpuUs: (one.cpuUs + other.cpuUs) / 2, latenciesUs: [...one.latenciesUs, ...other.latenciesUs] }
 }
 
 /** The order of a round: forwards, then backwards, so that a drift favours no row. */

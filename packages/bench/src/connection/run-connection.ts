@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import * as headers from '../micro/headers.ts'
 import { renderTable, setting } from '../report.ts'
-import { inTurn, sumUp, type ConnectionFigure, type Sample } from './cost.ts'
+import { inTurn, meanOf, sumUp, type ConnectionFigure, type Sample } from './cost.ts'
 import type { Cargo, Load, LoadOutcome } from './load-program.ts'
 import { cpuNsOf } from '../server/process-tree.ts'
 import { startGateway } from '../peers/gateway.ts'
@@ -60,6 +60,7 @@ export async function runConnection(options: ConnectionOptions & { readonly asJs
     `What a PROXY header costs a connection, ${where.date}, commit ${where.commit}`,
     `Node ${where.node}, ${where.cores} × ${where.cpu}`,
     `${rounds} rounds, forwards and backwards in turn; ${connections} connections of each row in a round, ${atOnce} at a time`,
+    'CPU is user and system time of all threads of the server. Without a header: the mean of before and behind the rows with one.',
     `A connection: accept, header, greeting, ${cargo === 'message' ? 'a message of 2 KB into the Maildir, synced, ' : ''}close.`,
     'Medians of the rounds; differences and ratios within each round.\n',
     ...[...new Set(rows.map(({ server }) => server))].map((server) =>
@@ -89,10 +90,12 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
     const rows =
       options.cargo === 'message' ? ours : [...(await comparedWith(await greetingOf(load, gateway), started)), ...ours]
     const samples = new Map<Row, Sample[]>(rows.map((row) => [row, []]))
+    const groups = Object.values(Object.groupBy(rows, ({ server }) => server)) as (readonly Row[])[]
     for (let round = -warmUpRounds; round < options.rounds; round++) {
-      for (const row of inTurn(rows, Math.abs(round))) {
-        const sample = await measure(load, row, options)
-        if (round >= 0) samples.get(row)!.push(sample)
+      for (const group of inTurn(groups, Math.abs(round))) {
+        for (const [row, sample] of await measureGroup(load, group, Math.abs(round), options)) {
+          if (round >= 0) samples.get(row)!.push(sample)
+        }
       }
     }
     const without = (server: string): Sample[] =>
@@ -106,6 +109,23 @@ async function measureConnections(options: ConnectionOptions): Promise<Connectio
     load.disconnect()
     await Promise.all(servers.map((server) => server.stop()))
   }
+}
+
+/**
+ * One server in one round: the row without a header first, and again behind those with one, so that what it is held
+ * against lies on both sides of each.
+ */
+async function measureGroup(
+  load: ChildProcess,
+  [without, ...withHeader]: readonly Row[],
+  round: number,
+  options: ConnectionOptions,
+): Promise<readonly (readonly [Row, Sample])[]> {
+  const before = await measure(load, without!, options)
+  const samples: (readonly [Row, Sample])[] = []
+  for (const row of inTurn(withHeader, round)) samples.push([row, await measure(load, row, options)])
+  const after = withHeader.length === 0 ? before : await measure(load, without!, options)
+  return [[without!, meanOf(before, after)], ...samples]
 }
 
 /** Servers that write the same greeting and nothing else: what a connection costs at the least, and core's part in it. */
@@ -177,7 +197,7 @@ function visit(load: ChildProcess, work: Load): Promise<Exclude<LoadOutcome, { f
 }
 
 function renderServer(server: string, rows: readonly ConnectionRow[]): string {
-  const title = [server, 'CPU µs', 'min', 'max', 'header µs', 'share', '× first', 'p50 µs', 'p99 µs']
+  const title = [server, 'CPU µs', 'min', 'max', 'header µs', 'quartiles', 'share', '× first', 'p50 µs', 'p99 µs']
   const lines = rows.map((row) => {
     const hasNone = row.header === none
     return [
@@ -186,6 +206,7 @@ function renderServer(server: string, rows: readonly ConnectionRow[]): string {
       row.cpuUs.min.toFixed(1),
       row.cpuUs.max.toFixed(1),
       hasNone ? '' : row.headerUs.median.toFixed(1),
+      hasNone ? '' : row.headerQuartilesUs.map((us) => us.toFixed(1)).join(' to '),
       hasNone ? '' : `${(100 * row.headerShare.median).toFixed(1)} %`,
       row.timesBare.median.toFixed(2),
       row.p50Us.toFixed(0),
