@@ -20,7 +20,7 @@ export class Believer {
     if (meant !== undefined && meant !== 0 && found !== undefined && Number(found) !== meant)
       this.#fault(command, answer)
     for (const line of answer.split('\r\n')) this.#believe(line, command)
-    if (!/t (?:OK|NO \[EXPUNGEISSUED\]) [^\r\n]*\r\n$/.test(answer)) this.#fault(command, answer)
+    if (!/t OK [^\r\n]*\r\n$/.test(answer)) this.#fault(command, answer)
   }
 
   #believe(line: string, command: string): void {

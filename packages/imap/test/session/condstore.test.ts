@@ -255,8 +255,8 @@ test(
     C: b UID FETCH 1:* FLAGS (CHANGEDSINCE 5)
     S: b OK *
     C: c FETCH 2 (BODY[TEXT]<0.4>)
-    S: * 2 FETCH (BODY[TEXT]<0> {4}
-    S: text FLAGS (\\Seen \\Recent) MODSEQ (6))
+    S: * 2 FETCH (FLAGS (\\Seen \\Recent) MODSEQ (6) BODY[TEXT]<0> {4}
+    S: text)
     S: c OK *
     C: d SEARCH MODSEQ "/flags/\\\\draft" all 4
     S: * SEARCH 2 3 4 (MODSEQ 6)
@@ -317,8 +317,8 @@ describe('QRESYNC', () => {
       C: d EXPUNGE
       S: d OK Expunge completed
       C: e FETCH 1 BODY[TEXT]<0.4>
-      S: * 1 FETCH (BODY[TEXT]<0> {4}
-      S: text UID 3 FLAGS (\\Flagged \\Seen \\Recent) MODSEQ (9))
+      S: * 1 FETCH (UID 3 FLAGS (\\Flagged \\Seen \\Recent) MODSEQ (9) BODY[TEXT]<0> {4}
+      S: text)
       S: e OK *
       C: f MOVE 1 Other
       S: * OK [COPYUID 1002 3 1] *

@@ -165,7 +165,7 @@ test('the label of a section is told as the grammar writes it', async () => {
   expect(await fetched('body.peek[header.fields (from "X Y")]<0.5>')).toMatch(
     /^BODY\[HEADER\.FIELDS \(from "X Y"\)\]<0> /,
   )
-  expect(await fetched('RFC822.TEXT')).toMatch(/^RFC822\.TEXT \{/)
+  expect(await fetched('RFC822.TEXT')).toMatch(/^FLAGS \(\\Seen \\Recent\) RFC822\.TEXT \{/)
 })
 
 test('BODY[] sets \\Seen once, PEEK never', async () => {
@@ -178,8 +178,8 @@ test('BODY[] sets \\Seen once, PEEK never', async () => {
     S: xy)
     S: a OK *
     C: b FETCH 1 BODY[TEXT]
-    S: * 1 FETCH (BODY[TEXT] {2}
-    S: xy FLAGS (\\Seen \\Recent))
+    S: * 1 FETCH (FLAGS (\\Seen \\Recent) BODY[TEXT] {2}
+    S: xy)
     S: b OK *
     C: c FETCH 1 (FLAGS RFC822)
     S: * 1 FETCH (FLAGS (\\Seen \\Recent) RFC822 {10}

@@ -214,9 +214,9 @@ test('IM-22: a message that another session expunged is never another message', 
     S: * 3 FETCH (BODY[TEXT] {7}
     S: third
     S: )
-    S: a NO [EXPUNGEISSUED] Some of the messages are gone
+    S: a OK [EXPUNGEISSUED] Some of the messages are gone
     C: b STORE 2 +FLAGS \\Seen
-    S: b NO [EXPUNGEISSUED] *
+    S: b OK [EXPUNGEISSUED] *
     C: c UID STORE 2 +FLAGS \\Seen
     S: c OK [EXPUNGEISSUED] Some of the messages are gone
     C: c NOOP

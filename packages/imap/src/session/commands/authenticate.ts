@@ -8,15 +8,16 @@ import { concludeSignIn } from './sign-in.ts'
 
 /**
  * RFC 3501 section 6.2.2 with SASL-IR (RFC 4959): `authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp]`, where
- * `=` is an empty initial response.
+ * `=` is an empty initial response. Some clients send both as strings, and other servers take them so.
  */
 export async function authenticate(state: SessionState, args: Tokens): Promise<Outcome> {
-  const mechanism = args.space() ? args.atom() : undefined
+  const mechanism = args.space() ? args.astring() : undefined
   if (mechanism === undefined) return badArguments
   let initial: string | undefined
   if (args.space()) {
-    initial = args.text.slice(args.at)
-    if (initial === '') return badArguments
+    const isString = '"{'.includes(args.text.charAt(args.at)) && !args.isAtEnd
+    initial = isString ? args.string() : args.text.slice(args.at)
+    if (initial === undefined || initial === '' || (isString && !args.isAtEnd)) return badArguments
   } else if (!args.isAtEnd) {
     return badArguments
   }

@@ -68,7 +68,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
     await state.room()
   }
   if (ends.has('unknown-encoding')) return no('A part is encoded in a way that is not known', 'UNKNOWN-CTE')
-  return ends.has('gone') ? someGone(naming) : ok('Fetch completed')
+  return ends.has('gone') ? someGone : ok('Fetch completed')
 }
 
 const ofRecords: ReadonlySet<FetchItem['item']> = new Set([
@@ -149,15 +149,8 @@ async function fetchFromContent(
     const seen = await setSeen(selected, message.record, items)
     const record = seen ?? message.record
     const response = new FetchResponse(state, message.number, reader)
-    for (const item of items) {
-      await response.add(
-        isOfRecord(item.item)
-          ? ofRecord(item, record, recent)
-          : await ofContent(item, reader, state.limits.maxAddresses),
-      )
-    }
     if (seen !== undefined) {
-      // What the look changed is told too, and of which message to clients that go by UIDs.
+      // What the look changed is told too, before what may be long, and of which message to clients that go by UIDs.
       const told: FetchItem['item'][] = ['FLAGS']
       if (state.enabled.has('QRESYNC')) told.unshift('UID')
       if (state.enabled.has('CONDSTORE')) told.push('MODSEQ')
@@ -165,6 +158,13 @@ async function fetchFromContent(
         if (!items.some(({ item }) => item === name))
           await response.add(ofRecord({ item: name } as FetchItem, record, recent))
       }
+    }
+    for (const item of items) {
+      await response.add(
+        isOfRecord(item.item)
+          ? ofRecord(item, record, recent)
+          : await ofContent(item, reader, state.limits.maxAddresses),
+      )
     }
     await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)

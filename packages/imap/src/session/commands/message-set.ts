@@ -1,5 +1,5 @@
 import { NumberRanges, parseSequenceSet } from '../../wire/sequence-set.ts'
-import { bad, no, ok, type Completion } from '../../wire/response.ts'
+import { bad, ok, type Completion } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
 import type { SelectedMailbox } from '../selected.ts'
@@ -9,13 +9,10 @@ import type { NumberedMessage } from '../view.ts'
 export type Naming = 'number' | 'uid'
 
 /**
- * Some of the messages are gone, and the client has not been told. A number that it knows must be good for something; a
- * UID that names nothing is ignored without an error (RFC 3501 section 6.4.8).
+ * Some of the messages are gone, and the client has not been told. That is nobody's fault, and not an error: what could be
+ * done has been done, and the code asks for a NOOP (RFC 5530 section 3; RFC 2180 section 4.1.3 for the choice).
  */
-export function someGone(naming: Naming): Completion {
-  const text = 'Some of the messages are gone'
-  return naming === 'uid' ? ok(text, 'EXPUNGEISSUED') : no(text, 'EXPUNGEISSUED')
-}
+export const someGone: Completion = ok('Some of the messages are gone', 'EXPUNGEISSUED')
 
 export interface NamedMessages {
   readonly messages: readonly NumberedMessage[]

@@ -70,7 +70,7 @@ async function storeFlags(state: SessionState, args: Tokens, naming: Naming): Pr
   if (state.enabled.has('CONDSTORE')) await state.look()
   const { modified } = changed.value
   const isComplete = now.size + modified.length === uids.length
-  if (modified.length === 0) return isComplete ? ok('Store completed') : someGone(naming)
+  if (modified.length === 0) return isComplete ? ok('Store completed') : someGone
   const kept = new Set(modified)
   const names = set.messages.filter(({ record }) => kept.has(record.uid))
   const code: ResponseCode = `MODIFIED ${encodeNumbers(names.map(({ number, record }) => (naming === 'uid' ? record.uid : number)))}`
