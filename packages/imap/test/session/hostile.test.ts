@@ -301,3 +301,18 @@ test('no input throws, before login or in a mailbox', async () => {
     { numRuns: 300 },
   )
 })
+
+test('IM-12: RECURSIVEMATCH asks each mailbox once, however deep and however the pattern is made', async () => {
+  const store = new MemoryStore()
+  const mailboxes = store.mailboxes('ann@example.org')
+  const deep = Array.from({ length: 12 }, (_, level) => `level ${level}`).join('/')
+  for (let count = 0; count < 300; count += 1) {
+    mailboxes.set(`${deep}/${count}`, store.newMailbox())
+    store.subscribedNames.add(`${deep}/${count}`)
+  }
+  const session = await signedIn({ store })
+  const started = performance.now()
+  const answer = await session.ask(`a LIST (SUBSCRIBED RECURSIVEMATCH) "" "${'*l'.repeat(12)}*1"`)
+  expect(answer).toMatch(/^a OK /m)
+  expect(performance.now() - started).toBeLessThan(2000)
+})

@@ -294,7 +294,10 @@ async function ofBinary(item: Extract<FetchItem, { item: 'binary' }>, reader: Me
   }
 }
 
-/** How much the octets stand for, and whether NUL is in the wanted part of that: both are told before the octets. */
+/**
+ * How much the octets stand for, and whether NUL is in the wanted part of that: both are told before the octets. What lies
+ * behind that part is not looked at.
+ */
 async function measure(
   reader: MessageReader,
   { start, end, encoding }: EncodedContent,
@@ -306,6 +309,7 @@ async function measure(
   for await (const chunk of decodedOctets(reader, start, end, encoding)) {
     hasNul ||= chunk.subarray(Math.max(0, from - bytes), Math.max(0, to - bytes)).includes(0)
     bytes += chunk.length
+    if (bytes >= to) break
   }
   return { bytes, hasNul }
 }

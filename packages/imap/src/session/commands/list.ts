@@ -40,18 +40,21 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
   const known = await state.account.list()
   const listings = withParents(known, (listing) => !isMissing(listing))
   const isSelected = selection(command)
+  /** Asked once of each: matching is what a pattern can make slow. */
+  const matching = new Set<string>()
+  for (const { name } of listings) {
+    await state.room()
+    if (matchesAny(command.patterns, encodeMailboxName(name, state.isUtf8))) matching.add(name)
+  }
+  // RFC 5258 section 4: CHILDINFO is for children that are not told of themselves.
+  const untold = command.selects.has('RECURSIVEMATCH')
+    ? listings.filter((listing) => isSelected(listing) && !matching.has(listing.name))
+    : []
+  const withUntoldChild = new Set(untold.flatMap(({ name }) => levelsAbove(name)))
   for (const listing of listings) {
     await state.room()
-    if (!matchesAny(command.patterns, encodeMailboxName(listing.name, state.isUtf8))) continue
-    // RFC 5258 section 4: CHILDINFO is for children that are not told of themselves.
-    const hasSelectedChild =
-      command.selects.has('RECURSIVEMATCH') &&
-      listings.some(
-        (child) =>
-          child.name.startsWith(`${listing.name}${hierarchyDelimiter}`) &&
-          isSelected(child) &&
-          !matchesAny(command.patterns, encodeMailboxName(child.name, state.isUtf8)),
-      )
+    if (!matching.has(listing.name)) continue
+    const hasSelectedChild = withUntoldChild.has(listing.name)
     if (!isSelected(listing) && !hasSelectedChild) continue
     state.write(encodeListing(state, listing, command, hasSelectedChild))
     await writeStatus(state, listing, command)
@@ -144,6 +147,14 @@ function composed(pattern: string, isUtf8: boolean): string {
 /** INBOX is found in any case (RFC 3501 section 5.1). */
 function foldInbox(pattern: string): string {
   return /^inbox(?:\/|$)/i.test(pattern) ? `INBOX${pattern.slice(5)}` : pattern
+}
+
+/** The names of the levels above a name, the nearest first. */
+function levelsAbove(name: string): readonly string[] {
+  const levels: string[] = []
+  let end = name.lastIndexOf(hierarchyDelimiter)
+  for (; end > 0; end = name.lastIndexOf(hierarchyDelimiter, end - 1)) levels.push(name.slice(0, end))
+  return levels
 }
 
 /** Levels that exist only as part of longer names are told too, as what cannot be selected. */
