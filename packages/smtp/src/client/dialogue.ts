@@ -131,7 +131,9 @@ export class UpstreamDialogue {
     if (manner === 'lmtp') return each(recipients)
     return new Promise((resolve) => {
       this.#await({ patienceMs: this.limits.finalPatienceMs, mayContinue: true }, (first) => {
-        if (!first.ok || first.reply.code !== 353) resolve([first])
+        if (first.ok && isIntermediate(first.reply) && first.reply.code !== 353) {
+          resolve([this.fail('SMTP_UPSTREAM_REPLY', `out of place: ${sayOf(first.reply)}`)])
+        } else if (!first.ok || first.reply.code !== 353) resolve([first])
         // What follows may have come with it, so it is expected before anything more is read.
         else
           resolve(

@@ -134,7 +134,8 @@ export class Dialogue {
 
   get #isTlsOurs(): boolean {
     const { security } = this.connection
-    return security.kind === 'tls' && security.endedBy === 'gateway'
+    // Behind XCLIENT it is with the front end, and how its client came there nobody says.
+    return security.kind === 'tls' && security.endedBy === 'gateway' && this.admission === undefined
   }
 
   /** A health check: nobody's client, so nobody's mail. */

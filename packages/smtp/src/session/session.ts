@@ -351,7 +351,7 @@ class SmtpSession implements SessionMachine {
     if (reply !== undefined) {
       this.#write(reply)
       for (const further of answer.more ?? []) this.#write(further)
-      if (reply.code >= 400 && answer.isExcused !== true) {
+      if (isRefusal(reply, answer.more) && answer.isExcused !== true) {
         dialogue.budget.countError()
         this.#hasErred = true
       }
@@ -432,6 +432,11 @@ class SmtpSession implements SessionMachine {
       ? { next: 'read', patienceMs, keepsDeadline }
       : { next: 'read', patienceMs, keepsDeadline, afterMs }
   }
+}
+
+/** Of several replies to a message none took it; 353 only says that they follow (PRDR). */
+function isRefusal(reply: Reply, more: readonly Reply[] = []): boolean {
+  return (reply.code >= 400 || reply.code === 353) && more.every(({ code }) => code >= 400)
 }
 
 const nothing = Buffer.alloc(0)

@@ -174,6 +174,12 @@ describe('PRDR', () => {
     expect(client.codes).toContain('SMTP_UPSTREAM_IN_DOUBT')
   })
 
+  test.each(['354 go on', '350 hm'])('%s is no verdict, and leaves a doubt', async (reply) => {
+    const { client, said } = await verdicts(`S: ${reply}`)
+    expect(said).toEqual(Array(2).fill(expect.stringMatching(/^451 4\.4\.2 /)))
+    expect(client.codes).toContain('SMTP_UPSTREAM_IN_DOUBT')
+  })
+
   test('a reply too many is a reply to nothing', async () => {
     const { backend } = await verdicts('S: 353 go\nS: 250 ann\nS: 250 joe\nS: 250 done\nS: 250 more')
     await backend.ended()

@@ -214,6 +214,18 @@ async function verdictsOn(
   return said.trimEnd().split('\r\n')
 }
 
+test('behind XCLIENT: what was announced is asked for anew, and the TLS of a front end is no promise for its client', async () => {
+  const setup: Setup = { tls: 'gateway', announcers: ['203.0.113.7'], destinationTakes: ['DSN', 'REQUIRETLS'] }
+  const session = await greeted(setup)
+  expect(await session.ask('XCLIENT ADDR=192.0.2.9 HELO=far.example')).toMatch(/^220 /)
+  // The front end has said how its client greeted, so MAIL may come at once.
+  expect(await session.ask('MAIL FROM:<bob@example.net> RET=HDRS')).toMatch(/^250 /)
+  const offered = await session.ask('EHLO far.example')
+  expect(offered).toContain('DSN')
+  expect(offered).not.toContain('REQUIRETLS')
+  expect(await session.ask('MAIL FROM:<bob@example.net> REQUIRETLS')).toMatch(/^550 5\.7\.30 /)
+})
+
 describe('PRDR (draft-hall-prdr)', () => {
   test('353, a reply for each recipient in order, and one for the whole', async () => {
     expect(await verdictsOn({ joe: full, eve: unwanted })).toEqual([
@@ -234,6 +246,24 @@ describe('PRDR (draft-hall-prdr)', () => {
     expect(await verdictsOn({ ann: full }, { recipients: ['ann'] })).toEqual(['452 4.2.2 Mailbox full'])
     expect(await verdictsOn({}, { limits: { maxMessageBytes: 3 } })).toEqual(['552 5.3.4 Message too big'])
     expect(await verdictsOn({ joe: full }, { parameter: '' })).toEqual(['250 2.0.0 OK test000000000001-1'])
+  })
+
+  test('a message that nobody takes counts as an error, and one that somebody takes does not', async () => {
+    const destination = new MemoryDestination()
+    const session = await greeted({ destinationTakes: ['PRDR'], destination, limits: { maxErrors: 2 } })
+    const send = async (...refused: readonly string[]): Promise<string> => {
+      destination.eachReplies = new Map(refused.map((name) => [`${name}@example.org`, unwanted]))
+      await session.ask('MAIL FROM:<bob@example.net> PRDR')
+      for (const name of ['ann', 'joe']) await session.ask(`RCPT TO:<${name}@example.org>`)
+      await session.ask('DATA')
+      return session.ask('.')
+    }
+    expect(await send('ann', 'joe')).toMatch(/550 5\.7\.1 Unwanted\r\n$/)
+    expect(await send('ann')).toMatch(/250 2\.0\.0 OK, as said for each\r\n$/)
+    expect(await send('ann', 'joe')).toMatch(/550 5\.7\.1 Unwanted\r\n$/)
+    expect(await session.ask('NOOP')).toMatch(/^250 /)
+    expect(await send('ann', 'joe')).toMatch(/550 5\.7\.1 Unwanted\r\n$/)
+    expect(await session.ask('NOOP')).toMatch(/^421 4\.7\.0 /)
   })
 
   test('by BDAT', async () => {

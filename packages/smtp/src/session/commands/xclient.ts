@@ -57,6 +57,7 @@ function welcome(dialogue: Dialogue, { hello, protocol, login }: AnnouncedClient
   return after(asked, (refusal) => {
     if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
     const verb = protocol === 'SMTP' ? 'HELO' : 'EHLO'
+    dialogue.learnExtensions()
     dialogue.hello = { verb: dialogue.isLmtp ? 'LHLO' : verb, domain: hello }
     return greeting
   })
