@@ -47,6 +47,8 @@ const maxSharedFlags = 4_096
 export class Keywords {
   /** `undefined` where a number is missing; position is the letter's place in the alphabet. */
   readonly #table: readonly (string | undefined)[]
+  /** A message has a mark that the table does not know: it may have been added since. */
+  sawUnknown = false
   /** Messages with the same letters share one array. */
   readonly #flags = new Map<string, readonly Flag[]>()
 
@@ -68,12 +70,15 @@ export class Keywords {
     for (const letter of letters) {
       const at = letter.charCodeAt(0) - 0x61
       const flag = systemFlagOfLetter.get(letter) ?? (at < letterCount ? this.#table[at] : undefined)
-      if (flag !== undefined) flags.push(flag)
+      if (flag === undefined) this.sawUnknown ||= at >= 0
+      else flags.push(flag)
     }
     let at = letterCount
     for (let bits = extra; bits !== 0n; bits >>= 1n) {
       const flag = this.#table[at++]
-      if ((bits & 1n) === 1n && flag !== undefined) flags.push(flag)
+      if ((bits & 1n) === 0n) continue
+      if (flag === undefined) this.sawUnknown = true
+      else flags.push(flag)
     }
     const shared = Object.freeze(flags)
     // Messages keep their array; forgetting it here only means that later ones share another.

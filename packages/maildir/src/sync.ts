@@ -83,7 +83,18 @@ export class MailboxIndex {
     await uidList.compact()
     known.publish()
     await this.#followJournal()
+    await this.#knowAllKeywords()
     return claimed
+  }
+
+  /**
+   * A keyword is in the table before a message has it; but the table was read before the messages were. Without this a
+   * message would be told without a keyword under the same modification sequence as later with it.
+   */
+  async #knowAllKeywords(): Promise<void> {
+    if (!this.known.keywords.sawUnknown) return
+    await this.#readKeywords(await this.#timeOfKeywords())
+    this.known.publish()
   }
 
   /** Modification sequences: what others recorded, and what nobody has recorded yet. */
@@ -107,10 +118,12 @@ export class MailboxIndex {
   /** Within the lock: the journal as it is. With another UIDVALIDITY than `of`, it is read for that one. */
   async readJournalLocked(of: UidValidity): Promise<void> {
     const { journal, known, uidList } = this
-    if (await journal.read(of)) return
-    await uidList.readLocked()
-    known.publish()
-    await journal.readLocked(uidList.header.uidValidity)
+    if (!(await journal.read(of))) {
+      await uidList.readLocked()
+      known.publish()
+      await journal.readLocked(uidList.header.uidValidity)
+    }
+    await this.#knowAllKeywords()
   }
 
   async #recordLocked(): Promise<void> {

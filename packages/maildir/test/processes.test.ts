@@ -1,10 +1,12 @@
 /** Several processes over one mailbox, some of them killed on the way. Short runs of what longer ones repeat. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Mailbox } from '@postern/core'
+import { openMaildirStore } from '../src/index.ts'
 import { append, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -132,3 +134,165 @@ test('ST-10: messages moved to and fro by processes that are killed are always i
     expect([...found].sort()).toEqual(subjects.toSorted())
   }
 }, 60_000)
+
+/** How many places to die at are tried; a long run has them all: POSTERN_CRASH_ROUNDS=1000. */
+const crashRounds = Number(process.env['POSTERN_CRASH_ROUNDS'] ?? 36)
+
+interface Fact {
+  readonly did: string
+  readonly mailbox?: string
+  readonly subject?: string
+  readonly flags?: readonly string[]
+  readonly uid?: number
+  readonly uids?: readonly number[]
+  readonly from?: readonly number[]
+  readonly to?: readonly number[]
+  readonly modseq?: string
+  readonly before?: string
+  readonly highest?: string
+  readonly calls?: number
+}
+
+/** One life of `crash-worker.ts`, in a store of its own with six messages; what it told before it died. */
+async function live(root: string, fatal: number): Promise<Fact[]> {
+  const script = join(import.meta.dirname, 'crash-worker.ts')
+  const child = spawn(process.execPath, ['--conditions=@postern/source', script, root, ann, String(fatal)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  await once(child, 'close')
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Fact)
+}
+
+/** What is not as it must be. */
+class Faults {
+  readonly found: string[] = []
+
+  must(holds: boolean, what: string): void {
+    if (!holds) this.found.push(what)
+  }
+}
+
+async function subjectsOf(mailbox: Mailbox, faults: Faults): Promise<Map<number, string>> {
+  const subjects = new Map<number, string>()
+  for (const { uid, bytes } of mailbox.records()) {
+    const text = (await textOf(mailbox, uid)) ?? ''
+    faults.must(text.length === bytes, `${uid} is not whole`)
+    subjects.set(uid, /^Subject: (.*)\r\n/.exec(text)?.[1] ?? '')
+  }
+  return subjects
+}
+
+/** UIDs and the flags that file names have. */
+const inNames = (mailbox: Mailbox): readonly string[] =>
+  mailbox.records().map((each) => `${each.uid} ${each.flags.filter((flag) => flag.startsWith('\\')).join(' ')}`)
+
+/** What the process answered before it died holds for whoever comes after it. */
+async function faultsAfter({ store, root, maildir }: TestStore, facts: readonly Fact[]): Promise<readonly string[]> {
+  const faults = new Faults()
+  const account = await store.openAccount(ann)
+  const inbox = value(await account.open('INBOX', 'read-write'))
+  const archive = value(await account.open('Archive', 'read-write'))
+  const subjects = await subjectsOf(inbox, faults)
+  const archived = await subjectsOf(archive, faults)
+  const record = (uid: number) => inbox.records().find((each) => each.uid === uid)
+  const hasAll = (uid: number, flags: readonly string[]) => flags.every((flag) => record(uid)?.flags.includes(flag))
+  const gone = new Set(
+    facts.flatMap(({ did, uids = [], from = [] }) => (did === 'expunge' ? uids : did === 'move' ? from : [])),
+  )
+  const told = facts
+    .flatMap(({ modseq, before, highest }) => [modseq, before, highest])
+    .filter((each) => each !== undefined)
+    .reduce((most, each) => (BigInt(each) > most ? BigInt(each) : most), 0n)
+  faults.must((inbox.highestModseq?.() ?? 0n) >= told, 'HIGHESTMODSEQ fell')
+  for (const fact of facts) {
+    const { did, flags = [], uid = 0, uids = [], from = [], to = [] } = fact
+    // A message that is marked may be gone by an expunge that was not answered any more.
+    const isMarked = flags.includes('\\Deleted')
+    if (did === 'deliver' && uid > 0 && !gone.has(uid) && !isMarked) {
+      faults.must(subjects.get(uid) === fact.subject && hasAll(uid, flags), `delivery of ${fact.subject}`)
+    }
+    // Drafts are set and taken away in turns.
+    for (const each of did === 'add' && !flags.includes('\\Draft') ? uids : []) {
+      if (gone.has(each) || (isMarked && record(each) === undefined)) continue
+      faults.must(hasAll(each, flags), `${flags.join(' ')} of ${each}`)
+      faults.must((record(each)?.modseq ?? 0n) >= BigInt(fact.modseq ?? 0), `modification sequence of ${each}`)
+    }
+    if (did === 'copy' || did === 'move') {
+      for (const [at, copy] of to.entries())
+        faults.must(archived.get(copy) === `seed-${from[at]}`, `${did} of ${from[at]}`)
+    }
+    if (did === 'expunge') {
+      const remembered = (await inbox.expungedSince?.(BigInt(fact.before ?? 0))) ?? []
+      for (const each of uids)
+        faults.must(
+          remembered.some((expunged) => expunged === each),
+          `expunge of ${each} forgotten`,
+        )
+    }
+  }
+  for (const uid of gone) faults.must(!subjects.has(uid), `${uid} is back`)
+  for (const number of [1, 2, 3, 4]) {
+    const places = [...subjects.values(), ...archived.values()].filter((each) => each === `seed-${number}`)
+    faults.must(places.length > 0, `seed ${number} is nowhere`)
+    faults.must(number === 4 || subjects.get(number) === `seed-${number}`, `seed ${number} is another`)
+  }
+  // No UID names two messages, and what comes next is above all that were told.
+  const uids = facts.flatMap((fact) => [fact.uid ?? 0, ...(fact.uids ?? []), ...(fact.from ?? [])])
+  const next = await append(store, ann, 'INBOX', 'after')
+  faults.must(next.uid > Math.max(6, ...uids), 'a UID was given again')
+  await inbox.refresh()
+  // Without the journal the same is found again: flags are in file names, UIDs in the list.
+  await rm(join(maildir, 'postern-journal'))
+  const fresh = openMaildirStore({ root, hostname: 'fresh' })
+  const again = value(await (await fresh.openAccount(ann)).open('INBOX', 'read-only'))
+  faults.must(inNames(again).join() === inNames(inbox).join(), 'without the journal it is another mailbox')
+  faults.must((again.highestModseq?.() ?? 0n) > told, 'a new journal gives old numbers')
+  await fresh.close()
+  return faults.found
+}
+
+/** A store with what a life begins with. */
+async function nursery(): Promise<TestStore> {
+  const made = await openTestStore()
+  for (let number = 1; number <= 6; number++) await append(made.store, ann, 'INBOX', `seed-${number}`)
+  const account = await made.store.openAccount(ann)
+  value(await account.create('Archive'))
+  // Somebody looked, so that what is there has UIDs and modification sequences.
+  await value(await account.open('INBOX', 'read-write')).close()
+  return made
+}
+
+test(
+  'ST-01, ST-10: killed before each call of the file system, a process loses nothing that it answered',
+  async () => {
+    const whole = await nursery()
+    const facts = await live(whole.root, 0)
+    const calls = facts.at(-1)?.calls ?? 0
+    expect(calls).toBeGreaterThan(300)
+    expect(await faultsAfter(whole, facts)).toEqual([])
+    await whole.end()
+    const step = Math.max(1, calls / crashRounds)
+    // Each run tries other places, and says which one failed.
+    const first = 1 + Math.floor(Math.random() * step)
+    const places = Array.from({ length: Math.min(crashRounds, calls) }, (_, at) => first + Math.floor(at * step))
+    const count = places.length
+    const faults: string[] = []
+    const next = async (): Promise<void> => {
+      for (let place = places.pop(); place !== undefined; place = places.pop()) {
+        const cradle = await nursery()
+        const found = await faultsAfter(cradle, await live(cradle.root, place))
+        faults.push(...found.map((fault) => `killed before call ${place} of ${calls}: ${fault}`))
+        await cradle.end()
+      }
+    }
+    await Promise.all([next(), next()])
+    process.stdout.write(`killed before ${count} of ${calls} calls\n`)
+    expect(faults).toEqual([])
+  },
+  60_000 + crashRounds * 2_000,
+)
