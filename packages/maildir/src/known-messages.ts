@@ -23,7 +23,8 @@ export class KnownMessages {
   readonly goneUnjournaled: Set<Uid> = new Set()
   /** Some message may be in `new`. */
   mayHaveNew = false
-  #isChanged = false
+  /** What changed since the last time that it was shown; `undefined` is gone. */
+  readonly #changes = new Map<Uid, StoredMessage | undefined>()
 
   find(uid: Uid): StoredMessage | undefined {
     const at = indexOfUid(this.messages, uid)
@@ -35,7 +36,7 @@ export class KnownMessages {
     this.mayHaveNew ||= message.isNew
     if (isJournaled(message)) this.unjournaled.delete(message.uid)
     else this.unjournaled.add(message.uid)
-    this.#isChanged = true
+    this.#changes.set(message.uid, message)
   }
 
   /** The file of a line was found. */
@@ -52,7 +53,6 @@ export class KnownMessages {
    * @param extra - keywords without a letter, when they changed.
    */
   note(message: StoredMessage, moved: FoundFile | undefined, extra?: bigint): StoredMessage | undefined {
-    this.#isChanged = true
     const known = this.byBase.get(message.base)
     if (moved === undefined) {
       if (known?.uid === message.uid) this.#drop(message)
@@ -76,7 +76,6 @@ export class KnownMessages {
         isAsKnown = false
       }
     }
-    this.#isChanged = true
     return isAsKnown
   }
 
@@ -90,7 +89,6 @@ export class KnownMessages {
     const message = this.find(uid)
     if (message !== undefined && this.byBase.get(message.base)?.uid === uid) {
       this.#drop(message)
-      this.#isChanged = true
     }
     for (const [base, line] of this.unseen) if (line.uid === uid) this.unseen.delete(base)
     if (this.early.delete(uid)) this.goneUnjournaled.add(uid)
@@ -126,7 +124,6 @@ export class KnownMessages {
   /** Lines whose files are nowhere are lines of the dead. */
   forgetUnseen(): void {
     this.unseen.clear()
-    this.#isChanged = true
   }
 
   /** The table of keywords, as it is now. */
@@ -135,10 +132,11 @@ export class KnownMessages {
     this.keywords = keywords
     for (const [base, message] of this.byBase) {
       if (message.state.extra !== 0n || /[a-z]/.test(message.letters)) {
-        this.byBase.set(base, message.at(message.file, message.isNew, keywords))
+        const renamed = message.at(message.file, message.isNew, keywords)
+        this.byBase.set(base, renamed)
+        this.#changes.set(message.uid, renamed)
       }
     }
-    this.#isChanged = true
   }
 
   /** Whether a message of a folder that was read was not seen in it. */
@@ -152,13 +150,41 @@ export class KnownMessages {
 
   /** Shows sessions what changed since the last time. */
   publish(): void {
-    if (!this.#isChanged) return
-    this.messages = [...this.byBase.values()].sort((a, b) => a.uid - b.uid)
-    this.#isChanged = false
+    if (this.#changes.size === 0) return
+    // To sort a hundred thousand messages takes fifty milliseconds, to copy them a tenth of one.
+    this.messages =
+      this.#changes.size > this.messages.length / 8
+        ? [...this.byBase.values()].sort((a, b) => a.uid - b.uid)
+        : this.#withChanges()
+    this.#changes.clear()
+  }
+
+  #withChanges(): StoredMessage[] {
+    const messages = this.messages.slice()
+    const added: StoredMessage[] = []
+    let gone = 0
+    for (const [uid, message] of this.#changes) {
+      const at = indexOfUid(this.messages, uid)
+      if (message === undefined) gone += at < 0 ? 0 : 1
+      else if (at < 0) added.push(message)
+      else messages[at] = message
+    }
+    const left = gone === 0 ? messages : messages.filter(({ uid }) => this.#isIn(uid))
+    if (added.length === 0) return left
+    const last = left.at(-1)?.uid ?? 0
+    left.push(...added)
+    // New UIDs are mostly above all others, and in order.
+    const isInOrder = added.every(({ uid }, index) => uid > (index === 0 ? last : (added[index - 1]?.uid ?? 0)))
+    return isInOrder ? left : left.sort((a, b) => a.uid - b.uid)
+  }
+
+  #isIn(uid: Uid): boolean {
+    return !this.#changes.has(uid) || this.#changes.get(uid) !== undefined
   }
 
   #drop(message: StoredMessage): void {
     this.byBase.delete(message.base)
+    this.#changes.set(message.uid, undefined)
     this.unjournaled.delete(message.uid)
     this.goneUnjournaled.add(message.uid)
   }

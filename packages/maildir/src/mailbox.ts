@@ -132,7 +132,7 @@ export class OpenMailbox implements Mailbox {
     try {
       const outcome = await this.#folder.changeFlags(this.#known(uids), this.uidValidity, change)
       if (!outcome.ok) return outcome
-      const records = [...this.#records]
+      const records = this.#records.slice()
       for (const message of outcome.value.messages) {
         const at = indexOfUid(records, message.uid)
         if (at >= 0) records[at] = message
