@@ -129,6 +129,10 @@ export const limits = {
   maxLookupBodyBytes: 65_536,
   /** Words of a refusal that are passed on, characters. */
   maxLookupTextChars: 400,
+  /** How long a worker waits for a directory before it accepts connections all the same, milliseconds. */
+  lookupStartMs: 2000,
+  /** Failures of one directory are told once in this time, milliseconds; the others are counted. */
+  lookupNewsMs: 1000,
   /** Longest Auth-Wait that is kept, milliseconds: a client holds its connection meanwhile. */
   maxLookupWaitMs: 10_000,
 

@@ -9,6 +9,7 @@ import {
   type TransactionStart,
   type UpstreamCredentials,
 } from '@postern/smtp'
+import { foldAddress } from '../config/resolve-routes.ts'
 import { defaultBackendPort, parseBackendAddress } from '../config/backend-address.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
 import { relayOptionsOf } from '../upstream/look.ts'
@@ -66,30 +67,31 @@ export function relayOptionsFor(options: {
   readonly hostname: string
   readonly log: UpstreamLog
   /** Whom `hash-user` goes by. */
-  readonly keyOf: (transaction: TransactionStart) => string
+  readonly keyOf: (transaction: TransactionStart, forwardPath: string) => string
   readonly onInDoubt?: (transactionId: string, backend: string) => void
 }): RelayOptions {
   const { upstream, server, hostname, log, onInDoubt } = options
   const { config, group } = upstream
   return {
     ...relayOptionsOf(config, hostname),
-    *backends(transaction): Iterable<Backend> {
+    *backends(transaction, forwardPath): Iterable<Backend> {
       if (server !== undefined) {
         yield addressOf(server, config)
         return
       }
-      for (const { address } of group.candidates(options.keyOf(transaction))) yield address
+      for (const { address } of group.candidates(options.keyOf(transaction, forwardPath))) yield address
     },
+    whyNone: () => group.trouble,
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
     authRequiresTls: !config.sendsCredentialsInClear,
     observer: {
       connecting: ({ backend }) => group.connecting(backend),
       gone: ({ backend }) => group.gone(backend),
-      opened: ({ backend, capabilities }) =>
-        group.succeeded(
-          backend,
-          [...capabilities].map((words) => words.flat().join(' ')),
-        ),
+      opened: ({ backend, capabilities }) => {
+        // What is offered to a client that was announced may be meant for that one: what looks find holds for all.
+        const isForAll = !judgesClient(config.announce) || !config.health.isChecked
+        group.succeeded(backend, isForAll ? [...capabilities].map((words) => words.flat().join(' ')) : undefined)
+      },
       failed: (event) => {
         log.relayFailed(upstream.name, event)
         // What happens behind the opening may be the work of one message or one client, and says little of the backend.
@@ -110,9 +112,8 @@ function addressOf(server: string, { protocol, tls }: Upstream['config']): Backe
 }
 
 /** The user, or else whose mail it is. */
-function keyOf({ envelope, principal }: TransactionStart): string {
-  const [recipient = envelope.reversePath] = envelope.forwardPaths
-  return principal?.username ?? recipient
+function keyOf({ principal }: TransactionStart, forwardPath: string): string {
+  return foldAddress(principal?.username ?? forwardPath)
 }
 
 /**
@@ -120,10 +121,18 @@ function keyOf({ envelope, principal }: TransactionStart): string {
  * itself. Only what no client can cause takes a backend away from all others.
  */
 function saysSomethingOfBackend(code: string, announce: Upstream['config']['announce']): boolean {
-  const judgesClient = announce === 'proxy-v1' || announce === 'proxy-v2' || announce === 'xclient'
   if (code === 'SMTP_UPSTREAM_AUTHENTICATION') return false
-  if (code === 'SMTP_UPSTREAM_UNAVAILABLE' || code === 'SMTP_UPSTREAM_REFUSES_US') return !judgesClient
-  return code !== 'SMTP_UPSTREAM_LOST' || !judgesClient
+  return !mayBeAboutClient.has(code) || !judgesClient(announce)
+}
+
+const mayBeAboutClient: ReadonlySet<string> = new Set([
+  'SMTP_UPSTREAM_UNAVAILABLE',
+  'SMTP_UPSTREAM_REFUSES_US',
+  'SMTP_UPSTREAM_LOST',
+])
+
+function judgesClient(announce: Upstream['config']['announce']): boolean {
+  return announce === 'proxy-v1' || announce === 'proxy-v2' || announce === 'xclient'
 }
 
 /**

@@ -63,7 +63,7 @@ export class HttpLookup implements Lookup {
     if (status === undefined) throw new BadAnswer('without Auth-Status')
     if (status.toUpperCase() === 'OK')
       return whereTo(header('auth-upstream'), header('auth-server'), header('auth-port'))
-    await waits(header('auth-wait'), signal)
+    await waits(header('auth-wait'))
     const code = /^[45]\d\d/.exec(header('auth-error-code') ?? '')?.[0]
     return refusal(code, status)
   }
@@ -151,11 +151,9 @@ function refusal(code: string | undefined, text: string): LookupAnswer {
 }
 
 /** nginx keeps the client waiting so long before it hears of a refusal; a bound keeps that from holding connections. */
-async function waits(seconds: string | undefined, signal: AbortSignal): Promise<void> {
+async function waits(seconds: string | undefined): Promise<void> {
   if (seconds === undefined || !/^\d{1,4}$/.test(seconds)) return
-  const ms = Math.min(Number(seconds) * 1000, limits.maxLookupWaitMs)
-  // The time for the answer does not run meanwhile: it is there.
-  await delay(ms, undefined, { ref: false, ...(signal.aborted ? { signal } : {}) })
+  await delay(Math.min(Number(seconds) * 1000, limits.maxLookupWaitMs), undefined, { ref: false })
 }
 
 function readJson(body: unknown): LookupAnswer {

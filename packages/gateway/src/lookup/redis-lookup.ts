@@ -11,6 +11,7 @@ import type { Redis } from 'ioredis'
 import { parseBackendAddress } from '../config/backend-address.ts'
 import { foldAddress } from '../config/resolve-routes.ts'
 import { patternsOf } from '../route/patterns.ts'
+import { limits } from '../limits.ts'
 import type { Lookup, LookupAnswer, LookupQuestion } from './lookup.ts'
 
 export interface RedisLookupOptions {
@@ -41,7 +42,7 @@ export async function openRedisLookup(options: RedisLookupOptions): Promise<Look
   // Ready or not: a start does not wait for a directory that is away.
   await Promise.race([
     new Promise((resolve) => client.once('ready', resolve)),
-    new Promise((resolve) => setTimeout(resolve, timeoutMs)),
+    new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, limits.lookupStartMs))),
   ])
   return new RedisLookup(client, options)
 }

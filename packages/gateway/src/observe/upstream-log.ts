@@ -6,6 +6,7 @@ import { limits } from '../limits.ts'
 /** What is told of backends: by the supervisor, which looks at them, and by workers, which meet them. */
 export class UpstreamLog {
   readonly #logger: Logger
+  readonly #lookupFailures = new Map<string, { readonly toldAt: number; suppressed: number }>()
 
   constructor(logger: Logger) {
     this.#logger = logger
@@ -34,8 +35,17 @@ export class UpstreamLog {
     this.#logger.warn(fields, 'this worker tries other backends first, since this one failed again and again')
   }
 
+  /** Every recipient and every login meets it, so it is told once in a while, with the number of those in between. */
   lookupFailed(lookup: string, detail: string): void {
-    const fields = { event: 'lookup.failed', lookup, reason: printable(detail) }
+    const last = this.#lookupFailures.get(lookup)
+    const now = performance.now()
+    if (last !== undefined && now - last.toldAt < limits.lookupNewsMs) {
+      last.suppressed++
+      return
+    }
+    this.#lookupFailures.set(lookup, { toldAt: now, suppressed: 0 })
+    const suppressed = last === undefined || last.suppressed === 0 ? {} : { suppressed: last.suppressed }
+    const fields = { event: 'lookup.failed', lookup, reason: printable(detail), ...suppressed }
     this.#logger.warn(fields, 'the directory gave no answer that can be used')
   }
 

@@ -73,6 +73,7 @@ class Supervisor {
   readonly #log: Lifecycle
   readonly #tally: MachineTally
   readonly #backends: HealthChecks
+  #routes: RouteTable
   readonly #slots: readonly Slot[]
   readonly #end = Promise.withResolvers<number>()
   #ticketKeys = newTicketKeys()
@@ -98,6 +99,7 @@ class Supervisor {
           .find((worker) => worker.serial === serial)
           ?.send(answer),
     )
+    this.#routes = routesOf(this.#config)
     this.#backends = new HealthChecks({
       look: (upstream, address) => look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs),
       onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
@@ -146,8 +148,8 @@ class Supervisor {
 
   /** Listeners of which no backend is left. */
   #listenersDown(): readonly string[] {
-    const { start, live } = this.#config
-    const table = new RouteTable(live.routes, live.upstreams)
+    const { start } = this.#config
+    const table = this.#routes
     const isUp = new Set(this.#backends.states.filter((state) => state.isUp).map((state) => state.upstream))
     return start.listeners
       .filter(({ name, protocol }) => {
@@ -255,6 +257,7 @@ class Supervisor {
 
   #use(config: Config): void {
     this.#config = config
+    this.#routes = routesOf(config)
     this.#tally.rebound(tallyLimits(config.live.policy))
     this.#backends.use(config.live.upstreams)
     this.#log.level = config.live.logLevel
@@ -296,6 +299,10 @@ class Supervisor {
       if (this.#workers().every((worker) => worker.state === 'gone')) this.#end.resolve(this.#exitStatus ?? 0)
     })
   }
+}
+
+function routesOf({ live }: Config): RouteTable {
+  return new RouteTable(live.routes, live.upstreams)
 }
 
 /** 48 bytes, as `tls.createSecureContext` wants them: name, HMAC key and AES key of a session ticket. */

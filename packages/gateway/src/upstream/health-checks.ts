@@ -110,7 +110,8 @@ class Watch {
   hurry(): void {
     if (!this.#config.health.isChecked || this.#isLooking) return
     const sinceMs = this.#now() - this.#lookedAt
-    this.#schedule(Math.max(0, limits.hurriedLookMs - sinceMs))
+    const soonestMs = Math.min(this.#config.health.intervalMs, limits.hurriedLookMs)
+    this.#schedule(Math.max(0, soonestMs - sinceMs))
   }
 
   stop(): void {

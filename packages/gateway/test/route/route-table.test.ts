@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RouteConfig } from '../../src/config/schema.ts'
 import { RouteTable } from '../../src/route/route-table.ts'
@@ -127,4 +128,38 @@ test('ten thousand routes cost a recipient a few look-ups', () => {
     Array.from(table.mail({ recipient: `bob@d${turn}.example`, connection }, false))
   // Two thousand walks over ten thousand routes would take seconds.
   expect(performance.now() - startedAt).toBeLessThan(1000)
+})
+
+function stands(value: string, each: string): boolean {
+  const [, at = ''] = value.split('@')
+  if (each.startsWith('@.')) return at.endsWith(each.slice(1))
+  return each.startsWith('@') ? at === each.slice(1) : value === each
+}
+
+function holds(list: readonly string[] | undefined, value: string): boolean {
+  return list === undefined || list.some((each) => stands(value, each))
+}
+
+test('the index finds what a walk over all routes would', () => {
+  const local = fc.constantFrom('ann', 'bob', '')
+  const domain = fc.constantFrom('a.example', 'b.a.example', 'example', '.a.example', '.example')
+  const pattern = fc.tuple(local, domain).map(([name, at]) => (at.startsWith('.') ? `@${at}` : `${name}@${at}`))
+  const patterns = fc.array(pattern, { minLength: 1, maxLength: 3 })
+  const anyRoute = fc.record(
+    {
+      recipients: patterns,
+      users: patterns,
+      to: fc.constantFrom(to('inside'), to('other'), { kind: 'store' } as const),
+    },
+    { requiredKeys: ['to'] },
+  )
+  const address = fc.tuple(fc.constantFrom('ann', 'bob', 'eve'), fc.constantFrom('a.example', 'b.a.example', 'example'))
+  fc.assert(
+    fc.property(fc.array(anyRoute, { maxLength: 8 }), address, address, (routes, [name, at], [userName, userAt]) => {
+      const [recipient, username] = [`${name}@${at}`, `${userName}@${userAt}`]
+      const expected = routes.filter(({ recipients, users }) => holds(recipients, recipient) && holds(users, username))
+      const found = tableOf(...routes).mail({ recipient, username, connection: connectionFrom() }, true)
+      expect([...found]).toEqual(expected.map((each) => each.to))
+    }),
+  )
 })

@@ -31,8 +31,12 @@ export interface RelayOptions {
   /**
    * The backends that may take the message, in the order in which they are tried. The next one is asked for when the one
    * before has failed, so what is known by then may decide.
+   *
+   * @param forwardPath - the first recipient, who is not part of the envelope yet; empty where there is none.
    */
-  readonly backends: (transaction: TransactionStart) => Iterable<Backend>
+  readonly backends: (transaction: TransactionStart, forwardPath: string) => Iterable<Backend>
+  /** Why `backends` gave none at all, for the operator. */
+  readonly whyNone?: () => string
   readonly tls: UpstreamTls
   /** What `tls.connect` takes: `ca`, `servername`, a client certificate. The name of the backend is checked by default. */
   readonly tlsOptions?: ConnectionOptions

@@ -92,8 +92,8 @@ class RelayDelivery implements Delivery {
   /** Finds a backend that answers MAIL and the first RCPT, whatever its answer is. */
   async #introduce(recipient: Recipient): Promise<DeliveryReply> {
     const startedAt = performance.now()
-    let failure = noBackend
-    for (const backend of this.#options.backends(this.#start)) {
+    let failure: UpstreamFailure | undefined
+    for (const backend of this.#options.backends(this.#start, recipient.forwardPath)) {
       const leftMs = Math.floor(this.#limits.openingPatienceMs - (performance.now() - startedAt))
       if (leftMs <= 0) break
       this.#backend = backend
@@ -103,10 +103,11 @@ class RelayDelivery implements Delivery {
         this.#upstream = reaching.upstream
         return this.#tell(answer)
       }
-      if (!answer.ok) failure = answer.failure
+      if (answer.ok) continue
+      failure = answer.failure
       this.#report(failure, reaching.ok ? 'transaction' : 'opening')
     }
-    this.#verdict = this.#replyTo(failure)
+    this.#verdict = this.#replyTo(failure ?? noBackend(this.#options))
     return this.#verdict
   }
 
@@ -175,7 +176,10 @@ class RelayDelivery implements Delivery {
   }
 }
 
-const noBackend = failed('SMTP_UPSTREAM_UNREACHABLE', 'there is none to try').failure
+function noBackend({ whyNone }: RelayOptions): UpstreamFailure {
+  return failed('SMTP_UPSTREAM_UNREACHABLE', whyNone?.() ?? 'there is none to try').failure
+}
+
 const nothingBegun = failed('SMTP_UPSTREAM_LOST', 'no recipient was accepted').failure
 
 const someLacking: Reply = {

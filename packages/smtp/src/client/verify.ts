@@ -29,8 +29,8 @@ export async function verifyAtBackend(
   const start = transactionOf(connection)
   const { openingPatienceMs } = { ...clientLimits, ...options.limits }
   const startedAt = performance.now()
-  let failure: UpstreamFailure = { code: 'SMTP_UPSTREAM_UNREACHABLE', detail: 'there is none to try' }
-  for (const backend of options.backends(start)) {
+  let failure: UpstreamFailure | undefined
+  for (const backend of options.backends(start, '')) {
     const leftMs = Math.floor(openingPatienceMs - (performance.now() - startedAt))
     if (leftMs <= 0) break
     const event = { transactionId: start.id, backend: nameOf(backend) }
@@ -55,6 +55,7 @@ export async function verifyAtBackend(
     }
     options.observer?.failed?.({ ...event, code, detail, step: 'opening' })
   }
+  failure ??= { code: 'SMTP_UPSTREAM_UNREACHABLE', detail: options.whyNone?.() ?? 'there is none to try' }
   return { outcome: 'unavailable', failure }
 }
 
