@@ -7,6 +7,7 @@ import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
 import { readInbox, readMessage } from '../kit/mailbox.ts'
+import { eventually } from '../kit/patience.ts'
 import { freePorts } from '../kit/ports.ts'
 import { ends, sslTlv, tlv, v2 } from '../kit/proxy-header.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
@@ -115,33 +116,62 @@ describe('swaks', () => {
   })
 })
 
-test('SM-01, SM-07: no end of data is found where there is none, over TLS records cut anywhere', async () => {
-  const fakes = ['\n.\n', '\n.\r\n', '\r\n.\n', '\r\n.\r\r\n', '\r.\r\n']
-  const client = await Dialogue.connect(ports.mx)
-  await client.reply()
-  await client.ask('EHLO client.example.net')
-  await client.ask('STARTTLS')
-  await client.startTls()
-  await client.ask('EHLO client.example.net')
-  for (const [index, fake] of fakes.entries()) {
-    const content = `Subject: smuggling ${index}\r\n\r\nbody${fake}MAIL FROM:<evil@example.net>\r\nRCPT TO:<${carol.name}>\r\nDATA\r\n`
-    for (const byChunks of [false, true]) {
-      await client.ask('MAIL FROM:<x@example.net>')
-      await client.ask(`RCPT TO:<${bob.name}>`)
-      if (byChunks) {
-        await client.sendInPieces(`BDAT ${content.length} LAST\r\n${content}`, 3)
-      } else {
-        await client.ask('DATA')
-        await client.sendInPieces(`${content}\r\n.\r\n`, 3)
-      }
-      expect((await client.reply()).code).toBe(250)
+/** What servers have been seen to end a message at, as `smtp/session/smuggling.test.ts` cuts it everywhere. */
+const fakes = [
+  '\n.\n',
+  '\n.\r\n',
+  '\r\n.\n',
+  '\r\n.\r\r\n',
+  '\r.\r',
+  '\r.\r\n',
+  '\r\n.\r',
+  '\r.\n',
+  '\n.\r',
+  '\n..\r\n',
+  '\r\r\n.\n',
+  '\n\r.\r\n',
+]
+
+test.each([
+  ['plain TCP', false],
+  ['TLS records', true],
+])(
+  'SM-01, SM-02, SM-07: no end of data is found where there is none, a byte in each of the segments: %s',
+  async (over, isSecure) => {
+    const client = await Dialogue.connect(ports.mx)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    if (isSecure) {
+      await client.ask('STARTTLS')
+      await client.startTls()
+      await client.ask('EHLO client.example.net')
     }
-  }
-  expect((await client.ask('NOOP')).code).toBe(250)
-  client.destroy()
-  const evil = (await readInbox(ports.imap, carol)).filter((message) => message.includes('evil@example.net'))
-  expect(evil).toEqual([])
-})
+    const inner = `MAIL FROM:<evil@example.net>\r\nRCPT TO:<${carol.name}>\r\nDATA\r\n`
+    for (const [index, fake] of fakes.entries()) {
+      const head = `Subject: fake ${index} over ${over}\r\n\r\nbody`
+      for (const byChunks of [false, true]) {
+        await client.ask('MAIL FROM:<x@example.net>')
+        await client.ask(`RCPT TO:<${bob.name}>`)
+        if (byChunks) client.send(`BDAT ${head.length + fake.length + inner.length} LAST\r\n${head}`)
+        else {
+          await client.ask('DATA')
+          client.send(head)
+        }
+        await client.sendInPieces(fake, 1)
+        client.send(byChunks ? inner : `${inner}.\r\n`)
+        expect((await client.reply()).code).toBe(250)
+        // Nothing of what is inside was answered.
+        expect((await client.ask('NOOP')).code).toBe(250)
+        expect(client.pending.toString()).toBe('')
+      }
+    }
+    client.destroy()
+    expect((await readInbox(ports.imap, carol)).filter((message) => message.includes('evil@example.net'))).toEqual([])
+    const mine = (await readInbox(ports.imap, bob)).filter((message) => message.includes(`over ${over}\r\n`))
+    expect(mine).toHaveLength(2 * fakes.length)
+    expect(mine.filter((message) => /[^\r]\n|\r(?!\n)/.test(message))).toEqual([])
+  },
+)
 
 describe('an open relay is what this is not', () => {
   const foreign = [
@@ -245,6 +275,31 @@ test('SC-09: a local part is never a path, a command or a list', async () => {
   }
   expect(replies).toEqual([])
   expect(filesIn(join(gateway.folder, 'data'))).toEqual(before)
+})
+
+test('SC-18: idle connections, and many that come and go, take nothing from the others and leave nothing behind', async () => {
+  // Of several clients, since each may have a hundred.
+  const coming = (count: number, network: string): Promise<readonly Dialogue[]> =>
+    Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        Dialogue.connect(ports.mx, { from: `${network}.${1 + (index % 4)}`, timeoutMs: 30_000 }),
+      ),
+    )
+  const idle = await coming(300, '127.0.18')
+  for (const client of idle) expect((await client.reply()).code).toBe(220)
+  for (let round = 0; round < 2; round++) {
+    for (const client of await coming(150, '127.0.19')) client.destroy()
+  }
+  const other = await Dialogue.connect(ports.mx)
+  expect((await other.reply()).code).toBe(220)
+  expect((await other.ask('EHLO client.example.net')).code).toBe(250)
+  other.destroy()
+  for (const client of idle) client.destroy()
+  await eventually('every connection to be closed', () => {
+    const ofMx = gateway.log.filter(({ listener: name }) => name === 'mx')
+    const count = (event: string): number => ofMx.filter((record) => record.event === event).length
+    return count('connection.open') >= 601 && count('connection.open') === count('connection.close') ? true : undefined
+  })
 })
 
 describe('X3: a client certificate at the balancer', () => {
