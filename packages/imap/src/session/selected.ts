@@ -23,7 +23,7 @@ export class SelectedMailbox {
 
   constructor(mailbox: Mailbox, maxKeywords: number, enabled: ReadonlySet<Enableable>) {
     this.mailbox = mailbox
-    this.view = new MailboxView(mailbox.records(), enabled)
+    this.view = new MailboxView(mailbox.records(), mailbox.recent().size, enabled)
     this.#toldModseq = mailbox.highestModseq?.() ?? 0n
     this.#maxKeywords = maxKeywords
     this.#keywordsTold = new Set(mailbox.keywords())

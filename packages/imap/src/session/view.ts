@@ -30,10 +30,16 @@ export class MailboxView {
   readonly #gone = new Set<Uid>()
   readonly #altered = new Set<Uid>()
   readonly #enabled: ReadonlySet<Enableable>
+  /** How many recent messages the client was told of last. */
+  #recentTold: number
 
-  /** @param enabled - what the client has switched on, as of each moment. */
-  constructor(records: readonly MessageRecord[], enabled: ReadonlySet<Enableable> = new Set()) {
+  /**
+   * @param recent - how many of them the client is told of as recent.
+   * @param enabled - what the client has switched on, as of each moment.
+   */
+  constructor(records: readonly MessageRecord[], recent: number, enabled: ReadonlySet<Enableable> = new Set()) {
     this.#told = [...records]
+    this.#recentTold = recent
     this.#enabled = enabled
   }
 
@@ -129,18 +135,27 @@ export class MailboxView {
    */
   tell(mayExpunge: boolean, recent: ReadonlySet<Uid> | undefined): string {
     let text = mayExpunge ? this.#tellGone() : ''
-    if (this.#arrived.length > 0) {
+    const hasArrived = this.#arrived.length > 0
+    if (hasArrived) {
       for (const record of this.#arrived) this.#told.push(record)
       this.#arrived = []
       text += `* ${this.exists} EXISTS\r\n`
-      if (recent !== undefined) text += `* ${recent.size} RECENT\r\n`
     }
+    // Recent messages can be among the expunged, too. Who asks for VANISHED keeps no count of them.
+    const mayHaveFewer = mayExpunge && !this.#enabled.has('QRESYNC')
+    if (recent !== undefined && (hasArrived || (mayHaveFewer && recent.size !== this.#recentTold))) {
+      text += `* ${recent.size} RECENT\r\n`
+      this.#recentTold = recent.size
+    }
+    // RFC 7162 section 3.2.10.2: to clients that go by UIDs, changed flags are told with them.
+    const tellsModseq = this.#enabled.has('CONDSTORE')
     for (const uid of this.#altered) {
       const message = this.byUid(uid)
       if (message === undefined) continue
       const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
-      const modseq = this.#enabled.has('CONDSTORE') ? ` MODSEQ (${message.record.modseq ?? 0n})` : ''
-      text += `* ${message.number} FETCH (UID ${uid} FLAGS ${flags}${modseq})\r\n`
+      text += tellsModseq
+        ? `* ${message.number} FETCH (UID ${uid} FLAGS ${flags} MODSEQ (${message.record.modseq ?? 0n}))\r\n`
+        : `* ${message.number} FETCH (FLAGS ${flags})\r\n`
     }
     this.#altered.clear()
     return text

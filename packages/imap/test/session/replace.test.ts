@@ -37,7 +37,7 @@ test('UID REPLACE into another mailbox', async () => {
   const session = await inbox(store)
   await session.send('a UID REPLACE 1 {6+}\r\nDrafts {3+}\r\nnew\r\n')
   expect(session.take()).toBe(
-    '* OK [APPENDUID 1002 2] Replacement is there\r\n* 1 EXPUNGE\r\na OK Replace completed\r\n',
+    '* OK [APPENDUID 1002 2] Replacement is there\r\n* 1 EXPUNGE\r\n* 1 RECENT\r\na OK Replace completed\r\n',
   )
   expect(store.mailboxes(account).get('Drafts')?.messages.size).toBe(2)
 })

@@ -96,10 +96,12 @@ test(
     S: a OK *
     C: b UID EXPUNGE 2:2
     S: * 2 EXPUNGE
+    S: * 2 RECENT
     S: b OK Expunge completed
     C: c EXPUNGE
     S: * 1 EXPUNGE
     S: * 1 EXPUNGE
+    S: * 0 RECENT
     S: c OK *
     C: d NOOP
     S: d OK *
@@ -150,6 +152,7 @@ test(
     S: * OK [COPYUID 1002 1,3 3:4] Moved to Sent
     S: * 1 EXPUNGE
     S: * 2 EXPUNGE
+    S: * 1 RECENT
     S: b OK Move completed
     C: c COPY 1 Nowhere
     S: c NO [TRYCREATE] No such mailbox
@@ -179,7 +182,7 @@ test('what others did is told with NOOP, and EXPUNGE never with FETCH, STORE or 
     C: a SEARCH ALL
     S: * 4 EXISTS
     S: * 3 RECENT
-    S: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent))
+    S: * 2 FETCH (FLAGS (\\Seen \\Recent))
     S: * SEARCH 2 3 4
     S: a OK *
     C: b FETCH 1:3 (UID FLAGS)
@@ -221,6 +224,7 @@ test('IM-22: a message that another session expunged is never another message', 
     S: c OK [EXPUNGEISSUED] Some of the messages are gone
     C: c NOOP
     S: * 2 EXPUNGE
+    S: * 2 RECENT
     S: c OK *
     C: d FETCH 2 BODY.PEEK[TEXT]
     S: * 2 FETCH (BODY[TEXT] {7}
@@ -240,7 +244,7 @@ test('.SILENT keeps back only what the client knows', async () => {
     session,
     `
     C: a STORE 2 +FLAGS.SILENT \\Seen
-    S: * 2 FETCH (UID 2 FLAGS (\\Answered \\Seen \\Recent))
+    S: * 2 FETCH (FLAGS (\\Answered \\Seen \\Recent))
     S: a OK *
     `,
   )
@@ -256,9 +260,9 @@ test('IDLE tells what comes, keeps the line warm, and ends with DONE', async () 
   await play(session, '!rest\nS: * 4 EXISTS\nS: * 4 RECENT\n!tick\nS: * OK Still here')
   const other = await selectedInbox({ store })
   await other.ask('x STORE 1 +FLAGS.SILENT \\Deleted')
-  await play(session, '!rest\nS: * 1 FETCH (UID 1 FLAGS (\\Seen \\Deleted \\Recent))')
+  await play(session, '!rest\nS: * 1 FETCH (FLAGS (\\Seen \\Deleted \\Recent))')
   await other.ask('y EXPUNGE')
-  await play(session, '!rest\nS: * 1 EXPUNGE\nC: done\nS: a OK Idle completed')
+  await play(session, '!rest\nS: * 1 EXPUNGE\nS: * 3 RECENT\nC: done\nS: a OK Idle completed')
   store.put(account, 'INBOX', 'Subject: five\r\n\r\n')
   await play(session, '!rest\nC: b NOOP\nS: * 4 EXISTS\nS: * 4 RECENT\nS: b OK *')
 })
