@@ -73,7 +73,8 @@ export async function runConnection(options: ConnectionOptions & { readonly asJs
   ].join('\n')
 }
 
-async function measureConnections(options: ConnectionOptions): Promise<ConnectionRow[]> {
+/** Measures every row: each server, with each kind of header that it reads. */
+export async function measureConnections(options: ConnectionOptions): Promise<ConnectionRow[]> {
   const servers: Server[] = []
   const load = fork(fileURLToPath(new URL('load-program.js', import.meta.url)))
   try {

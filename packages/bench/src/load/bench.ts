@@ -332,12 +332,16 @@ function serverTotals(rounds: readonly Round[]): Pick<ServerCost, 'cpuMs' | 'cor
 function generatorOf(plan: LoadPlan, rounds: readonly Round[]): GeneratorCost {
   const utilization = Array.from({ length: plan.workers }, (_, i) => {
     const own = rounds.map(({ reports }) => reports[i]!)
-    const cpuUs = own.reduce((all, each) => all + each.cpuUs, 0)
+    const spentUs = own.reduce((all, each) => all + each.cpuUs, 0)
     const ms = own.reduce((all, each) => all + each.ms, 0)
-    return Math.round((cpuUs / 1_000 / ms) * 1_000) / 1_000
+    return Math.round((spentUs / 1_000 / ms) * 1_000) / 1_000
   })
+  const reports = rounds.flatMap((round) => round.reports)
+  const cpuUs = reports.reduce((all, each) => all + each.cpuUs, 0)
+  const done = reports.reduce((all, each) => all + each.done, 0)
   return {
     threads: plan.workers,
+    cpuUsPerOperation: done === 0 ? 0 : cpuUs / done,
     utilization,
     isBottleneck: utilization.some((each) => each >= bottleneckUtilization),
   }

@@ -19,7 +19,15 @@ export function printResult(result: LoadResult, options: PrintOptions = {}): str
     Object.entries(result.statusCodeStats).filter(([code]) => /^[2-5]\d\d$/.test(code)),
   )
   const tables = printTables(
-    { ...result, statusCodeStats: numeric, mismatches: 0, resets: 0, non2xx: 0 } as never,
+    {
+      ...result,
+      // Its last line counts what was sent; here it says what was done.
+      requests: { ...result.requests, sent: result.requests.total },
+      statusCodeStats: numeric,
+      mismatches: 0,
+      resets: 0,
+      non2xx: 0,
+    } as never,
     {
       outputStream: outputStream as NodeJS.WriteStream,
       renderLatencyTable,
@@ -68,7 +76,7 @@ function details(result: LoadResult, rendersCodes: boolean): string {
   }
   const busiest = Math.max(...generator.utilization)
   lines.push(
-    `Generator: ${generator.threads} ${generator.threads === 1 ? 'thread' : 'threads'}, the busiest used ${(busiest * 100).toFixed(0)} % of a core`,
+    `Generator: ${generator.cpuUsPerOperation.toFixed(1)} µs CPU each, ${generator.threads} ${generator.threads === 1 ? 'thread' : 'threads'}, the busiest used ${(busiest * 100).toFixed(0)} % of a core`,
     `${result.setting.cores} × ${result.setting.cpu}, Node ${result.setting.node}, commit ${result.setting.commit}`,
     ...warnings.map((warning) => `Warning: ${warning}`),
   )

@@ -39,6 +39,8 @@ export interface ServerCost {
 
 export interface GeneratorCost {
   readonly threads: number
+  /** CPU of all threads for one operation: what it takes to make the load. */
+  readonly cpuUsPerOperation: number
   /** Of each thread: how much of one core it used, 0 to 1. */
   readonly utilization: readonly number[]
   /** A thread was at a core's limit: it may be the generator that is measured. */

@@ -4,21 +4,32 @@ import { renderTable, setting } from '../report.ts'
 import type { Figure, MeasureOptions } from './measure.ts'
 import { parseCases } from './parse.ts'
 
+export interface ParseRow extends Figure {
+  readonly group: string
+}
+
 /**
- * Measures every case of `parse.ts`, and gives the text to print.
+ * Measures every case of `parse.ts`.
  *
  * Each group has a thread, and so a compiler, of its own: V8 compiles a function for what it has met, and a worker behind
  * one balancer meets one kind of header. The group of all kinds shows what it costs to meet them all.
  */
-export async function runParse(options: MeasureOptions & { readonly asJson: boolean }): Promise<string> {
-  const { rounds, roundMs } = options
+export async function measureParse({ rounds, roundMs }: MeasureOptions): Promise<readonly ParseRow[]> {
   const groups = [...new Set(parseCases().map(({ group }) => group))]
-  const rows: (Figure & { readonly group: string })[] = []
+  const rows: ParseRow[] = []
   for (const group of groups) {
     const thread = new Worker(new URL('group-program.js', import.meta.url), { workerData: { group, rounds, roundMs } })
     const [figures] = (await once(thread, 'message')) as [readonly Figure[]]
     for (const figure of figures) rows.push({ group, ...figure })
   }
+  return rows
+}
+
+/** Measures, and gives the text to print. */
+export async function runParse(options: MeasureOptions & { readonly asJson: boolean }): Promise<string> {
+  const { rounds, roundMs } = options
+  const rows = await measureParse(options)
+  const groups = [...new Set(rows.map(({ group }) => group))]
   const run = { setting: setting(), rounds, roundMs }
   if (options.asJson) return `${JSON.stringify({ ...run, rows }, undefined, 2)}\n`
 

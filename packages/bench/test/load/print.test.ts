@@ -34,7 +34,7 @@ const result: LoadResult = {
   open: 0,
   statusCodeStats: { 220: { count: 10_000 }, 554: { count: 2 }, OK: { count: 7 } },
   server: { pids: [1], processes: 2, cpuMs: 400, cores: 0.04, cpuUsPerOperation: 40, memoryBefore: 1, memory: 2 ** 20 },
-  generator: { threads: 1, utilization: [0.97], isBottleneck: true },
+  generator: { threads: 1, cpuUsPerOperation: 20, utilization: [0.97], isBottleneck: true },
   warnings: ['The generator was at the limit of a core'],
 }
 
