@@ -1,13 +1,22 @@
 #!/bin/sh
-# Installs the programs that `npm run bench` measures beside Postern: Dovecot, and Postfix's smtp-sink and smtp-source.
+# Installs the programs that `npm run bench` measures beside Postern: Dovecot, HAProxy, nginx with its mail and stream
+# modules, and Postfix with its smtp-sink and smtp-source.
 # Debian and Ubuntu; as root, or through sudo. It does nothing when everything is there, and never starts a daemon.
 set -eu
 
 missing_peers() {
-  for command in smtp-sink smtp-source dovecot; do
+  for command in smtp-sink smtp-source dovecot haproxy nginx; do
     command -v "$command" >/dev/null 2>&1 || echo "$command"
   done
+  for module in mail stream; do has_nginx_module $module || echo "nginx $module module"; done
   [ -x /usr/lib/dovecot/imap ] || command -v imapd >/dev/null 2>&1 || echo "dovecot-imapd"
+}
+
+# The module is compiled in, or a file of its own.
+has_nginx_module() {
+  build=$(nginx -V 2>&1) || return 1
+  case "$build" in *"--with-$1 "*) return 0 ;; esac
+  [ -f "/usr/lib/nginx/modules/ngx_$1_module.so" ]
 }
 
 # Daemons of Debian packages start when installed unless this file says no. One that is there already stays as it is.
@@ -42,7 +51,8 @@ fi
 
 forbid_daemons
 as_root apt-get update -q
-as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postfix dovecot-imapd </dev/null
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+  postfix dovecot-imapd haproxy nginx libnginx-mod-mail libnginx-mod-stream </dev/null
 
 missing=$(missing_peers)
 if [ -n "$missing" ]; then

@@ -1,11 +1,31 @@
 import { isUsageError, UsageError, type Command } from './command.ts'
+import { admin } from './commands/admin.ts'
+import { guardRatios } from './commands/check.ts'
+import { compare } from './commands/compare.ts'
 import { connection } from './commands/connection.ts'
+import { design } from './commands/design.ts'
 import { guard } from './commands/guard.ts'
 import { imap } from './commands/imap.ts'
 import { parse } from './commands/parse.ts'
+import { report } from './commands/report.ts'
+import { scaling } from './commands/scaling.ts'
 import { smtp } from './commands/smtp.ts'
+import { validate } from './commands/validate.ts'
 
-const commands: Readonly<Record<string, Command>> = { parse, connection, smtp, imap, guard }
+const commands: Readonly<Record<string, Command>> = {
+  parse,
+  connection,
+  smtp,
+  imap,
+  compare,
+  design,
+  scaling,
+  admin,
+  validate,
+  report,
+  guard,
+  check: guardRatios,
+}
 
 const [name = '', ...args] = process.argv.slice(2)
 const command = Object.hasOwn(commands, name) ? commands[name] : undefined

@@ -3,10 +3,11 @@
  * setting is for is in the report, beside the figures.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { ProxyVersion } from '../load/options.ts'
 import { startGateway } from './gateway.ts'
 import { freePort, launchCommand, launchProgram, type Launched } from '../server/launch.ts'
 
@@ -22,6 +23,8 @@ export interface Contestant {
 
 export interface Running extends Launched {
   readonly port: number
+  /** What a connection to that port has to send first; nothing when absent. */
+  readonly proxy?: ProxyVersion
 }
 
 const require = createRequire(import.meta.url)
@@ -57,7 +60,8 @@ export function smtpServer(workers: number): Contestant {
   }
 }
 
-export function haraka(workers: number): Contestant {
+/** @param trusts - whom it takes PROXY headers from; nobody when absent. */
+export function haraka(workers: number, trusts?: string): Contestant {
   const missing = isInstalled('Haraka') ? {} : { missing: 'the npm package Haraka is not installed' }
   return {
     name: `haraka${inWorkers(workers)}`,
@@ -69,6 +73,10 @@ export function haraka(workers: number): Contestant {
       const installed = dirname(require.resolve('Haraka/package.json'))
       cpSync(join(installed, 'config'), join(folder, 'config'), { recursive: true })
       writeHaraka(folder, port, workers)
+      if (trusts !== undefined) {
+        const file = join(folder, 'config', 'connection.ini')
+        writeFileSync(file, readFileSync(file, 'utf8').replace(/^hosts\[\] =$/m, `hosts[] = ${trusts}`))
+      }
       const program = join(installed, 'bin', 'haraka')
       const launched = await launchCommand(process.execPath, [program, '-c', folder], port, {
         env: { ...process.env, YES_REALLY_DO_DISCARD: '1' },

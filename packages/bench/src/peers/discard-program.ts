@@ -61,4 +61,6 @@ for (let i = 1; i < Number(workersText); i++) {
   await once(sibling, 'message')
 }
 process.send?.({ port })
+// An exit of its own, so that a profile is written.
+process.once('SIGTERM', () => process.exit())
 process.once('disconnect', () => process.exit())

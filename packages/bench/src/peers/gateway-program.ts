@@ -1,10 +1,12 @@
 /*
  * The gateway, as `postern serve` runs it: its supervisor here, its worker in a process of its own. The argument is the
- * text of a configuration with the listeners `direct` and `proxied`; where they listen is told to the parent.
+ * file of its configuration; where its listeners listen is told to the parent, by their names.
  */
+import { readFileSync } from 'node:fs'
 import { parseConfig, serve } from '@postern/gateway'
 
-const [text = ''] = process.argv.slice(2)
+const [file = ''] = process.argv.slice(2)
+const text = readFileSync(file, 'utf8')
 
 const readConfig = (): ReturnType<typeof parseConfig> => parseConfig(text, { file: 'bench', baseDir: process.cwd() })
 const outcome = await readConfig()

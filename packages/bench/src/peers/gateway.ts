@@ -38,7 +38,9 @@ export async function startGateway(options: GatewayOptions): Promise<GatewayPort
   const folder = mkdtempSync(join(tmpdir(), 'postern-bench-'))
   options.seed?.(join(folder, 'data', 'mail'))
   const program = new URL('gateway-program.js', import.meta.url)
-  const server = await launchProgram<GatewayPorts>(program, [configuration(folder, options)])
+  const file = join(folder, 'postern.toml')
+  writeFileSync(file, configuration(folder, options))
+  const server = await launchProgram<GatewayPorts>(program, [file])
   return { ...server, stop: () => server.stop().finally(() => rmSync(folder, { recursive: true })) }
 }
 

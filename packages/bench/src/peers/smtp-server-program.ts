@@ -9,11 +9,12 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { SMTPServer } from 'smtp-server'
 
-const [portText = '0', workersText = '1'] = process.argv.slice(2)
+const [portText = '0', workersText = '1', proxy] = process.argv.slice(2)
 
 const smtp = new SMTPServer({
   authOptional: true,
   disabledCommands: ['AUTH', 'STARTTLS'],
+  ...(proxy === 'proxy' && { useProxy: ['127.0.0.1'] }),
   disableReverseLookup: true,
   logger: false,
   maxClients: Infinity,
@@ -37,4 +38,6 @@ for (let i = 1; i < Number(workersText); i++) {
   await once(sibling, 'message')
 }
 process.send?.({ port })
+// An exit of its own, so that a profile is written.
+process.once('SIGTERM', () => process.exit())
 process.once('disconnect', () => process.exit())

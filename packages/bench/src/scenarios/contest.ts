@@ -6,7 +6,7 @@
 import { inTurn } from '../connection/cost.ts'
 import { bench } from '../load/bench.ts'
 import type { LoadOptions } from '../load/options.ts'
-import type { LoadResult } from '../load/result.ts'
+import { percentiles, type LoadResult } from '../load/result.ts'
 import type { Contestant, Running } from '../peers/contestants.ts'
 import { spread, type Spread } from '../spread.ts'
 
@@ -27,6 +27,10 @@ export interface Measurement {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly errors: number
+  /** Of the generator, for one operation. */
+  readonly generatorUs: number
+  /** Milliseconds at each percentile that is told, as `[percentile, ms]`. */
+  readonly curve: readonly (readonly [percentile: number, ms: number])[]
 }
 
 export interface ContestRow {
@@ -50,6 +54,8 @@ export interface ContestOptions {
   /** Of each measuring. */
   readonly seconds: number
   readonly warmupSeconds: number
+  /** Rounds before those, not counted: in them servers are compiled and reach their size. None when absent. */
+  readonly warmupRounds?: number
   readonly onProgress?: (text: string) => void
 }
 
@@ -70,10 +76,11 @@ export async function contest(
         .map((contestant) => ({ workload, contestant })),
     )
     const results = new Map(pairs.map((pair) => [pair, [] as LoadResult[]]))
-    for (let round = 0; round < options.rounds; round++) {
-      for (const pair of inTurn(pairs, round)) {
+    for (let round = -(options.warmupRounds ?? 0); round < options.rounds; round++) {
+      for (const pair of inTurn(pairs, Math.abs(round))) {
         options.onProgress?.(`round ${round + 1} of ${options.rounds}: ${pair.workload.name}: ${pair.contestant.name}`)
-        results.get(pair)!.push(await measure(servers.get(pair.contestant)!, pair.workload, options))
+        const result = await measure(servers.get(pair.contestant)!, pair.workload, options)
+        if (round >= 0) results.get(pair)!.push(result)
       }
     }
     return pairs.map((pair) => rowOf(pair.workload, pair.contestant, results.get(pair)!))
@@ -111,6 +118,8 @@ function rowOf(workload: Workload, contestant: Contestant, results: readonly Loa
     p50Ms: result.latency['p50']!,
     p99Ms: result.latency['p99']!,
     errors: result.errors,
+    generatorUs: result.generator.cpuUsPerOperation,
+    curve: percentiles.map((each) => [each, result.latency[`p${String(each).replace('.', '_')}`]!] as const),
   }))
   return {
     workload: workload.name,
