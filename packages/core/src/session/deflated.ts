@@ -2,8 +2,8 @@ import { Duplex } from 'node:stream'
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib'
 
 /**
- * A window of 8 KiB and little state: some 50 KiB for each connection, where the default takes 270, for mail that comes
- * out about a twentieth larger. What the client chose for its direction costs 32 KiB more.
+ * A window of 8 KiB and little state: 184 KiB for each connection with the stream's buffers, where the defaults of zlib take
+ * 330, for text that comes out 6 % larger. The other direction, whose window the client chooses, takes 145 more.
  */
 const economy = { windowBits: 13, memLevel: 5 }
 
