@@ -2,6 +2,7 @@
 import { MailboxGoneError } from '@postern/core'
 import type {
   Account,
+  AccountQuota,
   CopiedUids,
   Flag,
   FlagChange,
@@ -77,7 +78,8 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
-  can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'save-dates']
+  can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'quota', 'save-dates']
+  quota: AccountQuota | undefined
   /** As a store whose log of expunged messages does not reach back. */
   forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
@@ -240,12 +242,19 @@ class MemoryAccount implements Account {
       uidNext: mailbox.uidNext,
       messages: messages.length,
       unseen: messages.filter(({ flags }) => !flags.includes('\\Seen')).length,
+      deletedBytes: messages
+        .filter(({ flags }) => flags.includes('\\Deleted'))
+        .reduce((sum, { content }) => sum + content.length, 0),
       deleted: messages.filter(({ flags }) => flags.includes('\\Deleted')).length,
       recent: messages.filter(({ uid }) => uid >= mailbox.recentFrom).length,
       bytes: messages.reduce((sum, { content }) => sum + content.length, 0),
       highestModseq: mailbox.highestModseq,
       mailboxId: `F${mailbox.uidValidity}`,
     })
+  }
+
+  async quota(): Promise<AccountQuota | undefined> {
+    return this.#store.quota
   }
 
   async open(name: string, mode: Mailbox['mode']): Promise<StoreOutcome<Mailbox>> {

@@ -1,5 +1,6 @@
 import type {
   Account,
+  AccountQuota,
   CopiedUids,
   Mailbox,
   MailboxListing,
@@ -18,6 +19,7 @@ import type { Folder } from './folder.ts'
 import { mailboxIdOf, OpenMailbox, type MailboxOwner } from './mailbox.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
 import { SpecialUses } from './special-use.ts'
+import { forgetUsage, readUsage } from './quota.ts'
 import { changeSubscription, readSubscriptions } from './subscriptions.ts'
 import { nextUidValidity } from './uid-validity.ts'
 import { writeUidList } from './uidlist.ts'
@@ -99,6 +101,7 @@ export class MaildirAccount implements Account, MailboxOwner {
       const grave = `${this.#maildir}/${deletedPrefix}${this.#context.names.next()}`
       await this.#moveFolder(mailbox, grave)
       await this.#context.folders.sync(this.#maildir)
+      await forgetUsage(this.#maildir, this.#context)
       // Nobody waits for the files of a large mailbox; a killed process leaves them to the next clean-up.
       this.#pool.inBackground(this.#placeOf(mailbox), () =>
         this.#context.disk.rm(grave, { recursive: true, force: true }),
@@ -149,11 +152,14 @@ export class MaildirAccount implements Account, MailboxOwner {
   async status(text: string): Promise<StoreOutcome<MailboxStatus>> {
     return this.#withFolder(text, async (folder) => {
       await folder.refresh(false)
-      const counts = { unseen: 0, deleted: 0, recent: 0, bytes: 0 }
+      const counts = { unseen: 0, deleted: 0, recent: 0, bytes: 0, deletedBytes: 0 }
       for (const message of folder.messages) {
         const { letters } = message
         if (!letters.includes('S')) counts.unseen += 1
-        if (letters.includes('T')) counts.deleted += 1
+        if (letters.includes('T')) {
+          counts.deleted += 1
+          counts.deletedBytes += message.bytes
+        }
         if (message.isNew) counts.recent += 1
         counts.bytes += message.bytes
       }
@@ -161,6 +167,16 @@ export class MaildirAccount implements Account, MailboxOwner {
       const mailboxId = mailboxIdOf(uidValidity)
       return accepted({ uidValidity, uidNext, messages: messages.length, highestModseq, mailboxId, ...counts })
     })
+  }
+
+  async quota(): Promise<AccountQuota | undefined> {
+    const limits = await this.#context.quotaOf(this.#account)
+    if (limits === undefined) return undefined
+    const used = await readUsage(this.#maildir, limits, this.#context)
+    return {
+      ...(limits.bytes === undefined ? {} : { storage: { used: used.bytes, limit: limits.bytes } }),
+      ...(limits.messages === undefined ? {} : { messages: { used: used.messages, limit: limits.messages } }),
+    }
   }
 
   async open(text: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>> {

@@ -2,7 +2,8 @@ import type { FolderSync } from './durable.ts'
 import type { UniqueNames } from './filename.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
-import type { Disk, MaildirProblem } from './options.ts'
+import type { Awaitable } from '@postern/core'
+import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 
 /** What every part of one store shares. */
 export interface StoreContext {
@@ -12,6 +13,7 @@ export interface StoreContext {
   readonly folders: FolderSync
   readonly names: UniqueNames
   readonly now: () => Date
+  readonly quotaOf: (account: string) => Awaitable<QuotaLimits | undefined>
   readonly report: (problem: MaildirProblem) => void
 }
 

@@ -8,7 +8,7 @@ import type { CopiedUids, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { StoreContext } from './context.ts'
 import { openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
-import { accepted, isErrno, refusalOf } from './errors.ts'
+import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
@@ -18,6 +18,7 @@ import type { PreparedFile } from './placing.ts'
  * Messages that are gone are left out; of the others all are copied, or none.
  *
  * @param of - the UIDVALIDITY of the source under which `uids` were told.
+ * @param isMove - the originals will go.
  */
 export async function copyMessages(
   context: StoreContext,
@@ -25,11 +26,18 @@ export async function copyMessages(
   target: Folder,
   uids: readonly Uid[],
   of: UidValidity,
+  isMove = false,
 ): Promise<StoreOutcome<CopiedUids>> {
   const prepared: { readonly uid: Uid; readonly file: PreparedFile }[] = []
   try {
     await target.refresh(false)
-    for (const message of await source.locate(uids, of)) {
+    const located = await source.locate(uids, of)
+    const bytes = located.reduce((sum, { rawBytes }) => sum + rawBytes, 0)
+    // What is moved within an account takes no more room than before.
+    if (!isMove && !(await target.hasRoomFor({ bytes, messages: located.length }))) {
+      return refused('over-quota', 'the quota of the account')
+    }
+    for (const message of located) {
       const file = await prepare(context, source, target, message, of)
       if (file !== undefined) prepared.push({ uid: message.uid, file })
     }
@@ -55,7 +63,7 @@ export async function moveMessages(
   uids: readonly Uid[],
   of: UidValidity,
 ): Promise<StoreOutcome<CopiedUids>> {
-  const copied = await copyMessages(context, source, target, uids, of)
+  const copied = await copyMessages(context, source, target, uids, of, true)
   if (!copied.ok || copied.value.from.length === 0) return copied
   const { uidValidity, from, to } = copied.value
   const copyOf = new Map(from.map((uid, at) => [uid, to[at] ?? uid]))

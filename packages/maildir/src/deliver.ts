@@ -13,7 +13,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
 import { noMarks, type Marks } from './keywords.ts'
-import type { PreparedFile } from './placing.ts'
+import { usageOf, type PreparedFile } from './placing.ts'
 
 /**
  * Opens the file in `tmp/`. `release` is called once, when the writer is done with the folder, also when this refuses.
@@ -21,10 +21,14 @@ import type { PreparedFile } from './placing.ts'
 export async function openDelivery(
   folder: Folder,
   context: StoreContext,
-  message: { readonly flags: readonly Flag[]; readonly internalDate?: Date },
+  message: { readonly flags: readonly Flag[]; readonly internalDate?: Date; readonly bytes?: number },
   release: () => void,
 ): Promise<StoreOutcome<MessageWriter>> {
   try {
+    if (!(await folder.hasRoomFor({ bytes: message.bytes ?? 0, messages: 1 }))) {
+      release()
+      return overQuota
+    }
     const marks = message.flags.length === 0 ? accepted(noMarks) : await folder.prepareMarks(message.flags)
     if (!marks.ok) {
       release()
@@ -62,6 +66,8 @@ async function createIn(context: StoreContext, folder: Folder, name: string): Pr
     throw error
   }
 }
+
+const overQuota = refused('over-quota', 'the quota of the account')
 
 class Delivery implements MessageWriter {
   readonly #folder: Folder
@@ -143,11 +149,13 @@ class Delivery implements MessageWriter {
     }
     for (const delivery of all) delivery.#state = 'committing'
     try {
+      const files = all.map((delivery) => delivery.#prepared)
+      if (!(await this.#folder.hasRoomFor(usageOf(files)))) {
+        for (const delivery of all) await delivery.#discard()
+        return overQuota
+      }
       // Several are placed under the lock: another process could otherwise give a UID to one that is taken back.
-      const placed = await this.#folder.put(
-        all.map((delivery) => delivery.#prepared),
-        all.length > 1,
-      )
+      const placed = await this.#folder.put(files, all.length > 1)
       for (const delivery of all) delivery.#end()
       // A UID that has to wait leaves the others nothing to be told by.
       return accepted(placed?.uids.length === all.length ? placed : undefined)

@@ -6,7 +6,8 @@ import { accepted, isErrno, refused, StoreError } from './errors.ts'
 import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
 import type { StoredMessage } from './message.ts'
-import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile } from './placing.ts'
+import { hasRoom, noteUsage, type Usage } from './quota.ts'
+import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
 import { readUidListHeader } from './uidlist.ts'
@@ -145,6 +146,7 @@ export class Folder {
     isMeant: (message: StoredMessage) => boolean,
   ): Promise<readonly Uid[]> {
     const removed: Uid[] = []
+    let bytes = 0
     let told = 0
     await this.#turns.run(async () => {
       await this.#index.sync({ claim: false })
@@ -162,6 +164,7 @@ export class Folder {
           touched.add(message.isNew ? 'new' : 'cur')
           this.#index.known.note(message, undefined)
           removed.push(message.uid)
+          bytes += message.rawBytes
           return true
         },
         // The names are gone for good before the UIDs are: a message never comes back after it was told as expunged.
@@ -172,7 +175,10 @@ export class Folder {
         },
       )
     })
-    if (removed.length > 0) this.#changed()
+    if (removed.length > 0) {
+      this.#changed()
+      await this.#noteUsage({ bytes: -bytes, messages: -removed.length })
+    }
     return removed.sort((a, b) => a - b)
   }
 
@@ -216,7 +222,19 @@ export class Folder {
       return undefined
     })
     this.#changed()
+    await this.#noteUsage(usageOf(files))
     return outcome
+  }
+
+  /** Whether the account may hold so much more. */
+  async hasRoomFor(more: Usage): Promise<boolean> {
+    const limits = await this.#context.quotaOf(this.place.account)
+    return limits === undefined || (await hasRoom(this.place.maildir, limits, more, this.#context))
+  }
+
+  async #noteUsage(change: Usage): Promise<void> {
+    const limits = await this.#context.quotaOf(this.place.account)
+    if (limits !== undefined) await noteUsage(this.place, change, this.#context)
   }
 
   /** Where a message's file is now, if it is. */

@@ -1,5 +1,5 @@
 import type * as fs from 'node:fs/promises'
-import type { MailStore, StoreOutcome } from '@postern/core'
+import type { Awaitable, MailStore, StoreOutcome } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
 
 /** The calls of the file system that this store makes: those of `node:fs/promises`, unless a test makes one fail. */
@@ -39,6 +39,13 @@ export interface MaildirProblem {
   readonly detail: string
 }
 
+/** What an account may hold; what is absent is not limited. */
+export interface QuotaLimits {
+  /** Bytes of message files. */
+  readonly bytes?: number
+  readonly messages?: number
+}
+
 /** What a store needs to know; all but the root has a default. */
 export interface MaildirStoreOptions {
   /** Directory that holds a folder for each account. It must exist. */
@@ -48,6 +55,8 @@ export interface MaildirStoreOptions {
   /** The clock for INTERNALDATE, file names and UIDVALIDITY. */
   readonly now?: () => Date
   readonly limits?: Partial<MaildirLimits>
+  /** Asked at each message that comes; `undefined` for an account without limits. None by default. */
+  readonly quotaOf?: (account: string) => Awaitable<QuotaLimits | undefined>
   /** This process changed a mailbox: carry it to the other workers, where it goes into `notify`. May be lost or doubled. */
   readonly onChange?: (account: string, mailbox: string) => void
   /** Told of what was found and mended. Must not throw. */

@@ -8,6 +8,7 @@ import { StoreError } from './errors.ts'
 import { flaggedName } from './filename.ts'
 import type { Marks } from './keywords.ts'
 import type { MailboxUidList } from './mailbox-uid-list.ts'
+import type { Usage } from './quota.ts'
 import { readUidList, UidListWriter } from './uidlist.ts'
 import type { UidLine, UidListHeader } from './uidlist.ts'
 
@@ -27,6 +28,10 @@ export interface PlacedFiles {
   readonly uidValidity: UidValidity
   /** In the order of the files. */
   readonly uids: readonly Uid[]
+}
+
+export function usageOf(files: readonly PreparedFile[]): Usage {
+  return { bytes: files.reduce((sum, { rawBytes }) => sum + rawBytes, 0), messages: files.length }
 }
 
 /** Puts all of the files in place and syncs their folders, or leaves none of them there. Returns where they are. */

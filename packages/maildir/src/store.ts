@@ -22,7 +22,14 @@ export function openMaildirStore(options: MaildirStoreOptions): MaildirStore {
 }
 
 class Store implements MaildirStore, FolderPool {
-  readonly can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'save-dates']
+  readonly can: readonly StoreAbility[] = [
+    'commit-together',
+    'modseq',
+    'special-use',
+    'object-ids',
+    'quota',
+    'save-dates',
+  ]
   readonly #root: string
   readonly #context: StoreContext
   readonly #onChange: (account: string, mailbox: string) => void
@@ -45,6 +52,7 @@ class Store implements MaildirStore, FolderPool {
       limits,
       now,
       report,
+      quotaOf: options.quotaOf ?? (() => undefined),
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
       locks: new LockFiles(disk, limits, (path, owner) => {

@@ -32,9 +32,10 @@ export type StoreOutcome<T> =
  * - `modseq`: modification sequences, and what was expunged since one (CONDSTORE and QRESYNC, RFC 7162).
  * - `special-use`: `create` gives a mailbox the use it is asked for (CREATE-SPECIAL-USE, RFC 6154).
  * - `object-ids`: ids of mailboxes and messages (OBJECTID, RFC 8474).
+ * - `quota`: accounts have `quota`, and mailboxes `deletedBytes` (QUOTA, RFC 9208).
  * - `save-dates`: when a message came into its mailbox (SAVEDATE, RFC 8514).
  */
-export type StoreAbility = 'commit-together' | 'modseq' | 'special-use' | 'object-ids' | 'save-dates'
+export type StoreAbility = 'commit-together' | 'modseq' | 'special-use' | 'object-ids' | 'quota' | 'save-dates'
 
 /** What a mailbox is for (RFC 6154 section 2), as far as a store can be asked for it. */
 export type SpecialUse = '\\Archive' | '\\Drafts' | '\\Junk' | '\\Sent' | '\\Trash'
@@ -103,6 +104,21 @@ export interface MailboxStatus {
   readonly highestModseq?: bigint
   /** Of a store with object ids. */
   readonly mailboxId?: ObjectId
+  /** Of a store with quotas: what an expunge would free. */
+  readonly deletedBytes?: number
+}
+
+/** What an account holds, and may hold. */
+export interface QuotaUse {
+  readonly used: number
+  readonly limit: number
+}
+
+/** The limits of an account (RFC 9208); what is absent is not limited. */
+export interface AccountQuota {
+  /** Bytes. */
+  readonly storage?: QuotaUse
+  readonly messages?: QuotaUse
 }
 
 /** One account's mailboxes. */
@@ -123,6 +139,8 @@ export interface Account {
   subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>>
   /** Without opening it for a session: takes no `recent`. */
   status(name: string): Promise<StoreOutcome<MailboxStatus>>
+  /** Of a store with quotas; `undefined` for an account without limits. All mailboxes count together. */
+  quota?(): Promise<AccountQuota | undefined>
   /** Selects it for one session. */
   open(name: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>>
   /** Lets go of what it holds; open mailboxes are closed by their sessions. */

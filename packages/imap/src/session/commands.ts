@@ -13,6 +13,7 @@ import { idle } from './commands/idle.ts'
 import { list, lsub } from './commands/list.ts'
 import { login } from './commands/login.ts'
 import { create, deleteMailbox, namespace, rename, subscribe, unsubscribe } from './commands/mailboxes.ts'
+import { getQuota, getQuotaRoot } from './commands/quota.ts'
 import { beginReplace, beginUidReplace, replace } from './commands/replace.ts'
 import { search, uidSearch } from './commands/search.ts'
 import { close, examine, select, unselect } from './commands/select.ts'
@@ -79,6 +80,8 @@ const table: Readonly<Record<string, CommandSpec>> = {
   STATUS: { in: signedIn, run: status },
   APPEND: { in: signedIn, run: append, takesMessage: beginAppend, looks: 'after' },
   NAMESPACE: { in: signedIn, run: namespace }, // RFC 2342
+  GETQUOTA: { in: signedIn, run: getQuota }, // RFC 9208
+  GETQUOTAROOT: { in: signedIn, run: getQuotaRoot },
   IDLE: { in: signedIn, run: idle }, // RFC 2177
   COMPRESS: { in: signedIn, run: compress }, // RFC 4978
   UNAUTHENTICATE: { in: signedIn, run: unauthenticate }, // RFC 8437
