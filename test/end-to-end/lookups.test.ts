@@ -109,8 +109,9 @@ describe('a service over HTTP, as nginx asks it', () => {
     service.closeAllConnections()
     service.close()
     await defers()
-    await gateway.waitForLog('that it is gone', ({ event, reason }) => {
-      return event === 'lookup.failed' && String(reason).includes('ECONNREFUSED')
+    // Each refusal says why; the failures themselves are told once a second.
+    await gateway.waitForLog('that it is gone', ({ event, msg = '' }) => {
+      return event === 'policy.refused' && msg.includes('lookup service: connect ECONNREFUSED')
     })
   })
 })
