@@ -60,5 +60,6 @@ export {
 export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'
 export { connect, type Connecting } from './socket/connect.ts'
 export { localOf, peerOf } from './socket/endpoints.ts'
+export { exporterOf } from './socket/tls-exporter.ts'
 export { identityOf, proxied, type ProxiedObserver, type ProxiedOptions } from './socket/proxied.ts'
 export { readProxyHeader, type ProxyReading, type ReadProxyHeaderOptions } from './socket/read-proxy-header.ts'

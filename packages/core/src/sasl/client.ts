@@ -109,7 +109,8 @@ class Exchange implements SaslClient {
   }
 
   async answer(challenge: string): Promise<SaslAnswer> {
-    const bytes = decodeBase64(challenge)
+    // The words of LOGIN are for nobody, and old servers do not encode them.
+    const bytes = this.mechanism === 'LOGIN' ? Buffer.from(challenge) : decodeBase64(challenge)
     const answer = bytes === undefined ? { problem: 'a challenge that is no base64' } : await this.#client.answer(bytes)
     if (typeof answer !== 'string') return { ok: false, problem: `${this.mechanism}: ${answer.problem}` }
     return { ok: true, response: encodeBase64(answer) }

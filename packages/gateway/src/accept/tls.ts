@@ -4,7 +4,7 @@
  */
 import { hash, X509Certificate } from 'node:crypto'
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
-import type { Connection, ListenerInfo } from '@postern/core'
+import { exporterOf, type Connection, type ListenerInfo } from '@postern/core'
 import type { CertificateConfig, ClientCertificates, LimitsConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 
@@ -222,24 +222,6 @@ function commonNameOf(stream: TLSSocket): { readonly clientCommonName?: string }
   const { CN: name } = stream.getPeerCertificate().subject as { readonly CN?: string | readonly string[] }
   return typeof name === 'string' ? { clientCommonName: name } : {}
 }
-
-/**
- * RFC 9266: the channel binding. Not below TLS 1.3, where a channel has a name of its own only with an extension that
- * nobody here can ask for. Computed when it is asked for, since few connections sign in.
- */
-function exporterOf(stream: TLSSocket): { readonly tlsExporter?: () => Buffer | undefined } {
-  if (stream.getProtocol() !== 'TLSv1.3') return {}
-  return {
-    tlsExporter: () => {
-      // A connection that is gone has no keys any more.
-      if (stream.destroyed) return undefined
-      return stream.exportKeyingMaterial(exporterBytes, 'EXPORTER-Channel-Binding', nothing)
-    },
-  }
-}
-
-const exporterBytes = 32
-const nothing = Buffer.alloc(0)
 
 /** RFC 6125 section 6.4.4: the subject's common name counts only where no alternative name is given. */
 function namesOf(cert: string): readonly string[] {

@@ -1,4 +1,4 @@
-import type { ListenerProtocol, TlsMode } from '@postern/core'
+import type { ListenerProtocol, SaslMechanism, TlsMode } from '@postern/core'
 import type { BackendProtocol } from './backend-address.ts'
 import type {
   Announce,
@@ -144,6 +144,7 @@ export interface UpstreamTable {
   readonly 'tls-key'?: string | undefined
   readonly 'max-connections': Ceiling
   readonly 'credentials-in-clear': boolean
+  readonly 'sign-in-mechanisms'?: readonly SaslMechanism[] | undefined
   readonly 'slow-start': number | 'off'
   readonly timeouts: 'near' | 'rfc5321'
   readonly health: {

@@ -41,6 +41,7 @@ export async function resolveUpstreams(
         tls,
         maxConnections: table['max-connections'],
         sendsCredentialsInClear: table['credentials-in-clear'],
+        ...(table['sign-in-mechanisms'] === undefined ? {} : { signInMechanisms: table['sign-in-mechanisms'] }),
         slowStartMs: table['slow-start'] === 'off' ? 0 : table['slow-start'],
         timeouts: table.timeouts,
         health: {

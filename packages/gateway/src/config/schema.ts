@@ -1,4 +1,4 @@
-import type { ListenerProtocol, TlsMode } from '@postern/core'
+import type { ListenerProtocol, SaslMechanism, TlsMode } from '@postern/core'
 import type { BackendAddress, BackendProtocol } from './backend-address.ts'
 
 /**
@@ -215,6 +215,8 @@ export interface UpstreamConfig {
   readonly maxConnections: Ceiling
   /** Users' credentials go to the backends without TLS as well. */
   readonly sendsCredentialsInClear: boolean
+  /** By which users are signed in at the backends; all, when absent. */
+  readonly signInMechanisms?: readonly SaslMechanism[]
   /** 0 for none. */
   readonly slowStartMs: number
   readonly timeouts: 'near' | 'rfc5321'

@@ -99,6 +99,13 @@ export const upstream: z.ZodType<UpstreamTable> = table({
     .boolean({ error: 'true or false' })
     .prefault(false)
     .describe('Tell backends what users sign in with though TLS is not required. For closed networks.'),
+  'sign-in-mechanisms': z
+    .array(oneOf(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'PLAIN', 'LOGIN']), { error: 'a list of SASL mechanisms' })
+    .min(1, { error: 'at least one mechanism' })
+    .optional()
+    .describe(
+      'How users are signed in at backends. Default: by the strongest mechanism that they offer. For backends that offer what they cannot do for every user.',
+    ),
   'slow-start': z
     .union([z.literal('off'), duration('1s', '1h')], { error: 'a duration from "1s" to "1h", or "off"' })
     .prefault('off')

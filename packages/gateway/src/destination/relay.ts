@@ -84,6 +84,7 @@ export function relayOptionsFor(options: {
     whyNone: () => group.trouble,
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
     authRequiresTls: !config.sendsCredentialsInClear,
+    ...(config.signInMechanisms === undefined ? {} : { mechanisms: config.signInMechanisms }),
     observer: {
       connecting: ({ backend }) => group.connecting(backend),
       gone: ({ backend }) => group.gone(backend),

@@ -90,6 +90,7 @@ tls-server-name = "Mail.example.org"
 tls-fingerprints = ["${print}"]
 max-connections = 50
 credentials-in-clear = true
+sign-in-mechanisms = ["PLAIN"]
 slow-start = "30s"
 timeouts = "rfc5321"
 [upstream.inside.health]
@@ -118,6 +119,7 @@ to = "inside"`)
       tls: { mode: 'starttls', serverName: 'mail.example.org', fingerprints: ['ab'.repeat(32)] },
       maxConnections: 50,
       sendsCredentialsInClear: true,
+      signInMechanisms: ['PLAIN'],
       slowStartMs: 30_000,
       timeouts: 'rfc5321',
       health: { isChecked: false, intervalMs: 1000, timeoutMs: 500, rise: 1, fall: 5 },

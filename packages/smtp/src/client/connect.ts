@@ -1,7 +1,14 @@
 /* The one file of the client with a socket: connects, writes the PROXY header, does TLS, keeps time. */
 import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { connect as connectWithHeader, encodeProxyHeader, localOf, peerOf, type HeaderToSend } from '@postern/core'
+import { connect as connectTls, TLSSocket } from 'node:tls'
+import {
+  connect as connectWithHeader,
+  encodeProxyHeader,
+  localOf,
+  peerOf,
+  type HeaderToSend,
+  exporterOf,
+} from '@postern/core'
 import { clientLimits, type SmtpClientLimits } from '../limits.ts'
 import { UpstreamDialogue, type Link } from './dialogue.ts'
 import { failed, type Answer } from './failures.ts'
@@ -92,6 +99,10 @@ export class UpstreamConnection implements Link, Securable {
   /** The backend proved its name, whether we insist on it or not. */
   get isVerified(): boolean {
     return this.#isVerified
+  }
+
+  get tlsExporter(): Buffer | undefined {
+    return this.#socket instanceof TLSSocket ? exporterOf(this.#socket).tlsExporter?.() : undefined
   }
 
   /** Resolves when the connection stands, with TLS where that comes first, or the dialogue has failed. */

@@ -20,6 +20,8 @@ import type { RelayOptions } from './options.ts'
 export interface Securable {
   readonly dialogue: UpstreamDialogue
   readonly isSecure: boolean
+  /** The channel binding of RFC 9266; present with TLS 1.3. */
+  readonly tlsExporter: Buffer | undefined
   /** Fails the dialogue when the handshake does. */
   startTls(): Promise<void>
 }
@@ -27,7 +29,14 @@ export interface Securable {
 /** How to open: a part of what a relay is told. */
 export type OpeningOptions = Pick<
   RelayOptions,
-  'protocol' | 'hostname' | 'tls' | 'announcement' | 'isAnnouncementOptional' | 'credentials' | 'authRequiresTls'
+  | 'protocol'
+  | 'hostname'
+  | 'tls'
+  | 'announcement'
+  | 'isAnnouncementOptional'
+  | 'credentials'
+  | 'mechanisms'
+  | 'authRequiresTls'
 >
 
 export type Opening =
@@ -65,7 +74,7 @@ export async function open(
   if (start === undefined) return opening
   const credentials = typeof options.credentials === 'function' ? options.credentials(start) : options.credentials
   if (credentials !== undefined) {
-    const failure = await signIn(connection, credentials, opening.capabilities, options.authRequiresTls ?? true)
+    const failure = await signIn(connection, credentials, opening.capabilities, options)
     if (failure !== undefined) return { ok: false, failure }
   }
   if (options.announcement === 'xforward') {

@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls'
-import type { Secret, Tlv } from '@postern/core'
+import type { SaslClientCredentials, SaslMechanism, Tlv } from '@postern/core'
 import type { UpstreamErrorCode } from '../errors.ts'
 import type { SmtpClientLimits } from '../limits.ts'
 import type { TransactionStart } from '../session/destination.ts'
@@ -54,8 +54,13 @@ export interface RelayOptions {
   readonly hasProxyChecksum?: boolean
   /** Bound for the PROXY header. Exim reads 232 bytes, Postfix 536, which is the default. */
   readonly maxProxyHeaderBytes?: number
-  /** We sign in with these, by PLAIN or LOGIN: for every transaction the same, or what a transaction's user signed in with. */
+  /**
+   * We sign in with these, by the strongest mechanism that the backend offers and they suit: for every transaction the same,
+   * or what a transaction's user signed in with.
+   */
   readonly credentials?: UpstreamCredentials | ((transaction: TransactionStart) => UpstreamCredentials | undefined)
+  /** The mechanisms that may be used; all, when absent. A backend may offer what it cannot do for every user. */
+  readonly mechanisms?: readonly SaslMechanism[]
   /** Credentials go out only under TLS. On by default; off only for tests and closed networks. */
   readonly authRequiresTls?: boolean
   /** BDAT instead of DATA where CHUNKING is offered (RFC 3030). BODY=BINARYMIME needs it in any case. */
@@ -72,11 +77,8 @@ export interface RelayOptions {
   readonly limits?: Partial<SmtpClientLimits>
 }
 
-/** What we sign in with at a backend. */
-export interface UpstreamCredentials {
-  readonly username: string
-  readonly password: Secret
-}
+/** What we sign in with at a backend: a password, or a token of OAuth 2.0, or either. */
+export type UpstreamCredentials = SaslClientCredentials
 
 /** Told what happened to backends, for logs, counters and health. No method may throw. */
 export interface RelayObserver {

@@ -1,5 +1,5 @@
 import { createSecureContext, TLSSocket, type SecureContext, type SecureContextOptions } from 'node:tls'
-import type { Connection } from '@postern/core'
+import { exporterOf, type Connection } from '@postern/core'
 import { serverLimits } from '../limits.ts'
 
 /** How a server speaks TLS: certificate and key, and what else `tls.createSecureContext` takes. */
@@ -35,6 +35,7 @@ export function tlsOf(options: SmtpTlsOptions): Secure {
         version: stream.getProtocol() ?? 'unknown',
         cipher: stream.getCipher().name,
         ...(typeof servername === 'string' && { serverName: servername }),
+        ...exporterOf(stream),
       },
     }
   }
