@@ -7,7 +7,11 @@
  *     name = "ann@example.org"
  *     password = "$argon2id$v=19$m=19456,t=2,p=1$…$…"
  *     scram = "SCRAM-SHA-256$65536:…$…:…"
+ *     aliases = ["info@example.org", "ann@example.net"]
+ *     quota = "1GiB"
+ *     quota-messages = 100000
  *
+ * Mail for `aliases` is the account's; nobody signs in by them. `quota` and `quota-messages` bound what it may hold.
  * `scram` has the keys of SCRAM-SHA-256 for the same password. `scram-decoy` is the secret by which a name that is unknown
  * is given keys; it stands there with the first of them, and never changes. It is replaced as a whole, so that a reader
  * sees the old file or the new one.
@@ -17,18 +21,26 @@ import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ScramKeys } from '@postern/core'
 import { z } from 'zod'
+import { bytes as sizeBetween, wholeNumber } from '../config/format-values.ts'
 import { parseTomlFile } from '../config/toml-file.ts'
 import { readTextFile } from '../config/read-file.ts'
 import type { ConfigProblem } from '../config/schema.ts'
+import { formatBytes } from '../config/units.ts'
 import { formatPasswordHash, parsePasswordHash, passwordHashWords, type PasswordHash } from './password-hash.ts'
 import { accountNameWords, isAccountName } from './prepare.ts'
 import { formatScramKeys, parseScramKeys, scramKeysWords } from './scram-text.ts'
 
-/** What is known of an account: its password, in forms that it cannot be read from. */
+/** What is known of an account. Its password is kept in forms that it cannot be read from. */
 export interface Account {
   readonly password: PasswordHash
   /** Absent: it cannot sign in by SCRAM. */
   readonly scram?: ScramKeys
+  /** Further addresses whose mail is this account's. */
+  readonly aliases?: readonly string[]
+  /** Bytes that it may hold. */
+  readonly quotaBytes?: number
+  /** Messages that it may hold. */
+  readonly quotaMessages?: number
 }
 
 /** By name, in the order of the file. */
@@ -51,7 +63,9 @@ export async function readAccounts(file: string): Promise<AccountsOutcome> {
 
   const { problems, lines, value } = parsed
   const accounts = new Map<string, Account>()
-  for (const [index, { name, password, scram }] of value.account.entries()) {
+  const names = new Set(value.account.map(({ name }) => name))
+  for (const [index, entry] of value.account.entries()) {
+    const { name } = entry
     if (accounts.has(name)) {
       problems.add({
         path: ['account', index, 'name'],
@@ -59,7 +73,15 @@ export async function readAccounts(file: string): Promise<AccountsOutcome> {
         found: `"${name}" again`,
       })
     }
-    accounts.set(name, scram === undefined ? { password } : { password, scram })
+    for (const [at, alias] of (entry.aliases ?? []).entries()) {
+      if (!names.has(alias)) {
+        names.add(alias)
+        continue
+      }
+      const path = ['account', index, 'aliases', at]
+      problems.add({ path, expected: 'an address that is no account and stands here once', found: `"${alias}" again` })
+    }
+    accounts.set(name, accountOf(entry))
   }
   if (problems.all.length > 0) return { ok: false, isMissing: false, problems: problems.located(file, lines) }
   const scramDecoy = value['scram-decoy']
@@ -110,9 +132,23 @@ function formatAccounts(accounts: Accounts, scramDecoy: Buffer | undefined): str
   ].join('')
 }
 
-function formatAccount(name: string, { password, scram }: Account): string {
+function accountOf(entry: AccountEntry): Account {
+  const { password, scram, aliases, quota, 'quota-messages': quotaMessages } = entry
+  return {
+    password,
+    ...(scram === undefined ? {} : { scram }),
+    ...(aliases === undefined ? {} : { aliases }),
+    ...(quota === undefined ? {} : { quotaBytes: quota }),
+    ...(quotaMessages === undefined ? {} : { quotaMessages }),
+  }
+}
+
+function formatAccount(name: string, { password, scram, aliases, quotaBytes, quotaMessages }: Account): string {
   const lines = [`name = ${JSON.stringify(name)}`, `password = ${JSON.stringify(formatPasswordHash(password))}`]
   if (scram !== undefined) lines.push(`scram = "${formatScramKeys(scram)}"`)
+  if (aliases !== undefined) lines.push(`aliases = ${JSON.stringify(aliases)}`)
+  if (quotaBytes !== undefined) lines.push(`quota = "${formatBytes(quotaBytes)}"`)
+  if (quotaMessages !== undefined) lines.push(`quota-messages = ${quotaMessages}`)
   return `${lines.join('\n')}\n`
 }
 
@@ -143,6 +179,8 @@ function parseScramDecoy(text: string): Buffer | undefined {
   return bytes.length === scramDecoyBytes && bytes.toString('base64') === text ? bytes : undefined
 }
 
+type AccountEntry = z.output<typeof accountsFormat>['account'][number]
+
 const accountsFormat = z.strictObject(
   {
     'scram-decoy': parsedText(scramDecoyWords, parseScramDecoy).optional(),
@@ -153,12 +191,19 @@ const accountsFormat = z.strictObject(
             name: z.string({ error: accountNameWords }).refine(isAccountName, { error: accountNameWords }),
             password: parsedText(passwordHashWords, parsePasswordHash),
             scram: parsedText(scramKeysWords, parseScramKeys).optional(),
+            aliases: z
+              .array(z.string({ error: accountNameWords }).refine(isAccountName, { error: accountNameWords }), {
+                error: 'a list of addresses',
+              })
+              .optional(),
+            quota: sizeBetween('64KiB', '4096GiB').optional(),
+            'quota-messages': wholeNumber(1, 1_000_000_000).optional(),
           },
           {
             error: (issue) =>
               issue.code === 'unrecognized_keys'
                 ? undefined
-                : 'a table with name, password and, if there are keys, scram',
+                : 'a table with name, password and, if there are any, scram, aliases, quota and quota-messages',
           },
         ),
         { error: 'tables headed [[account]]' },

@@ -15,6 +15,7 @@ import {
 import type { AccountsConfig, ConfigProblem, LimitsConfig, OauthConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
 import { clientKey } from '../policy/client-key.ts'
+import type { QuotaLimits } from '@postern/maildir'
 import { readAccounts, type Accounts } from './accounts-file.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { costOf, decoyHash, type PasswordHash } from './password-hash.ts'
@@ -125,6 +126,21 @@ export class FileAuthenticator implements Authenticator {
     return (await this.#accounts()).accounts.has(account)
   }
 
+  /** The account that gets the mail of this address, as one of its aliases. @throws {GatewayError} as `has`. */
+  async aliasOf(address: string): Promise<string | undefined> {
+    return (await this.#accounts()).aliases.get(address)
+  }
+
+  /** What the account may hold; `undefined` without limits. @throws {GatewayError} as `has`. */
+  async quotaOf(account: string): Promise<QuotaLimits | undefined> {
+    const known = (await this.#accounts()).accounts.get(account)
+    if (known?.quotaBytes === undefined && known?.quotaMessages === undefined) return undefined
+    return {
+      ...(known.quotaBytes === undefined ? {} : { bytes: known.quotaBytes }),
+      ...(known.quotaMessages === undefined ? {} : { messages: known.quotaMessages }),
+    }
+  }
+
   /** The account that stands first in the file. @throws {GatewayError} as `has`. */
   async first(): Promise<string | undefined> {
     const [account] = (await this.#accounts()).accounts.keys()
@@ -224,6 +240,8 @@ interface KnownAccounts {
   /** Of the file that they were read from. */
   readonly version: string
   readonly accounts: Accounts
+  /** To the account that gets their mail. */
+  readonly aliases: ReadonlyMap<string, string>
   /** Tried for unknown names: it costs what most accounts cost. */
   readonly decoy: PasswordHash
   /** By which names that are unknown are given keys, with as many iterations as most accounts; absent when not all have any. */
@@ -238,6 +256,9 @@ function know(version: string, accounts: Accounts, scramDecoy: Buffer | undefine
   return {
     version,
     accounts,
+    aliases: new Map(
+      [...accounts].flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name] as const)),
+    ),
     decoy: decoyHash(mostCommon(passwords, costOf)),
     scram: hasAll
       ? {

@@ -57,7 +57,8 @@ async function add(terminal: Terminal, name: string, options: UserOptions): Prom
   const file = await accountsFile(terminal, options)
   // Mail is delivered without regard to case, so two such names could not both get theirs.
   const isTaken = (accounts: Accounts): CommandFailure | undefined => {
-    const taken = [...accounts.keys()].find((each) => each.toLowerCase() === name.toLowerCase())
+    const names = [...accounts].flatMap(([each, { aliases = [] }]) => [each, ...aliases])
+    const taken = names.find((each) => each.toLowerCase() === name.toLowerCase())
     return taken === undefined
       ? undefined
       : new CommandFailure(exitStatus.wrong, `${taken} is there already; see \`postern user passwd\``)
@@ -78,9 +79,23 @@ async function passwd(terminal: Terminal, name: string, options: UserOptions): P
   const file = await accountsFile(terminal, options)
   mustHave(await existing(terminal, file), name)
   const account = await newAccount(terminal, name, options)
-  await change(terminal, file, (accounts) => new Map([...mustHave(accounts, name), [name, account]]))
+  await change(
+    terminal,
+    file,
+    (accounts) => new Map([...mustHave(accounts, name), [name, { ...exceptSecrets(accounts.get(name)), ...account }]]),
+  )
   await print(terminal.stdout, `changed the password of ${name}\n`)
   return exitStatus.ok
+}
+
+/** What a new password leaves as it was; keys of the old one must not stay. */
+function exceptSecrets(account: Account | undefined): Partial<Account> {
+  const { aliases, quotaBytes, quotaMessages } = account ?? {}
+  return {
+    ...(aliases === undefined ? {} : { aliases }),
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    ...(quotaMessages === undefined ? {} : { quotaMessages }),
+  }
 }
 
 async function list(terminal: Terminal, options: UserOptions): Promise<number> {

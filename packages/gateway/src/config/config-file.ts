@@ -48,6 +48,7 @@ export interface ConfigFile {
     readonly 'bare-newline': BareNewline
     readonly nul: Nul
     readonly 'submission-sender': SubmissionSender
+    readonly 'subaddress-separator': '+' | '-' | '=' | '_' | 'off'
     readonly 'error-delay': number | 'off'
     readonly 'greeting-delay': number | 'off'
     readonly 'greeting-tease': boolean

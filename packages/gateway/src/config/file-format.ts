@@ -186,6 +186,11 @@ const smtp = table({
   nul: oneOf(['reject', 'strip'])
     .prefault('reject')
     .describe('A message with NULs is refused with `554`, or loses them.'),
+  'subaddress-separator': oneOf(['+', '-', '=', '_', 'off'])
+    .prefault('+')
+    .describe(
+      '`ann+folder@` is mail of `ann@`, for the mailbox `folder` when there is one, and else for INBOX (RFC 5233).',
+    ),
   'submission-sender': oneOf(['own', 'any'])
     .prefault('own')
     .describe('Which addresses a user who signed in may send as: `own` are those whose mail they get. Over it `553`.'),

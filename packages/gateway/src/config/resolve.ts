@@ -363,6 +363,7 @@ class Resolution {
       bareNewline: smtp['bare-newline'],
       nul: smtp.nul,
       submissionSender: smtp['submission-sender'],
+      ...(smtp['subaddress-separator'] !== 'off' && { subaddressSeparator: smtp['subaddress-separator'] }),
       errorDelayMs: smtp['error-delay'] === 'off' ? 0 : smtp['error-delay'],
       ...(smtp['greeting-delay'] !== 'off' && {
         greetingDelay: { delayMs: smtp['greeting-delay'], isTeasing: smtp['greeting-tease'] },

@@ -149,6 +149,8 @@ export interface SmtpConfig {
   readonly bareNewline: BareNewline
   readonly nul: Nul
   readonly submissionSender: SubmissionSender
+  /** Between the name of an account and that of a folder in an address; absent: there are no sub-addresses. */
+  readonly subaddressSeparator?: string
   /** By which the delay of a reply grows with each error beyond the first few; 0 for none. */
   readonly errorDelayMs: number
   /** Listeners for mail from other hosts greet so much later; absent: at once. */

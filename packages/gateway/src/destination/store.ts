@@ -48,11 +48,16 @@ class StoreDelivery implements Delivery {
       return taken
     }
     const { at, envelope } = this.#transaction
-    const opened = await this.#store.deliver(route.account, route.mailbox ?? 'INBOX', {
+    const message = {
       flags: [],
       internalDate: at,
       ...(envelope.declaredBytes === undefined ? {} : { bytes: envelope.declaredBytes }),
-    })
+    }
+    let opened = await this.#store.deliver(route.account, route.mailbox ?? 'INBOX', message)
+    // A mailbox that an address asks for is a wish: whoever writes to it need not know which ones there are.
+    if (!opened.ok && route.mailbox !== undefined && isNoMailbox.has(opened.refusal)) {
+      opened = await this.#store.deliver(route.account, 'INBOX', message)
+    }
     if (!opened.ok) return { ...replyTo(opened.refusal), detail: opened.detail }
     this.#copies.set(route.account, opened.value)
     this.#recipients.push(route.account)
@@ -114,6 +119,8 @@ class StoreDelivery implements Delivery {
     await settleAll([...this.#copies.values()].map((copy) => copy.abort()))
   }
 }
+
+const isNoMailbox: ReadonlySet<StoreRefusal> = new Set(['no-such-mailbox', 'bad-name', 'limit'] as const)
 
 const taken: DeliveryReply = { code: 250, enhanced: '2.1.5', lines: ['Recipient OK'] }
 

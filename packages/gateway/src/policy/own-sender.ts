@@ -1,4 +1,5 @@
 import type { Policy } from '@postern/core'
+import type { LocalRecipient } from '../route/local-accounts.ts'
 import { splitMailbox, type LocalMailbox } from '../route/table-router.ts'
 
 /**
@@ -7,13 +8,13 @@ import { splitMailbox, type LocalMailbox } from '../route/table-router.ts'
  *
  * @param accountFor - as in the routing of recipients, so that whoever gets the mail of an address may send as it.
  */
-export function ownSender(accountFor: (mailbox: LocalMailbox) => Promise<string | undefined>): Policy {
+export function ownSender(accountFor: (mailbox: LocalMailbox) => Promise<LocalRecipient | undefined>): Policy {
   return {
     name: 'own-sender',
     async onReversePath({ principal, envelope: { reversePath } }) {
       if (principal === undefined || reversePath === '') return { verdict: 'pass' }
       try {
-        if ((await accountFor(splitMailbox(reversePath))) === principal.account) return { verdict: 'pass' }
+        if ((await accountFor(splitMailbox(reversePath)))?.account === principal.account) return { verdict: 'pass' }
       } catch (error) {
         return { verdict: 'defer', reason: 'unavailable', detail: (error as Error).message }
       }

@@ -1,11 +1,12 @@
 import { domainToASCII } from 'node:url'
 import type { Decision, Route, Router } from '@postern/core'
+import type { LocalRecipient } from './local-accounts.ts'
 
 export interface RoutingTable {
   /** Domains that are ours, lower case. */
   readonly localDomains: readonly string[]
   /** The account that a local mailbox belongs to; `undefined` when there is none. Rejects when nobody can tell. */
-  readonly accountFor: (mailbox: LocalMailbox) => Promise<string | undefined>
+  readonly accountFor: (mailbox: LocalMailbox) => Promise<LocalRecipient | undefined>
 }
 
 export interface LocalMailbox {
@@ -28,8 +29,10 @@ export function tableRouter({ localDomains, accountFor }: RoutingTable): LocalRo
       : splitMailbox(forwardPath)
   const intoStore = async (forwardPath: string): Promise<Route> => {
     try {
-      const account = await accountFor(mailboxOf(forwardPath))
-      return account === undefined ? nowhere(unknown) : { to: 'store', account }
+      const found = await accountFor(mailboxOf(forwardPath))
+      if (found === undefined) return nowhere(unknown)
+      const { account, folder } = found
+      return folder === undefined ? { to: 'store', account } : { to: 'store', account, mailbox: folder }
     } catch (error) {
       // Not to know who has an account is no reason to say that somebody has none: mail would bounce.
       return nowhere({ verdict: 'defer', reason: 'unavailable', detail: (error as Error).message })

@@ -25,7 +25,7 @@ import { announcers } from '../policy/announcers.ts'
 import { ownSender } from '../policy/own-sender.ts'
 import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
-import { accountFor, withFolders } from '../route/local-accounts.ts'
+import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
 import { tableRouter, type LocalMailbox } from '../route/table-router.ts'
@@ -80,6 +80,7 @@ export class Worker {
         root: mailRoot(start.config.start.dataDir),
         onChange: (account, mailbox) => hints.changed(account, mailbox),
         onProblem: (problem) => this.#log.storeProblem(problem),
+        quotaOf: (account) => this.#authenticator.quotaOf(account),
       }),
     )
   }
@@ -202,7 +203,8 @@ export class Worker {
     }
     const store = storeDestination(this.#store)
     const relays = new Map<string, Destination>()
-    const accountOf = (mailbox: LocalMailbox): Promise<string | undefined> => accountFor(authenticator, mailbox)
+    const accountOf = (mailbox: LocalMailbox): Promise<LocalRecipient | undefined> =>
+      accountFor(authenticator, mailbox, smtp.subaddressSeparator)
     const checksSender = backendJudges === undefined && protocol === 'submission' && smtp.submissionSender === 'own'
     const options: Parameters<typeof smtpDialect>[0] = {
       hostname,

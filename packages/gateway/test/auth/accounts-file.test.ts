@@ -71,6 +71,40 @@ test('an account that stands there twice is a problem with the line of the secon
   })
 })
 
+describe('aliases and quotas', () => {
+  test('are read, and written back as they were', async () => {
+    const file = join(await temporaryDirectory(), 'accounts.toml')
+    const full = { ...account, aliases: ['info@example.org', 'zoë@example.net'], quotaBytes: 2 ** 30, quotaMessages: 9 }
+    await changeAccounts(file, () => new Map([['ann', full]]))
+    const text = await readFile(file, 'utf8')
+    expect(text).toContain('quota = "1GiB"\nquota-messages = 9\n')
+    const outcome = await readAccounts(file)
+    expect(outcome.ok && [...outcome.accounts]).toEqual([['ann', full]])
+  })
+
+  test.each([
+    ['aliases = ["bob"]', 'account[0].aliases[0]', 'an address that is no account and stands here once'],
+    ['aliases = ["x", "x"]', 'account[0].aliases[1]', 'an address that is no account and stands here once'],
+    ['aliases = "x"', 'account[0].aliases', 'a list of addresses'],
+    ['quota = "unlimited"', 'account[0].quota', 'a size, as in "64KiB" or "25MiB", from "64KiB" to "4096GiB"'],
+    ['quota-messages = 0', 'account[0].quota-messages', 'a whole number from 1 to 1000000000'],
+    ['quotas = 1', 'account[0].quotas', expect.any(String)],
+  ])('%s is a problem', async (line, path, expected) => {
+    const file = join(await temporaryDirectory(), 'accounts.toml')
+    await changeAccounts(
+      file,
+      () =>
+        new Map([
+          ['ann', account],
+          ['bob', account],
+        ]),
+    )
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, text.replace('name = "ann"', `name = "ann"\n${line}`))
+    expect(await readAccounts(file)).toMatchObject({ ok: false, problems: [{ path, expected }] })
+  })
+})
+
 const keys = (name: string): ScramKeys => decoyScramKeys(name, Buffer.from('test'))
 
 describe('keys for SCRAM', () => {

@@ -72,6 +72,25 @@ describe('accounts', () => {
     expect(last.ok && last.accounts.get('bob')).toHaveProperty('scram')
   })
 
+  test('a new password keeps aliases and quota, and no key of the old one', async () => {
+    const cwd = await directoryWithConfig()
+    const file = join(cwd, 'who.toml')
+    await postern(['user', 'add', 'ann', ...inConfig, '--password-stdin'], { cwd, stdin: ['first password\n'] })
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, `${text}aliases = ["info"]\nquota = "1MiB"\n`)
+    const again = ['user', 'passwd', 'ann', ...inConfig, '--password-stdin', '--no-scram']
+    await postern(again, { cwd, stdin: ['second password\n'] })
+    const after = await readAccounts(file)
+    const account = after.ok ? after.accounts.get('ann') : undefined
+    expect(account).toMatchObject({ aliases: ['info'], quotaBytes: 1_048_576 })
+    expect(account).not.toHaveProperty('scram')
+    const taken = await postern(['user', 'add', 'INFO', ...inConfig, '--password-stdin'], {
+      cwd,
+      stdin: ['a password\n'],
+    })
+    expect(taken.status).toBe(1)
+  })
+
   test('a password that SCRAM would see nothing of is refused', async () => {
     const cwd = await directoryWithConfig()
     const stdin = [`${'\u200b'.repeat(12)}\n`]

@@ -72,6 +72,7 @@ describe('a complete configuration', () => {
         bareNewline: 'normalize',
         nul: 'reject',
         submissionSender: 'own',
+        subaddressSeparator: '+',
         errorDelayMs: 1_000,
         bounds: {
           firstCommandPatienceMs: 60_000,

@@ -101,6 +101,25 @@ describe('delivery into the store', () => {
     expect(notes).toEqual(['deliver ann', 'prepare ann', 'commit ann'])
   })
 
+  test('a mailbox that an address asks for, and that is not there, is INBOX', async () => {
+    const asked: string[] = []
+    const { store } = notingStore()
+    const choosy: MailStore = {
+      ...store,
+      deliver: async (account, mailbox, message) => {
+        asked.push(mailbox)
+        return mailbox === 'INBOX'
+          ? store.deliver(account, mailbox, message)
+          : { ok: false, refusal: 'no-such-mailbox', detail: 'as told' }
+      },
+    }
+    const delivery = await storeDestination(choosy).begin(transaction)
+    const route = { to: 'store', account: 'ann', mailbox: 'Work' } as const
+    expect(await delivery.addRecipient('ann+Work@example.org', route)).toMatchObject({ code: 250 })
+    expect(asked).toEqual(['Work', 'INBOX'])
+    await delivery.abort()
+  })
+
   const refusals = [
     ['ST-02: a full disk', 'no-space', 452],
     ['ST-02: a full quota', 'over-quota', 452],

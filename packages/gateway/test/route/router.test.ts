@@ -27,7 +27,8 @@ const router = createRouter({
   }),
   local: tableRouter({
     localDomains: ['here.example'],
-    accountFor: ({ localPart, domain }) => Promise.resolve(localPart === 'ann' ? `ann@${domain}` : undefined),
+    accountFor: ({ localPart, domain }) =>
+      Promise.resolve(localPart === 'ann' ? { account: `ann@${domain}` } : undefined),
   }),
   relayNetworks: networks(['10.0.0.0/8']),
 })

@@ -12,11 +12,12 @@ const accounts = [
 ]
 const directory: AccountDirectory = {
   has: async (account) => accounts.includes(account),
+  aliasOf: async (address) => (address === 'info@example.org' ? 'ann@example.org' : undefined),
   first: async () => accounts[0],
 }
 const router = tableRouter({
   localDomains: ['example.org', 'example.net', 'xn--bcher-kva.example'],
-  accountFor: (mailbox) => accountFor(directory, mailbox),
+  accountFor: (mailbox) => accountFor(directory, mailbox, '+'),
 })
 const envelope: Envelope = { reversePath: '', forwardPaths: [], isSmtpUtf8: false, body: '7BIT' }
 const local = endpoint('192.0.2.1', 25)
@@ -31,7 +32,7 @@ const connection: ConnectionInfo = {
 async function routeOf(forwardPath: string, username?: string): Promise<string> {
   const principal = username === undefined ? undefined : { account: username, username }
   const route: Route = await router.forRecipient({ forwardPath, envelope, connection, principal })
-  if (route.to === 'store') return route.account
+  if (route.to === 'store') return route.mailbox === undefined ? route.account : `${route.account} ${route.mailbox}`
   return route.to === 'nowhere' && route.decision.verdict !== 'pass' ? route.decision.reason : route.to
 }
 
@@ -44,6 +45,18 @@ describe('where a recipient leads', () => {
     ['an account with capitals, as it is spelled', 'Bob@example.org', 'Bob@example.org'],
     ['an account with capitals, in lower case', 'bob@example.org', 'unknown-recipient'],
     ['nobody', 'eve@example.org', 'unknown-recipient'],
+    ['an alias', 'info@example.org', 'ann@example.org'],
+    ['an alias in capitals', 'INFO@EXAMPLE.ORG', 'ann@example.org'],
+    ['an alias in another domain', 'info@example.net', 'unknown-recipient'],
+    ['RFC 5233: a folder of an account', 'ann+Work@example.org', 'ann@example.org Work'],
+    ['a folder of an alias', 'info+Work@example.org', 'ann@example.org Work'],
+    ['a folder in another script', 'ann+Entwürfe@example.org', 'ann@example.org Entwürfe'],
+    ['a folder of nobody', 'eve+Work@example.org', 'unknown-recipient'],
+    ['MB-02: a folder below another', 'ann+a/b@example.org', 'ann@example.org'],
+    ['MB-02: a folder that leads elsewhere', 'ann+../../x@example.org', 'ann@example.org'],
+    ['no folder', 'ann+@example.org', 'ann@example.org'],
+    ['the first separator divides', 'ann+a+b@example.org', 'ann@example.org'],
+    ['nobody, but a folder', '+Work@example.org', 'unknown-recipient'],
     ['postmaster of a domain', 'postmaster@example.net', 'demo@example.org'],
     ['postmaster without a domain', 'Postmaster', 'demo@example.org'],
     ['RFC 6531: a domain in U-labels', 'ann@bücher.example', 'ann@xn--bcher-kva.example'],
