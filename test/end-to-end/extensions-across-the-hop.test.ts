@@ -46,8 +46,7 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  await gateway?.stop()
-  await Promise.all([postfix?.stop(), exim?.stop()])
+  await Promise.all([gateway?.stop(), postfix?.stop(), exim?.stop()])
 })
 
 async function greeted(port: number): Promise<{ readonly client: Dialogue; readonly hello: SmtpReply }> {

@@ -42,9 +42,16 @@ export async function run(command: string, args: readonly string[], options: Run
 }
 
 const running = new Set<ChildProcess>()
-// Registered before any hook of the file that imports this, so it runs after them all.
-afterAll(() => {
+function killAll(): void {
   for (const child of running) child.kill('SIGKILL')
+}
+// Registered before any hook of the file that imports this, so it runs after them all. It does not run when one of them
+// fails; then the end of the process is the last occasion, which Vitest brings about by SIGTERM.
+afterAll(killAll)
+process.once('exit', killAll)
+process.once('SIGTERM', () => {
+  killAll()
+  process.exit(143)
 })
 
 /** A child process that does not outlive the tests of the file. */
