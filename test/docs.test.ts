@@ -42,30 +42,31 @@ describe('the code that the documents are made from', () => {
   })
 })
 
-describe.each(globSync(['*.md', 'docs/**/*.md', 'packages/*/README.md', 'examples/**/*.md'], { cwd: root }))(
-  '%s',
-  (path) => {
-    const text = readFileSync(join(root, path), 'utf8')
+// `docs/api` is made from the code, and its copies of other pages may be older than these.
+const pages = globSync(['*.md', 'docs/**/*.md', 'packages/*/README.md', 'examples/**/*.md'], {
+  cwd: root,
+  exclude: ['docs/api/**'],
+})
 
-    test('links to what is there', () => {
-      const missing = [...text.matchAll(/\]\(([^)#\s]+)(?:#([^)\s]*))?\)/g)]
-        .map(([, target = '', heading]) => ({ target, heading }))
-        .filter(({ target }) => !/^[a-z]+:/.test(target))
-        .filter(({ target, heading }) => {
-          const file = join(root, dirname(path), target)
-          return !existsSync(file) || (heading !== undefined && !headingsOf(file).includes(heading))
-        })
-      expect(missing).toEqual([])
-    })
+describe.each(pages)('%s', (path) => {
+  const text = readFileSync(join(root, path), 'utf8')
 
-    test('names files of this tree that are there', () => {
-      const named = [...text.matchAll(/`((?:packages|test|docs|examples|scripts)\/[\w./*-]+)`/g)].map(
-        ([, name]) => name,
-      )
-      expect(named.filter((name) => globSync(name ?? '', { cwd: root }).length === 0)).toEqual([])
-    })
-  },
-)
+  test('links to what is there', () => {
+    const missing = [...text.matchAll(/\]\(([^)#\s]+)(?:#([^)\s]*))?\)/g)]
+      .map(([, target = '', heading]) => ({ target, heading }))
+      .filter(({ target }) => !/^[a-z]+:/.test(target))
+      .filter(({ target, heading }) => {
+        const file = join(root, dirname(path), target)
+        return !existsSync(file) || (heading !== undefined && !headingsOf(file).includes(heading))
+      })
+    expect(missing).toEqual([])
+  })
+
+  test('names files of this tree that are there', () => {
+    const named = [...text.matchAll(/`((?:packages|test|docs|examples|scripts)\/[\w./*-]+)`/g)].map(([, name]) => name)
+    expect(named.filter((name) => globSync(name ?? '', { cwd: root }).length === 0)).toEqual([])
+  })
+})
 
 describe('docs/operations.md', () => {
   const document = readDocument('docs/operations.md')
