@@ -1,26 +1,48 @@
-// Signing in, as clients that others wrote do it: SCRAM with and without a channel to bind to, and what keeps guessers out.
+// Signing in, as clients that others wrote do it: SCRAM with and without a channel to bind to, tokens, and certificates.
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeCertificate } from '../kit/certificates.ts'
+import { makeCertificate, type Certificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
-import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
+import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
 import { peer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
 
-const ports = await freePorts('admin', 'submission', 'imap', 'imaps')
+const ports = await freePorts('admin', 'submission', 'imap', 'issuer')
+const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
 let gateway: Gateway
+let annsCertificate: Certificate
+let bobsCertificate: Certificate
+
+/** Knows one token (RFC 7662), which is ann's. */
+const issuer = createServer((request, response) => {
+  let form = ''
+  request.on('data', (chunk: Buffer) => (form += chunk.toString()))
+  request.on('end', () => {
+    const isRight = new URLSearchParams(form).get('token') === 'the-token-of-ann'
+    response.end(JSON.stringify(isRight ? { active: true, username: ann.name } : { active: false }))
+  })
+})
 
 beforeAll(async () => {
-  const { cert, key } = await makeCertificate()
+  issuer.listen(ports.issuer, '127.0.0.1')
+  const [{ cert, key }] = await Promise.all([makeCertificate(), once(issuer, 'listening')])
+  annsCertificate = await makeCertificate(ann.name)
+  bobsCertificate = await makeCertificate(bob.name)
   const tables = [
     listener('submission', { protocol: 'submission', bind: ports.submission, tls: 'starttls' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls' }),
-    listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+    `client-certificates = "request"\nclient-ca = "${annsCertificate.cert}"`,
+    '[accounts]\nfile = "accounts.toml"\nclient-certificates = true',
+    `[accounts.oauth]\nintrospection-url = "http://127.0.0.1:${ports.issuer}/"`,
   ]
-  gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin })
+  gateway = await startGateway({ config: tables.join('\n'), adminPort: ports.admin, accounts: [ann, bob] })
 })
 afterAll(async () => {
   await gateway?.stop()
+  issuer.closeAllConnections()
+  issuer.close()
 })
 
 /** GNU SASL signs in, over STARTTLS, and says at the end whether it could. */
@@ -31,6 +53,17 @@ function gsasl(protocol: 'smtp' | 'imap', mechanism: string, options: readonly s
   return peer('gsasl', [...args, '--mechanism', mechanism, ...options])
 }
 
+/** The arguments that make gsasl show a certificate. */
+function shown({ cert, key }: Certificate): readonly string[] {
+  return ['--x509-cert-file', cert, '--x509-key-file', key]
+}
+
+async function signedInBy(mechanism: string, username = ann.name): Promise<void> {
+  await gateway.waitForLog(`a sign-in of ${username} by ${mechanism}`, ({ event, ...record }) => {
+    return event === 'auth.ok' && record['mechanism'] === mechanism && record['username'] === username
+  })
+}
+
 describe.each(['smtp', 'imap'] as const)('gsasl, %s', (protocol) => {
   test.each([
     ['SCRAM-SHA-256-PLUS', []],
@@ -38,11 +71,8 @@ describe.each(['smtp', 'imap'] as const)('gsasl, %s', (protocol) => {
     ['PLAIN', []],
     ['LOGIN', []],
   ])('signs in by %s', async (mechanism, options) => {
-    const outcome = await gsasl(protocol, mechanism, options)
-    expect(outcome).toMatchObject({ code: 0 })
-    await gateway.waitForLog('who signed in', ({ event, ...record }) => {
-      return event === 'auth.ok' && record['mechanism'] === mechanism && record['username'] === ann.name
-    })
+    expect(await gsasl(protocol, mechanism, options)).toMatchObject({ code: 0 })
+    await signedInBy(mechanism)
   })
 
   test.each([
@@ -50,7 +80,78 @@ describe.each(['smtp', 'imap'] as const)('gsasl, %s', (protocol) => {
     ['a downgrade: "y" where -PLUS was offered', 'SCRAM-SHA-256', [], ann.password],
     ['a binding of TLS 1.2, which is none', 'SCRAM-SHA-256-PLUS', ['--priority', 'NORMAL:-VERS-TLS1.3'], ann.password],
   ])('is refused with %s', async (_, mechanism, options, password) => {
-    const outcome = await gsasl(protocol, mechanism, options, password)
-    expect(outcome).not.toMatchObject({ code: 0 })
+    expect(await gsasl(protocol, mechanism, options, password)).not.toMatchObject({ code: 0 })
   })
+
+  test('X3: signs in by a certificate that the gateway verified, and not by one that it did not', async () => {
+    expect(await gsasl(protocol, 'EXTERNAL', shown(annsCertificate))).toMatchObject({ code: 0 })
+    await signedInBy('EXTERNAL')
+    expect(await gsasl(protocol, 'EXTERNAL', shown(bobsCertificate))).not.toMatchObject({ code: 0 })
+  })
+})
+
+test('msmtp submits a message, signed in by SCRAM', async () => {
+  const session = `--host=127.0.0.1 --port=${ports.submission} --tls=on --tls-certcheck=off --auth=scram-sha-256`
+  const who = [`--user=${bob.name}`, `--passwordeval=printf %s '${bob.password}'`, `--from=${bob.name}`]
+  const input = `From: ${bob.name}\nSubject: by msmtp\n\nhello\n`
+  const outcome = await peer('msmtp', ['--file=/dev/null', ...session.split(' '), ...who, ann.name], { input })
+  expect(outcome).toMatchObject({ code: 0 })
+  await signedInBy('SCRAM-SHA-256', bob.name)
+})
+
+const curl = (url: string, token: string, ...args: readonly string[]) =>
+  peer('curl', [
+    '-sS',
+    '--max-time',
+    '15',
+    '-k',
+    '--ssl-reqd',
+    '--user',
+    `${ann.name}:`,
+    '--oauth2-bearer',
+    token,
+    ...args,
+    url,
+  ])
+
+describe('a token', () => {
+  test('signs curl in to IMAP by OAUTHBEARER', async () => {
+    const outcome = await curl(`imap://127.0.0.1:${ports.imap}/`, 'the-token-of-ann', '--request', 'NOOP')
+    expect(outcome).toMatchObject({ code: 0 })
+    await signedInBy('OAUTHBEARER')
+  })
+
+  test('signs imaplib in by XOAUTH2', async () => {
+    const script = `
+import imaplib, ssl
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+client = imaplib.IMAP4('127.0.0.1', ${ports.imap})
+client.starttls(context)
+client.authenticate('XOAUTH2', lambda challenge: b'user=${ann.name}\\x01auth=Bearer the-token-of-ann\\x01\\x01')
+print(client.select('INBOX')[0])
+client.logout()
+`
+    expect(await peer('python3', ['-c', script])).toMatchObject({ code: 0, stdout: 'OK\n' })
+    await signedInBy('XOAUTH2')
+  })
+
+  test('is refused with a wrong one, which is in no log', async () => {
+    const wrong = 'marker-4711-of-nobody'
+    const outcome = await curl(`imap://127.0.0.1:${ports.imap}/`, wrong, '--request', 'NOOP')
+    expect(outcome).not.toMatchObject({ code: 0 })
+    await gateway.waitForLog('the refusal', ({ event, ...record }) => {
+      return event === 'auth.failed' && record['mechanism'] === 'OAUTHBEARER' && record['reason'] === 'denied'
+    })
+    expect(JSON.stringify(gateway.log)).not.toContain('4711')
+  })
+})
+
+test('LG-02: no password that signed in here is in the log', async () => {
+  await gateway.settleLog()
+  const log = JSON.stringify(gateway.log)
+  for (const hidden of [ann.password, bob.password, 'the-token-of-ann']) {
+    expect(log).not.toContain(hidden)
+    expect(log).not.toContain(Buffer.from(hidden).toString('base64').slice(0, -4))
+  }
 })
