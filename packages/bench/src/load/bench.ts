@@ -214,17 +214,32 @@ async function tell(threads: readonly Worker[], step: Exclude<Step, 'stop'>): Pr
 }
 
 async function reportOf(thread: Worker): Promise<ClientReport> {
-  return (await answer(thread, 'stop', AbortSignal.timeout(patienceMs))) as ClientReport
+  return (await answer(thread, 'stop', patienceMs)) as ClientReport
 }
 
-async function answer(thread: Worker, step: Step, signal?: AbortSignal): Promise<unknown> {
-  const message = once(thread, 'message', signal && { signal })
-  const exit = once(thread, 'exit').then(([status]) => {
-    throw new Error(`a thread of the generator ended with status ${status}`)
-  })
-  exit.catch(() => {})
+/** A thread says the name of a step that it has done, and its report at the end; one may still be owed when it is stopped. */
+async function answer(thread: Worker, step: Step, withinMs?: number): Promise<unknown> {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+  const onMessage = (message: unknown): void => {
+    if (step === 'stop' ? typeof message === 'object' : message === step) resolve(message)
+  }
+  const onExit = (status: number): void => reject(new Error(`a thread of the generator ended with status ${status}`))
+  const late =
+    withinMs === undefined
+      ? undefined
+      : setTimeout(() => reject(new Error('a thread of the generator does not answer')), withinMs)
+  thread.on('message', onMessage)
+  thread.on('exit', onExit)
+  thread.on('error', reject)
   thread.postMessage(step)
-  return ((await Promise.race([message, exit])) as readonly unknown[])[0]
+  try {
+    return await promise
+  } finally {
+    clearTimeout(late)
+    thread.off('message', onMessage)
+    thread.off('exit', onExit)
+    thread.off('error', reject)
+  }
 }
 
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {

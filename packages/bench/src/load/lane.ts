@@ -169,6 +169,8 @@ export class Lane {
   }
 
   #replied(code: number): void {
+    // Behind a reply that ended it, or that was all that was wanted, a piece may hold more.
+    if (this.#phase === 'closed' || (this.#phase === 'closing' && this.#context.work.closing.length === 0)) return
     this.#context.tally.replied(code)
     const turn = this.#turns[this.#turn]
     if (turn === undefined || this.#phase === 'ready') {
@@ -238,8 +240,10 @@ export class Lane {
 
   #fail(why: keyof Failures, detail: string): void {
     const hadOperation = this.#isOwing
+    // What goes wrong while leave is taken is no failure of what was done before.
+    const isLeaving = this.#phase === 'closing'
     this.#isOwing = false
-    this.#context.tally.failed(why, detail)
+    if (!isLeaving) this.#context.tally.failed(why, detail)
     this.destroy()
     // A server that refuses everything is not asked as fast as this machine can.
     setTimeout(() => this.#resume(hadOperation), pauseAfterFailureMs)

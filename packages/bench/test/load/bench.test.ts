@@ -4,11 +4,14 @@
  */
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { bench } from '../../src/load/bench.ts'
 import type { LoadOptions } from '../../src/load/options.ts'
 import type { LoadResult } from '../../src/load/result.ts'
 import { smtpLines, tinyServer, type TinyServer } from '../kit/tiny-server.ts'
+
+// Threads are started anew for each load, which takes a busy machine its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 const running: TinyServer[] = []
 afterEach(async () => {
@@ -83,6 +86,33 @@ test('a refused message is an error and never a success', async () => {
   expect(result.latency.totalCount).toBe(8)
   expect(result.examples[0]).toBe('550 where 2 was awaited')
   expect(result.warnings.join(' ')).toContain('4 of 12 failed')
+})
+
+test('several refusals in one piece are one failure', async () => {
+  const server = await started(
+    tinyServer('220 hi\r\n', (line) => (line.startsWith('MAIL') ? '500 a\r\n500 b\r\n' : '250 OK\r\n')),
+  )
+  const result = await load(server, { mode: 'message', amount: 5 })
+  expect([result.requests.total, result.refused, result.errors]).toEqual([0, 5, 5])
+})
+
+test('what a server says behind its greeting is nobody’s business', async () => {
+  const server = await started(tinyServer('220 hi\r\n421 busy\r\n', () => undefined))
+  const result = await load(server, { amount: 4 })
+  expect([result.requests.total, result.errors]).toEqual([4, 0])
+})
+
+test('a message that was acknowledged is done, however its connection ends', async () => {
+  const dialogues = new WeakMap<object, (line: string) => string | undefined>()
+  const server = await started(
+    tinyServer('220 hi\r\n', (line, socket) => {
+      if (!dialogues.has(socket)) dialogues.set(socket, smtpLines())
+      if (line === 'QUIT') socket.resetAndDestroy()
+      return dialogues.get(socket)!(line)
+    }),
+  )
+  const result = await load(server, { mode: 'message', reconnect: true, amount: 4 })
+  expect([result.requests.total, result.errors]).toEqual([4, 0])
 })
 
 test('a server that says something else is refused, whatever it is', async () => {
