@@ -14,8 +14,9 @@ export const report: Command = {
     })
     const date = new Date().toISOString().slice(0, 10)
     const folder = values.to ?? fileURLToPath(new URL(`../../../../docs/benchmarks/${date}`, import.meta.url))
-    await writeReport({ folder, isQuick: values.quick, onProgress: onStderr() })
+    const failed = await writeReport({ folder, isQuick: values.quick, onProgress: onStderr() })
     process.stdout.write(`written to ${folder}\n`)
-    return 0
+    for (const title of failed) process.stdout.write(`failed: ${title}\n`)
+    return failed.length === 0 ? 0 : 1
   },
 }

@@ -16,7 +16,7 @@ export interface Launched {
 }
 
 /** How long a server may take to start or to stop. */
-const patienceMs = 20_000
+const patienceMs = 60_000
 const lookEveryMs = 25
 
 /**
@@ -35,7 +35,9 @@ export async function launchProgram<Told extends object>(
     throw new Error(`${program.pathname} ended with ${status} before it listened`)
   })
   try {
-    const first = once(child, 'message', { signal: AbortSignal.timeout(patienceMs) })
+    const first = once(child, 'message', { signal: AbortSignal.timeout(patienceMs) }).catch((error: unknown) => {
+      throw new Error(`${program.pathname} did not listen within ${patienceMs / 1_000} s`, { cause: error })
+    })
     const [told] = (await Promise.race([first, ended])) as [Told]
     ended.catch(() => undefined)
     return { ...told, pid: child.pid!, stop: () => stop(child) }
