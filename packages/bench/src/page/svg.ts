@@ -44,6 +44,8 @@ const valueWidth = 170
 export function barChart(bars: readonly Bar[], format: (value: number) => string): string {
   const most = Math.max(1e-9, ...bars.map(({ max }) => max).filter((value) => Number.isFinite(value)))
   const scale = (value: number): number => (Math.max(0, value) / most) * plotWidth
+  // A round in which a server did nothing has no ratio.
+  const shown = (value: number): string => (Number.isFinite(value) ? format(value) : 'none')
   const height = bars.length * (barHeight + barGap) + barGap
   const one = most > 1 && most < 50 ? scale(1) : undefined
   const parts = bars.map(({ label, value, min, max, isOurs }, i) => {
@@ -55,14 +57,14 @@ export function barChart(bars: readonly Bar[], format: (value: number) => string
       line('whisker', labelWidth + scale(min), middle, labelWidth + scale(max), middle),
       line('whisker', labelWidth + scale(min), y + 4, labelWidth + scale(min), y + barHeight - 4),
       line('whisker', labelWidth + scale(max), y + 4, labelWidth + scale(max), y + barHeight - 4),
-      text(labelWidth + scale(max) + 8, middle + 4, `${format(value)} (${format(min)}–${format(max)})`, 'start'),
+      text(labelWidth + scale(max) + 8, middle + 4, `${shown(value)} (${shown(min)}–${shown(max)})`, 'start'),
     ].join('')
   })
   const reference = one === undefined ? '' : line('reference', labelWidth + one, 0, labelWidth + one, height)
   return svg(labelWidth + plotWidth + valueWidth, height, `${reference}${parts.join('')}`)
 }
 
-const margin = { left: 80, right: 210, top: 14, bottom: 46 }
+const margin = { left: 80, right: 290, top: 14, bottom: 46 }
 const size = { width: 480, height: 260 }
 
 /** Lines over one axis, each in a colour of its own, named at the right. */
