@@ -13,6 +13,17 @@ import { Turns } from './turns.ts'
 import { readUidListHeader } from './uidlist.ts'
 import { ChangeWatch } from './watch.ts'
 
+/**
+ * A mailbox as of the end of a look: what sessions see. In the middle of one, or of a change, a message may have flags that
+ * are not recorded yet, or be recorded with flags that its file was not seen with yet.
+ */
+interface ShownMailbox {
+  readonly messages: readonly StoredMessage[]
+  readonly uidValidity: UidValidity
+  readonly uidNext: Uid
+  readonly highestModseq: bigint
+}
+
 /** What became of a change of flags. */
 export interface ChangedMessages {
   /** Ascending by UID. */
@@ -33,6 +44,7 @@ export class Folder {
   readonly #context: StoreContext
   readonly #index: MailboxIndex
   readonly #turns = new Turns()
+  #shown: ShownMailbox | undefined
   readonly #announce: (folder: Folder) => void
   /** Sessions and operations that use this object now. */
   users = 0
@@ -46,15 +58,15 @@ export class Folder {
   }
 
   get messages(): readonly StoredMessage[] {
-    return this.#index.known.messages
+    return this.#shown?.messages ?? []
   }
 
   get uidValidity(): UidValidity {
-    return this.#index.uidList.header.uidValidity
+    return this.#look.uidValidity
   }
 
   get uidNext(): Uid {
-    return this.#index.uidList.header.uidNext
+    return this.#look.uidNext
   }
 
   get keywords(): readonly string[] {
@@ -63,7 +75,7 @@ export class Folder {
 
   /** No change that was seen has a higher modification sequence. */
   get highestModseq(): bigint {
-    return BigInt(this.#index.journal.highest)
+    return this.#look.highestModseq
   }
 
   /** UIDs expunged since; `undefined` when that is not remembered so far back. */
@@ -73,7 +85,7 @@ export class Folder {
 
   /** Looks at the disk. With `claim`, takes what is in `new` and returns its UIDs. */
   async refresh(claim: boolean): Promise<readonly Uid[]> {
-    const claimed = await this.#turns.run(() => this.#index.sync({ claim }))
+    const claimed = await this.#turns.run(() => this.#sync({ claim }))
     if (claimed.length > 0) this.#changed()
     return claimed
   }
@@ -104,7 +116,7 @@ export class Folder {
       const folder = `${this.place.path}/${message.isNew ? 'new' : 'cur'}`
       const handle = await openMessageFile(this.#context.disk, folder, pathOf(folder, message.file))
       if (handle !== undefined) return await messageContent(handle, message, this.#context.limits)
-      await this.#turns.run(() => this.#index.sync({ claim: false, thorough: true }))
+      await this.#turns.run(() => this.#sync({ claim: false, thorough: true }))
     }
     return undefined
   }
@@ -131,6 +143,7 @@ export class Folder {
         ;(isKept ? modified : reached).push(message.uid)
         return true
       })
+      this.#showIfSettled()
       return accepted(reached.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined))
     })
     if (!outcome.ok) return outcome
@@ -174,6 +187,7 @@ export class Folder {
           told = removed.length
         },
       )
+      this.#showIfSettled()
     })
     if (removed.length > 0) {
       this.#changed()
@@ -239,14 +253,14 @@ export class Folder {
 
   /** Where a message's file is now, if it is. */
   async locate(uids: readonly Uid[], of: UidValidity): Promise<readonly StoredMessage[]> {
-    await this.#turns.run(() => this.#index.sync({ claim: false }))
+    await this.#turns.run(() => this.#sync({ claim: false }))
     return uids.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined)
   }
 
   /** Locates one message whose name just turned out to be old. */
   relocate(uid: Uid, of: UidValidity): Promise<StoredMessage | undefined> {
     return this.#turns.run(async () => {
-      await this.#index.sync({ claim: false, thorough: true })
+      await this.#sync({ claim: false, thorough: true })
       return this.#find(uid, of)
     })
   }
@@ -258,6 +272,29 @@ export class Folder {
 
   close(): void {
     this.watch.close()
+  }
+
+  get #look(): ShownMailbox {
+    if (this.#shown === undefined) throw new Error('the mailbox was not looked at yet')
+    return this.#shown
+  }
+
+  /** Within a turn: looks at the disk, and shows sessions what it found. */
+  async #sync(options: Parameters<MailboxIndex['sync']>[0]): Promise<readonly Uid[]> {
+    const claimed = await this.#index.sync(options)
+    this.#show()
+    return claimed
+  }
+
+  #show(): void {
+    const { known, uidList, journal } = this.#index
+    const { uidValidity, uidNext } = uidList.header
+    this.#shown = { messages: known.messages, uidValidity, uidNext, highestModseq: BigInt(journal.highest) }
+  }
+
+  /** After a change of our own: what others did meanwhile may be half known, and then the next look shows all. */
+  #showIfSettled(): void {
+    if (!this.#index.journal.isBehind && this.#index.known.unseen.size === 0) this.#show()
   }
 
   #changed(): void {
@@ -347,7 +384,6 @@ export class Folder {
                 }
               } finally {
                 await beforeUnlock()
-                this.#index.known.publish()
                 await this.#index.journal.record(new Set(some))
               }
             }),
