@@ -5,6 +5,9 @@ import { run, type Outcome, type RunOptions } from './run.ts'
 
 export type Peer =
   | 'dovecot'
+  | 'doveadm'
+  | 'fetchmail'
+  | 'mbsync'
   | 'redis-server'
   | 'haproxy'
   | 'strace'

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array
   readonly timeoutMs?: number
   readonly cwd?: string
+  /** Added to our own environment. */
+  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Runs a program to its end and tells how it ended; one that takes too long is killed, and that is an error. */
@@ -55,10 +57,14 @@ process.once('SIGTERM', () => {
 })
 
 /** A child process that does not outlive the tests of the file. */
-export function start(command: string, args: readonly string[], options: Pick<RunOptions, 'cwd'> = {}): ChildProcess {
+export function start(
+  command: string,
+  args: readonly string[],
+  options: Pick<RunOptions, 'cwd' | 'env'> = {},
+): ChildProcess {
   const child = spawn(command, args, {
     ...options,
-    env: { ...process.env, LC_ALL: 'C' },
+    env: { ...process.env, LC_ALL: 'C', ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   running.add(child)
