@@ -264,3 +264,39 @@ describe.runIf(mayMount())('a real file system of 256 KiB', () => {
     }
   })
 })
+
+test('ST-11: what is answered would outlive a power cut: each thing is synced before the next names it', async () => {
+  const calls: string[] = []
+  const noting = faultyDisk(({ name, path }) => {
+    if (['write', 'sync', 'datasync', 'rename'].includes(name)) {
+      const [folder = '', file = ''] = path.split('/').slice(-2)
+      calls.push(`${name} ${file === 'new' || file.startsWith('postern-') ? file : folder}`)
+    }
+    return undefined
+  })
+  opened = await openTestStore({ disk: noting })
+  await append(opened.store, ann, 'INBOX', 'first')
+  calls.length = 0
+  await append(opened.store, ann, 'INBOX', 'one')
+  // The content, the name that shows it, the UID, and last the header that says how far UIDs are durable.
+  expect(calls).toEqual([
+    'write tmp',
+    'sync tmp',
+    'rename new',
+    'sync new',
+    'write postern-uidlist',
+    'datasync postern-uidlist',
+    'write postern-uidlist',
+  ])
+  const inbox = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
+  value(await inbox.setFlags([inbox.records()[0]?.uid ?? (0 as never)], { op: 'add', flags: ['\\Deleted'] }))
+  calls.length = 0
+  value(await inbox.expunge())
+  // A name that is gone for good before the UID is: a message never comes back after it was told as expunged.
+  expect(calls.filter((call) => !call.includes('journal'))).toEqual([
+    'sync Maildir',
+    'write postern-uidlist',
+    'datasync postern-uidlist',
+    'write postern-uidlist',
+  ])
+})
