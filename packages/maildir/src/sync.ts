@@ -158,13 +158,13 @@ export class MailboxIndex {
     const { context, place } = this.#parts
     const { disk, limits } = context
     // Another process may have added some since.
-    this.known.keywords = await Keywords.read(disk, place.path, limits)
+    this.known.useKeywords(await Keywords.read(disk, place.path, limits))
     const stillMissing = this.known.keywords.marksOf(missing).missing
     if (stillMissing.length === 0) return true
     const grown = this.known.keywords.with(stillMissing, limits)
     if (grown === undefined) return false
     await grown.write(disk, place.path)
-    this.known.keywords = grown
+    this.known.useKeywords(grown)
     return true
   }
 
