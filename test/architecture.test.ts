@@ -129,15 +129,21 @@ describe('layers', () => {
   })
 
   test('the address of a socket is read where identities are made of sockets: all others see the identity', () => {
-    // The front for other programs gives their sockets the client's address; the command line has sockets of its own.
+    // The front for other programs gives their sockets the client's address; the command line has sockets of its own. The
+    // sessions of smtp-server have a field of that name, which is declared and filled here and is read of no socket.
     const isElsewhere = /^(?:bench|gateway\/cli)\//
     const readers = sources
-      .filter(({ code }) => /\bremoteAddress\b/.test(code))
+      .filter(({ code, file }) => /\bremoteAddress\b/.test(file === 'compat/session.ts' ? ofSockets(code) : code))
       .map((source) => `${source.package}/${source.file}`)
       .filter((file) => !isElsewhere.test(file))
     expect(readers).toEqual(['core/socket/endpoints.ts', 'core/socket/proxied.ts'])
   })
 })
+
+/** Without the field of a session: its declaration, and its value from an identity. */
+function ofSockets(code: string): string {
+  return code.replace('readonly remoteAddress: string', '').replace('remoteAddress: client.address.toString()', '')
+}
 
 function everyImport(
   isWrong: (source: Source, one: Import) => boolean,
