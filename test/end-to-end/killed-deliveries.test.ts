@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { createSmtpServer } from '../../packages/smtp/src/index.ts'
 import { afterEach, describe, expect, test } from 'vitest'
 import { listener } from '../kit/configuration.ts'
-import { startGateway, type Account, type Gateway } from '../kit/gateway.ts'
+import { startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
 import { eventually, within } from '../kit/patience.ts'
 import { requirePeer } from '../kit/peers.ts'
 import {
@@ -79,9 +79,8 @@ async function someWorker({ gateway }: Started): Promise<number> {
 }
 
 async function untilDead({ gateway }: Started, pid: number, where: string): Promise<void> {
-  await gateway.waitForLog(`that worker ${pid} died at ${where}`, (record) => {
-    return record.event === 'worker.crashed' && record['workerPid'] === pid
-  })
+  const isIt = (record: LogRecord): boolean => record.event === 'worker.crashed' && record['workerPid'] === pid
+  await gateway.waitForLog(`that worker ${pid} died at ${where}`, isIt, 60_000)
 }
 
 /** Kills a worker when some work has been done. */
