@@ -61,7 +61,7 @@ async function check(context: SaslContext, claim: TokenClaim): Promise<Mechanism
   if (end.outcome === 'granted') return { ...end, username: end.principal.username }
   // What a policy refuses, and what nobody could check, says nothing of the token.
   if (end.outcome !== 'denied') return end
-  return { challenge: failureOf(context, claim), take: () => end }
+  return { challenge: failureOf(context, claim), end }
 }
 
 /** RFC 7628 section 3.2.2, and what Google documents of XOAUTH2: an HTTP status where the other has a word. */

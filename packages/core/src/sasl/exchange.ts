@@ -5,7 +5,14 @@
  */
 import { limits } from '../limits.ts'
 import { findMechanism, type SaslMechanism } from './mechanisms.ts'
-import { malformedMessage, type Challenge, type MechanismStep, type SaslContext, type SaslEnd } from './steps.ts'
+import {
+  malformedMessage,
+  type Challenge,
+  type LastWord,
+  type MechanismStep,
+  type SaslContext,
+  type SaslEnd,
+} from './steps.ts'
 import { decodeBase64, encodeBase64 } from './text.ts'
 
 /** What comes next: a challenge, in base64 and possibly empty, for the client; or the end. */
@@ -30,7 +37,7 @@ export function beginSasl(name: string, context: SaslContext): SaslExchange | un
 /** One exchange, from its first message to its end. Calls must not overlap; after its end there are no more. */
 export class SaslExchange {
   readonly mechanism: SaslMechanism
-  #waiting: Challenge
+  #waiting: Challenge | LastWord
 
   constructor(mechanism: SaslMechanism, first: Challenge) {
     this.mechanism = mechanism
@@ -53,16 +60,18 @@ export class SaslExchange {
    * @param line - what the client answered to the challenge, without its line end; `*` cancels.
    */
   async answer(line: string): Promise<SaslStep> {
+    const waiting = this.#waiting
+    if ('end' in waiting) return { next: 'end', end: waiting.end }
     if (line === '*') return { next: 'end', end: cancelled }
     // An empty line answers an empty message; some clients write "=" for that here too.
     const response = decodeBase64(line === '=' ? '' : line)
     if (response === undefined) return { next: 'end', end: notBase64 }
     if (response.length > limits.maxSaslMessageBytes) return { next: 'end', end: malformedMessage }
-    const step: MechanismStep = await this.#waiting.take(response)
-    return 'take' in step ? this.#ask(step) : { next: 'end', end: step }
+    const step: MechanismStep = await waiting.take(response)
+    return 'challenge' in step ? this.#ask(step) : { next: 'end', end: step }
   }
 
-  #ask(challenge: Challenge): SaslStep {
+  #ask(challenge: Challenge | LastWord): SaslStep {
     this.#waiting = challenge
     return { next: 'challenge', challenge: encodeBase64(challenge.challenge) }
   }

@@ -40,6 +40,16 @@ export interface Challenge {
   take(response: Buffer): MechanismStep | Promise<MechanismStep>
 }
 
-export type MechanismStep = Challenge | SaslEnd
+/**
+ * The end is certain, and the client is told why before it comes (RFC 7628 section 3.2.3). It stays the end whatever the
+ * client says to that: who cancels then has failed all the same.
+ */
+export interface LastWord {
+  /** Before base64. */
+  readonly challenge: string
+  readonly end: SaslEnd
+}
+
+export type MechanismStep = Challenge | LastWord | SaslEnd
 
 export const malformedMessage: SaslEnd = Object.freeze({ outcome: 'malformed', username: '', fault: 'message' })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { offeredMechanisms, type Authenticator, type TokenClaim } from '../../src/index.ts'
+import { beginSasl, offeredMechanisms, type Authenticator, type TokenClaim } from '../../src/index.ts'
 import { connectionOf, contextOf, endOf, exchange } from './signing-in.ts'
 
 /** The token `right` is ann's. */
@@ -75,6 +75,15 @@ describe('OAUTHBEARER (RFC 7628)', () => {
     expect((await exchange('OAUTHBEARER', to(new Tokens(hints)), message)).challenges).toEqual([
       JSON.stringify({ status: 'invalid_token', scope: hints.scope, 'openid-configuration': hints.discoveryUrl }),
     ])
+  })
+
+  test.each([
+    ['cancels', '*'],
+    ['answers what is no base64', '!'],
+  ])('AU-01: a client that %s behind the reason has failed all the same', async (_, line) => {
+    const begun = beginSasl('OAUTHBEARER', to())
+    await begun?.start(Buffer.from('n,a=ann,\x01auth=Bearer wrong\x01\x01').toString('base64'))
+    expect(await begun?.answer(line)).toEqual({ next: 'end', end: denied })
   })
 
   test('without a name it is the token that says who fails', async () => {
