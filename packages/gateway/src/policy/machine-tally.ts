@@ -27,17 +27,24 @@ export class MachineTally {
   readonly #workersWanted: number
   #bounds: TallyLimits
   readonly #tally: LocalTally
+  readonly #maxClients: number
   /** By worker: its clients with a connection open that is counted here, and how many. */
   readonly #workers = new Map<number, Map<string, number>>()
   /** In the order in which they came to be counted here. */
   readonly #shared = new Map<string, SharedClient>()
 
   /** @param workers - among how many the limits are shared. */
-  constructor(bounds: TallyLimits, workers: number, send: (worker: number, answer: TallyAnswered) => void) {
+  constructor(
+    bounds: TallyLimits,
+    workers: number,
+    send: (worker: number, answer: TallyAnswered) => void,
+    maxClients: number = limits.maxTalliedClients,
+  ) {
     this.#bounds = bounds
     this.#workersWanted = workers
-    this.#tally = new LocalTally(bounds)
+    this.#tally = new LocalTally(bounds, maxClients)
     this.#send = send
+    this.#maxClients = maxClients
   }
 
   rebound(bounds: TallyLimits): void {
@@ -82,10 +89,12 @@ export class MachineTally {
 
   /** Lets go of clients that have nothing open and whose window is over: the workers give them their shares again. */
   tidy(): void {
+    const idle: string[] = []
     for (const [client, { waiting }] of this.#shared) {
       const { recent, open } = this.#tally.countOf(client)
-      if (recent === 0 && open === 0 && waiting.length === 0) this.#forget(client)
+      if (recent === 0 && open === 0 && waiting.length === 0) idle.push(client)
     }
+    this.#forget(idle)
   }
 
   /** Makes sure that the client is counted here; `undefined` when limits so small are always counted here. */
@@ -93,7 +102,7 @@ export class MachineTally {
     if (shareOf(this.#bounds, this.#workersWanted) === undefined) return undefined
     const known = this.#shared.get(client)
     if (known !== undefined) return known
-    if (this.#shared.size >= limits.maxTalliedClients) this.#forget(this.#shared.keys().next().value!)
+    if (this.#shared.size >= this.#maxClients) this.#forget([this.#shared.keys().next().value!])
     // The worker that asks told with its question what it counted.
     const missing = new Set([...this.#workers.keys()].filter((worker) => worker !== asking))
     const shared: SharedClient = { missing, waiting: [] }
@@ -113,17 +122,26 @@ export class MachineTally {
     const shared = this.#shared.get(client)
     if (shared === undefined) return
     shared.missing.delete(worker)
-    if (shared.missing.size > 0) return
-    for (const [asking, ask] of shared.waiting.splice(0)) {
+    if (shared.missing.size === 0) this.#decide(shared)
+  }
+
+  #decide({ waiting }: SharedClient): void {
+    for (const [asking, ask] of waiting.splice(0)) {
       const verdicts = [[ask[0], this.#opened(asking, ask)] as const]
       this.#send(asking, { type: 'tally', verdicts, recalled: [], forgotten: [] })
     }
   }
 
-  #forget(client: string): void {
-    this.#shared.delete(client)
+  /** All in one message to each worker: after a flood there are as many as the bound allows. */
+  #forget(clients: readonly string[]): void {
+    if (clients.length === 0) return
+    for (const client of clients) {
+      const shared = this.#shared.get(client)
+      this.#shared.delete(client)
+      if (shared !== undefined) this.#decide(shared)
+    }
     for (const worker of this.#workers.keys()) {
-      this.#send(worker, { type: 'tally', verdicts: [], recalled: [], forgotten: [client] })
+      this.#send(worker, { type: 'tally', verdicts: [], recalled: [], forgotten: clients })
     }
   }
 

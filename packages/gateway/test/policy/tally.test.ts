@@ -82,14 +82,17 @@ describe('a tally', () => {
 const post = (deliver: () => void): void => void setImmediate(deliver)
 
 /** Workers with a supervisor that may be told to say nothing; messages take a turn each way. */
-function machine(bounds: TallyLimits, wanted = 2) {
+function machine(bounds: TallyLimits, wanted = 2, maxClients?: number) {
   const state = { isSilent: false, messages: 0, away: [] as boolean[] }
   const held: (() => void)[] = []
   const workers = new Map<number, SharedTally>()
   /** Workers that are stopped, and read nothing. */
   const hung = new Set<number>()
-  const supervisor = new MachineTally(bounds, wanted, (serial, answer) =>
-    post(() => hung.has(serial) || workers.get(serial)?.receive(answer)),
+  const supervisor = new MachineTally(
+    bounds,
+    wanted,
+    (serial, answer) => post(() => hung.has(serial) || workers.get(serial)?.receive(answer)),
+    maxClients,
   )
   const worker = (serial: number): SharedTally => {
     const tally = new SharedTally(
@@ -237,6 +240,39 @@ describe('AU-02, S17: limits hold for the whole machine', () => {
     const quiet = state.messages
     expect(await connections(2, [two], 'a')).toBe('2 pass')
     expect(state.messages).toBe(quiet)
+  })
+
+  test('however many clients it lets go of at once, each worker is told in one message', () => {
+    const sent: number[] = []
+    const supervisor = new MachineTally({ concurrent: 8 }, 2, (_worker, { forgotten }) => sent.push(forgotten.length))
+    for (const serial of [1, 2]) supervisor.join(serial)
+    const clients = Array.from({ length: 1000 }, (_, n) => `2001:db8:0:${n.toString(16)}::/64`)
+    supervisor.receive(1, {
+      type: 'tally',
+      told: clients.map((client) => [client, 0, 0, 2] as const),
+      asks: clients.map((client, n) => [n, client, 'first'] as const),
+      closed: [],
+    })
+    supervisor.leave(2)
+    supervisor.receive(1, { type: 'tally', told: [], asks: [], closed: [...clients, ...clients, ...clients] })
+    supervisor.join(2)
+    sent.length = 0
+    supervisor.tidy()
+    expect(sent).toEqual([1000, 1000])
+  })
+
+  test('a question that waits is answered when its client is pushed out by others', async () => {
+    const { worker, supervisor, hung, state } = machine({ concurrent: 8 }, 2, 10)
+    const [one] = [worker(1), worker(2)]
+    hung.add(2)
+    const verdicts: TallyVerdict[] = []
+    for (let n = 0; n < 3; n++) void ask(one, 'a').then((verdict) => verdicts.push(verdict))
+    await vi.advanceTimersByTimeAsync(2)
+    const strangers = Array.from({ length: 10 }, (_, n) => [n, `stranger ${n}`, 'first'] as const)
+    supervisor.receive(2, { type: 'tally', told: [], asks: strangers, closed: [] })
+    await vi.advanceTimersByTimeAsync(2 * limits.tallyAnswerMs)
+    expect(counted(verdicts)).toBe('3 pass')
+    expect(state.away).toEqual([])
   })
 
   test('a worker that hangs does not keep others waiting, and what it counted is not lost', async () => {
