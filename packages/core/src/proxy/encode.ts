@@ -12,6 +12,7 @@ import { limits } from '../limits.ts'
 import { crc32c } from './crc32c.ts'
 import { familyInet, familyInet6, familyUnix, type ProxyHeader } from './header.ts'
 import { signature } from './signature.ts'
+import { readSsl } from './tlv-ssl.ts'
 import { tlvType, type Tlv } from './tlv.ts'
 
 /** A UNIX socket by its name: at most 108 bytes; an abstract name begins with NUL. */
@@ -145,7 +146,7 @@ function canBeRelayed(type: number): boolean {
 
 const registered: ReadonlySet<number> = new Set(Object.values(tlvType))
 
-/** S-10. */
+/** S-10, S-11. */
 function judgeTlv({ type, value }: Tlv, isExperiment: boolean): Refusal | undefined {
   const hexType = `0x${type.toString(16).padStart(2, '0')}`
   if (type === tlvType.crc32c) return refuse('PROXY_SEND_TYPE', 'CRC32C is computed here: set hasChecksum')
@@ -156,6 +157,9 @@ function judgeTlv({ type, value }: Tlv, isExperiment: boolean): Refusal | undefi
   }
   if (type === tlvType.uniqueId && value.length > limits.maxUniqueIdBytes) {
     return refuse('PROXY_SEND_VALUE', `UNIQUE_ID has ${value.length} bytes, of ${limits.maxUniqueIdBytes} allowed`)
+  }
+  if (type === tlvType.ssl && readSsl(value) === undefined) {
+    return refuse('PROXY_SEND_VALUE', 'SSL is not five bytes and whole TLVs behind them: make it by sslTlv')
   }
   return undefined
 }

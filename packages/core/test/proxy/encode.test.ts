@@ -120,6 +120,8 @@ describe('S-10: what is refused', () => {
     ['a future type', custom(0xf8), 'PROXY_SEND_TYPE', { isExperiment: true }],
     ['a type that is no byte', custom(0x1e0), 'PROXY_SEND_TYPE'],
     ['UNIQUE_ID of 129 bytes', custom(0x05, Buffer.alloc(129)), 'PROXY_SEND_VALUE'],
+    ['S-11: SSL that ends in its fixed part', custom(0x20, hex('01 000000')), 'PROXY_SEND_VALUE'],
+    ['S-11: SSL with a nested TLV cut short', custom(0x20, hex('01 00000001 210007 544c53')), 'PROXY_SEND_VALUE'],
     ['a source port of 65536', { ...inet, source: { ...source, port: 65_536 } }, 'PROXY_SEND_PORT'],
     [
       'a negative port in text',
