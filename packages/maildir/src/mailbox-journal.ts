@@ -109,7 +109,10 @@ export class MailboxJournal {
     if (header === undefined) return
     const modseq = this.#next(header.highest)
     const records = Array.from(marks, ([uid, { letters, extra }]) => {
-      return { uid, modseq, state: { letters: knownPart(letters), extra, modseq } }
+      // Others may have met the file before it had its keywords here, and changed its flags: those stay.
+      const met = this.#known.early.get(uid) ?? this.#messageOf(uid)?.state
+      const now = met === undefined || met.modseq === 0 ? knownPart(letters) : met.letters
+      return { uid, modseq, state: { letters: now, extra: extra | (met?.extra ?? 0n), modseq } }
     })
     this.#header = await appendToJournal(this.#context.disk, this.#place.path, header, records, this.#writing())
     for (const record of records) this.#known.takeRecord(record)
