@@ -4,13 +4,21 @@
  */
 export function casemap(text: string): string {
   // eslint-disable-next-line no-control-regex -- the range is ASCII
-  if (/^[\x00-\x7f]*$/.test(text)) return text.toUpperCase()
+  if (/^[\x00-\x7f]*$/.test(text)) return copyOf(text.toUpperCase())
   let mapped = ''
   for (const char of text) {
     const upper = char.toUpperCase()
     mapped += upper.length <= char.length ? upper : char
   }
   return mapped.normalize('NFKD')
+}
+
+/**
+ * Octets, one in each character, as a string of their own. A part of a string keeps the whole alive: what SORT and THREAD
+ * keep of each message would keep its header.
+ */
+export function copyOf(octets: string): string {
+  return Buffer.from(octets, 'latin1').toString('latin1')
 }
 
 /** The order of the octets in UTF-8, which is that of the code points; surrogates would come too early. */

@@ -1,4 +1,6 @@
 // What SORT and THREAD compare: base subjects, sent dates, message ids, collation.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { baseSubject } from '../../src/message/base-subject.ts'
@@ -123,4 +125,22 @@ test('the order of code points is that of their UTF-8', () => {
       expect(Math.sign(compareCodePoints(one, other))).toBe(expected)
     }),
   )
+})
+
+test.for([
+  ['an id', (header: string) => messageIds(header, 1)[0]],
+  ['a name in capitals', (header: string) => casemap(header.slice(1, 20))],
+] as const)('%s keeps nothing of the header it was in', ([, keep]) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const kept: (string | undefined)[] = []
+  collect()
+  const before = process.memoryUsage().heapUsed
+  for (let number = 10; number < 60; number += 1) {
+    const header = `<ABCDEFGHIJKLMNOPQRST${number}@example.org> ${'x'.repeat(1_000_000)}`
+    kept.push(keep(Buffer.from(header, 'latin1').toString('latin1')))
+  }
+  collect()
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(20_000_000)
+  expect(kept[0]).toMatch(/^ABCDEFGHIJKLMNOPQRS/)
 })
