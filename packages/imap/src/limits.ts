@@ -40,12 +40,17 @@ export interface ImapLimits {
   readonly maxSearchBytes: number
   /** Characters of a subject or a name that SORT and THREAD compare; kept for each message while they run. */
   readonly maxSortKeyLength: number
-  /** Ids that THREAD follows of one References field: the nearest ones. */
+  /** Ids that THREAD follows of one References field: the nearest ones. They are kept for each message while it runs. */
   readonly maxReferences: number
   /** Messages that THREAD knows by reference only. What is referred to beyond them is left out. */
   readonly maxReferencedMessages: number
   /** Answers to answers in one thread. A deeper one begins a thread of its own, and is gathered by its subject. */
   readonly maxThreadDepth: number
+  /**
+   * Levels of threads that one THREAD climbs to see that a link closes no loop. Threads of people need some ten for each
+   * message; hostile references could ask for a thousand times a thousand. Links beyond it are left out.
+   */
+  readonly maxThreadSteps: number
   /** How often a command that takes long says how far it is, in milliseconds (RFC 9585 section 4: not too often). */
   readonly progressEveryMs: number
   /** Octets of a mailbox name as the client sends it. */
@@ -117,9 +122,10 @@ export const limits: ImapLimits = {
   maxSequenceRanges: 10_000,
   maxSearchBytes: 2_048,
   maxSortKeyLength: 256,
-  maxReferences: 1_000,
+  maxReferences: 100,
   maxReferencedMessages: 100_000,
   maxThreadDepth: 1_000,
+  maxThreadSteps: 4_000_000,
   progressEveryMs: 10_000,
   maxMailboxNameBytes: 1_024,
   maxIdPairs: 30,

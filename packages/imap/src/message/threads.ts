@@ -1,7 +1,8 @@
 /*
  * Messages gathered into threads (RFC 5256 section 3). The algorithms are those of the standard, step by step; the numbers
  * in comments are its steps. A hostile mailbox costs no more than its size: the references that are followed, the messages
- * that exist by reference only, and the depth of a thread are bounded, and nothing recurses.
+ * that exist by reference only, the depth of a thread, and what is spent on looking for loops are bounded, and nothing
+ * recurses.
  */
 
 /** What threading needs to know of a message. */
@@ -21,6 +22,7 @@ export interface ThreadedMessage {
 export interface ThreadBounds {
   readonly maxThreadDepth: number
   readonly maxReferencedMessages: number
+  readonly maxThreadSteps: number
 }
 
 /** A message with its answers, or a place that only holds them together. */
@@ -92,6 +94,7 @@ function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Conta
   const byId = new Map<string, Container>()
   const all: Container[] = []
   let strangers = 0
+  const left = { steps: bounds.maxThreadSteps }
   /** The containers of messages; the ids that stand twice, or nowhere, name nobody. */
   const own = messages.map((message) => {
     const container = new Container(message)
@@ -111,7 +114,7 @@ function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Conta
         byId.set(id, named)
         all.push(named)
       }
-      if (before !== undefined && named.parent === undefined) adopt(before, named, bounds.maxThreadDepth)
+      if (before !== undefined && named.parent === undefined) adopt(before, named, bounds, left)
       before = named
     }
     // (B)
@@ -120,18 +123,24 @@ function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Conta
       parent.linked.delete(container)
       container.parent = undefined
     }
-    if (before !== undefined) adopt(before, container, bounds.maxThreadDepth)
+    if (before !== undefined) adopt(before, container, bounds, left)
   }
   for (const container of all) container.children = [...container.linked]
   return all
 }
 
-/** Makes `child` a child of `parent`, unless that would close a loop or go too deep. */
-function adopt(parent: Container, child: Container, maxDepth: number): void {
+/**
+ * Makes `child` a child of `parent`, unless that would close a loop or go too deep.
+ *
+ * @param left - levels that may still be climbed to find that out, for all messages together: references that close loops
+ *   are refused again and again, and each refusal costs the depth of a thread.
+ */
+function adopt(parent: Container, child: Container, bounds: ThreadBounds, left: { steps: number }): void {
   let depth = 0
   for (let above: Container | undefined = parent; above !== undefined; above = above.parent) {
     depth += 1
-    if (above === child || depth > maxDepth) return
+    left.steps -= 1
+    if (above === child || depth > bounds.maxThreadDepth || left.steps < 0) return
   }
   child.parent = parent
   parent.linked.add(child)

@@ -110,22 +110,28 @@ test('every message is in exactly one thread, whatever they refer to', () => {
     { maxLength: 12 },
   )
   fc.assert(
-    fc.property(messages, fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }), (rows, depth, strangers) => {
-      const given = rows.map((row, at) => ({ ...row, number: at + 1 }))
-      const bounds = { maxThreadDepth: depth, maxReferencedMessages: strangers }
-      for (const threads of [threadByReferences(given, bounds), threadBySubject(given)]) {
-        const text = [...encodeThreads(threads)].join('')
-        const numbers = (text.match(/\d+/g) ?? []).map(Number).toSorted((a, b) => a - b)
-        expect(numbers).toEqual(given.map(({ number }) => number))
-        // thread-list = "(" (thread-members / thread-nested) ")"
-        let rest = text
-        for (let before = ''; before !== rest;) {
-          before = rest
-          rest = rest.replaceAll(/\(\d+(?: \d+)*(?: T{2,})?\)|\(T{2,}\)/g, 'T')
+    fc.property(
+      messages,
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.nat(20),
+      (rows, depth, strangers, steps) => {
+        const given = rows.map((row, at) => ({ ...row, number: at + 1 }))
+        const bounds = { maxThreadDepth: depth, maxReferencedMessages: strangers, maxThreadSteps: steps }
+        for (const threads of [threadByReferences(given, bounds), threadBySubject(given)]) {
+          const text = [...encodeThreads(threads)].join('')
+          const numbers = (text.match(/\d+/g) ?? []).map(Number).toSorted((a, b) => a - b)
+          expect(numbers).toEqual(given.map(({ number }) => number))
+          // thread-list = "(" (thread-members / thread-nested) ")"
+          let rest = text
+          for (let before = ''; before !== rest;) {
+            before = rest
+            rest = rest.replaceAll(/\(\d+(?: \d+)*(?: T{2,})?\)|\(T{2,}\)/g, 'T')
+          }
+          expect(rest).toMatch(/^T*$/)
         }
-        expect(rest).toMatch(/^T*$/)
-      }
-    }),
+      },
+    ),
   )
 })
 
@@ -136,4 +142,17 @@ test('IM-16: loops, 20,000 references and a wide thread cost their size', () => 
   const text = byReferences(message(1, chain), message(2, chain.toReversed()), ...wide)
   expect(text.match(/\d+/g)).toHaveLength(5_002)
   expect(performance.now() - started).toBeLessThan(2000)
+})
+
+test('IM-16: a deep thread that a thousand messages try to close to a loop costs no more', () => {
+  const chain = Array.from({ length: 990 }, (_, at) => `${at}@y`)
+  const loops = Array.from({ length: 1_000 }, (_, at) =>
+    message(
+      at + 2,
+      Array.from({ length: 1_000 }, (_each, place) => (place % 2 === 0 ? '989@y' : '0@y')),
+    ),
+  )
+  const started = performance.now()
+  expect(byReferences(message(1, chain), ...loops).match(/\d+/g)).toHaveLength(1_001)
+  expect(performance.now() - started).toBeLessThan(3000)
 })
