@@ -84,6 +84,8 @@ export class MemoryStore implements MailStore {
   forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
   contentsOpened = 0
+  /** Reads of contents. */
+  contentReads = 0
   readonly #accounts = new Map<string, Map<string, StoredMailbox>>()
   readonly #subscribedNames = new Set<string>()
   #uidValidity = 1000
@@ -350,7 +352,10 @@ class MemoryMailbox implements Mailbox {
     if (message === undefined) return undefined
     return {
       bytes: message.content.length,
-      read: async (offset, length) => Buffer.from(message.content.subarray(offset, offset + length)),
+      read: async (offset, length) => {
+        this.#store.contentReads += 1
+        return Buffer.from(message.content.subarray(offset, offset + length))
+      },
       close: async () => {},
     }
   }

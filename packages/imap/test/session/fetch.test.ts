@@ -311,6 +311,7 @@ test.for([
   ['BINARY.PEEK[1]<4.99>', 'BINARY[1]<4> {2}\r\n\nc'],
   ['BINARY.PEEK[1]<6.1>', 'BINARY[1]<6> {0}\r\n'],
   ['BINARY.SIZE[1]', 'BINARY.SIZE[1] 6'],
+  ['(BINARY.SIZE[1] BINARY.SIZE[2] BINARY.SIZE[1])', 'BINARY.SIZE[1] 6 BINARY.SIZE[2] 6'],
   ['BINARY.PEEK[2]', 'BINARY[2] {6}\r\ncaf\xe9 x'],
   ['(BINARY.SIZE[2] BINARY.PEEK[1]<0.1>)', 'BINARY.SIZE[2] 6 BINARY[1]<0> {1}\r\na'],
   ['BINARY.PEEK[4]', 'BINARY[4] {28}\r\nSubject: not encoded\r\n\r\naGk='],

@@ -100,6 +100,18 @@ test('a search that reads many messages stops when its client is gone', async ()
   expect(store.contentsOpened).toBeLessThan(10)
 })
 
+test('a fetch of many parts of one message stops when its client is gone', async () => {
+  const store = new MemoryStore()
+  store.put('ann@example.org', 'INBOX', `Content-Transfer-Encoding: base64\r\n\r\n${'YWJj'.repeat(1_000)}`)
+  const session = await selectedInbox({ store })
+  const offsets = Array.from({ length: 900 }, (_, at) => `BINARY.PEEK[1]<${at}.1>`)
+  const fetch = session.send(`a FETCH 1 (${offsets.join(' ')})\r\n`)
+  await settle()
+  await session.machine.ended('connection-lost')
+  await expect(fetch).rejects.toThrow('the client left')
+  expect(store.contentReads).toBeLessThan(10)
+})
+
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 10; turn += 1) await Promise.resolve()
 }

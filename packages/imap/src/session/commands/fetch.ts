@@ -50,7 +50,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
     if (changedSince === undefined || naming !== 'uid' || !state.enabled.has('QRESYNC')) return badArguments
     state.write(encodeVanished(await vanishedSince(selected, changedSince, set.uids), true))
   }
-  const items: FetchItem[] = naming === 'uid' && !asks('UID') ? [{ item: 'UID' }, ...asked] : [...asked]
+  const items = withSizesOnce(naming === 'uid' && !asks('UID') ? [{ item: 'UID' }, ...asked] : asked)
   if (changedSince !== undefined && !asks('MODSEQ')) items.push({ item: 'MODSEQ' })
   const needsContent = items.some(({ item }) => !isOfRecord(item))
   const recent = selected.recent()
@@ -69,6 +69,17 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   }
   if (ends.has('unknown-encoding')) return no('A part is encoded in a way that is not known', 'UNKNOWN-CTE')
   return ends.has('gone') ? someGone : ok('Fetch completed')
+}
+
+/** A size that is asked for again and again is told once: it costs a look at all of the part, and next to no answer. */
+function withSizesOnce(items: readonly FetchItem[]): FetchItem[] {
+  const labels = new Set<string>()
+  return items.filter((item) => {
+    if (item.item !== 'binary-size') return true
+    const isFirst = !labels.has(item.label)
+    labels.add(item.label)
+    return isFirst
+  })
 }
 
 const ofRecords: ReadonlySet<FetchItem['item']> = new Set([
@@ -165,6 +176,8 @@ async function fetchFromContent(
           ? ofRecord(item, record, recent)
           : await ofContent(item, reader, state.limits.maxAddresses),
       )
+      // A thousand looks into a large message are not worth finishing for a client that has left.
+      await state.room()
     }
     await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)
