@@ -21,16 +21,10 @@ export function copyOf(octets: string): string {
   return Buffer.from(octets, 'latin1').toString('latin1')
 }
 
-/** The order of the octets in UTF-8, which is that of the code points; surrogates would come too early. */
-export function compareCodePoints(one: string, other: string): number {
-  const end = Math.min(one.length, other.length)
-  for (let at = 0; at < end; at += 1) {
-    const a = one.charCodeAt(at)
-    const b = other.charCodeAt(at)
-    if (a === b) continue
-    const isSurrogate = a >= 0xd800 && a < 0xe000
-    if (isSurrogate !== (b >= 0xd800 && b < 0xe000)) return isSurrogate ? 1 : -1
-    return a - b
-  }
-  return one.length - other.length
+/**
+ * Text as the octets of its UTF-8, one in each character: the order of such strings is that of the code points, where
+ * surrogates would come too early, and the engine compares them by itself.
+ */
+export function sortable(text: string): string {
+  return Buffer.from(text).toString('latin1')
 }

@@ -1,7 +1,7 @@
 /* SORT (RFC 5256 section 3, BASE.6.4.SORT), with the results of ESEARCH (RFC 5267 section 3) and DISPLAY (RFC 5957). */
 import { parseAddressList } from '../../message/address.ts'
 import { baseSubject } from '../../message/base-subject.ts'
-import { casemap, compareCodePoints } from '../../message/casemap.ts'
+import { casemap, sortable } from '../../message/casemap.ts'
 import { decodeFieldText } from '../../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../../message/fields.ts'
 import { parseSentDate } from '../../message/sent-date.ts'
@@ -78,19 +78,14 @@ async function sorted(
     rows.push({ message, values: used.map(({ by }) => valueOf(by, message, header, state.limits.maxSortKeyLength)) })
   }
   rows.sort((one, other) => {
-    for (const [at, { isReversed }] of used.entries()) {
-      const order = compareValues(one.values[at] ?? 0, other.values[at] ?? 0)
-      if (order !== 0) return isReversed ? -order : order
+    for (let at = 0; at < used.length; at += 1) {
+      const [a = 0, b = 0] = [one.values[at], other.values[at]]
+      if (a !== b) return a < b === (used[at]?.isReversed === true) ? 1 : -1
     }
     // RFC 5256: what is equal stays in the order of the sequence numbers, REVERSE or not.
     return one.message.number - other.message.number
   })
   return rows.map(({ message }) => message)
-}
-
-function compareValues(one: SortValue, other: SortValue): number {
-  if (typeof one === 'string' && typeof other === 'string') return compareCodePoints(one, other)
-  return Number(one) - Number(other)
 }
 
 function valueOf(by: SortCriterion['by'], { record }: NumberedMessage, header: string, maxLength: number): SortValue {
@@ -102,21 +97,26 @@ function valueOf(by: SortCriterion['by'], { record }: NumberedMessage, header: s
     case 'DATE':
       return sentMs(header, record.internalDate)
     case 'SUBJECT':
-      return casemap(baseSubject(firstField(header, 'subject')).text.slice(0, maxLength))
+      return collated(baseSubject(firstField(header, 'subject')).text, maxLength)
     case 'CC':
     case 'FROM':
     case 'TO':
       // The mailbox of the first address, as ENVELOPE tells it; empty when there is none.
-      return casemap((firstAddress(header, by)?.mailbox ?? '').slice(0, maxLength))
+      return collated(firstAddress(header, by)?.mailbox ?? '', maxLength)
     case 'DISPLAYFROM':
     case 'DISPLAYTO': {
       const { name, mailbox = '', host = '' } = firstAddress(header, by.slice(7)) ?? {}
       // RFC 5957 section 3: the name to be shown, or the address when there is none.
       const text = name === undefined || name === '' ? `${mailbox}@${host}` : decodeFieldText(name)
-      return casemap((text === '@' ? '' : text).slice(0, maxLength))
+      return collated(text === '@' ? '' : text, maxLength)
     }
   }
   return 0
+}
+
+/** RFC 5256 section 3: strings are compared by `i;unicode-casemap`. */
+function collated(text: string, maxLength: number): string {
+  return sortable(casemap(text.slice(0, maxLength)))
 }
 
 /** RFC 5256 section 2.2: the Date field as a point in time, or INTERNALDATE when it tells none. */
