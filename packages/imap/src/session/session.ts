@@ -330,13 +330,17 @@ class ImapSession implements SessionMachine {
 
   // ── wishes ────────────────────────────────────────────────────────────────
 
-  /** @param isProgress - a command ended, or a message grew: the client's time begins anew. Never before login. */
+  /** @param isProgress - a command ended, or a message grew: the client's time begins anew. Before login it never does. */
   #readOn(isProgress: boolean): Wish {
     const { limits, signedIn, isIdling } = this.#state
     if (signedIn === undefined) {
       const afterMs = this.#state.delayMs
       this.#state.delayMs = 0
-      const wish: Wish = { next: 'read', patienceMs: limits.loginPatienceMs, keepsDeadline: true }
+      const patienceMs = limits.loginPatienceMs
+      const wish: Wish = this.#state.hasSignedOut
+        ? { next: 'read', patienceMs }
+        : { next: 'read', patienceMs, keepsDeadline: true }
+      this.#state.hasSignedOut = false
       return afterMs === 0 ? wish : { ...wish, afterMs }
     }
     const patienceMs = isIdling ? limits.idleKeepAliveMs : limits.autologoutMs

@@ -55,6 +55,8 @@ export class SessionState {
   isIdling = false
   /** Both directions are compressed (RFC 4978). */
   isCompressed = false
+  /** Somebody was signed in and is not any more: the time for a login begins anew. */
+  hasSignedOut = false
   /** The connection ended while a command was under way: what it opens now must be closed at once. */
   isOver = false
   /** A response with literals is being written: anything else that is written now would become part of it. */
@@ -209,6 +211,7 @@ export class SessionState {
     const { signedIn } = this
     await this.unselect()
     this.signedIn = undefined
+    this.hasSignedOut = true
     this.enabled.clear()
     await signedIn?.account.close()
   }

@@ -106,7 +106,10 @@ test('UNAUTHENTICATE leaves nothing of who was signed in', async () => {
   await session.ask('a ENABLE IMAP4rev2')
   expect(await session.ask('b UNAUTHENTICATE now')).toMatch(/^b BAD /)
   expect(await session.ask('c UNAUTHENTICATE')).toMatch(/^c OK \[CAPABILITY IMAP4rev1 .*AUTH=PLAIN/)
+  // The half hour of who was signed in is over, too; from here on no command prolongs the time.
+  expect(session.wishes.at(-1)).toEqual({ next: 'read', patienceMs: 180_000 })
   expect(await session.ask('d NOOP')).toBe('d OK Noop completed\r\n')
+  expect(session.wishes.at(-1)).toEqual({ next: 'read', patienceMs: 180_000, keepsDeadline: true })
   expect(await session.ask('e FETCH 1 FLAGS')).toMatch(/^e BAD /)
   expect(await session.ask('f LIST "" *')).toMatch(/^f BAD /)
   expect(session.wishes.at(-1)).toMatchObject({ next: 'read', patienceMs: 180_000 })
