@@ -49,8 +49,9 @@ export class HeaderSection {
   #isInLine = false
   /** What becomes of the field under way, and of its continuation lines. */
   #field: 'pass' | 'drop' | 'undecided' = 'pass'
-  /** An Authentication-Results field whose author is not known yet. */
-  #undecided: Buffer = nothing
+  /** An Authentication-Results field whose author is not known yet: looked for once, when all that may wait is there. */
+  #undecided: Buffer[] = []
+  #undecidedBytes = 0
   #hasFields = false
   #out: Buffer[] = []
 
@@ -151,23 +152,25 @@ export class HeaderSection {
   #hand(line: Buffer): void {
     if (this.#field === 'pass') this.#put(line)
     if (this.#field !== 'undecided') return
-    this.#undecided = Buffer.concat([this.#undecided, line])
-    const author = authservIdOf(this.#undecided.toString('latin1', 0, maxHeldBytes))
-    if (author !== undefined) this.#decide(author)
-    else if (this.#undecided.length > maxHeldBytes) this.#decide('')
+    this.#undecided.push(Buffer.from(line))
+    this.#undecidedBytes += line.length
+    if (this.#undecidedBytes > maxHeldBytes) this.#decide()
   }
 
   #endField(): void {
-    if (this.#field === 'undecided') this.#decide('')
+    if (this.#field === 'undecided') this.#decide()
     this.#field = 'pass'
   }
 
-  #decide(author: string): void {
+  #decide(): void {
+    const held = Buffer.concat(this.#undecided)
+    const author = authservIdOf(held.toString('latin1', 0, maxHeldBytes)) ?? ''
     const name = author.toLowerCase().replace(/\.$/, '')
     // A field of nobody is nobody's word, but a lenient reader might take it for ours.
     this.#field = name === this.#authservId || name === '' ? 'drop' : 'pass'
-    if (this.#field === 'pass') this.#put(this.#undecided)
-    this.#undecided = nothing
+    if (this.#field === 'pass') this.#put(held)
+    this.#undecided = []
+    this.#undecidedBytes = 0
   }
 
   #addMissing(): void {

@@ -60,6 +60,16 @@ describe('RFC 8601 section 5: Authentication-Results that bear our name are take
     expect(handedOn(`${before}${field}${behind}`.split(''))).toBe(before + behind)
   })
 
+  test('one that is folded a thousand times is looked at once: a megabyte of them costs no second', () => {
+    const field = `Authentication-Results:\r\n${' \r\n'.repeat(1_350)} other.example; none\r\n`
+    const message = field.repeat(256)
+    const startedAt = process.cpuUsage()
+    const passed = handedOn([message])
+    const { user } = process.cpuUsage(startedAt)
+    expect(passed).toHaveLength(message.length)
+    expect(user / 1e6).toBeLessThan(1.5)
+  })
+
   test('a message that ends in one', () => {
     expect(handedOn([`${before}Authentication-Results: mx.example`])).toBe(before)
     expect(handedOn([`${before}Authentication-Results: other`])).toBe(before)
