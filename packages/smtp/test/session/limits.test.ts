@@ -1,6 +1,7 @@
 import type { Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { dialogue, greeted, inData, TestSession } from '../dialogue.ts'
+import { MemoryDestination } from '../memory-destination.ts'
 
 /** A policy that says this at that moment. */
 const policy = (moment: keyof Policy, verdict: 'defer' | 'refuse' | 'drop', isSlow: boolean): Policy => {
@@ -119,6 +120,30 @@ describe('what a client may waste', () => {
       expect(await session.ask('RCPT TO:<more@example.org>')).toBe('452 4.5.3 Too many recipients\r\n')
     }
     expect(await session.ask('DATA')).toMatch(/^354 /)
+  })
+
+  test.each([
+    ['with its status', { code: 452, enhanced: '4.5.3', lines: ['Too many recipients'] }],
+    ['without one', { code: 452, lines: ['Too many recipients'] }],
+  ])('SC-08: nor are those that the destination defers so, %s: the message still goes', async (_, reply) => {
+    const destination = new MemoryDestination()
+    destination.recipientReplies = new Map([['more@example.org', reply]])
+    const session = await greeted({ destination })
+    await session.send(`MAIL FROM:<>\r\nRCPT TO:<ann@example.org>\r\n${'RCPT TO:<more@example.org>\r\n'.repeat(100)}`)
+    expect(session.closed).toBeUndefined()
+    expect(session.take().match(/^452 /gm)).toHaveLength(100)
+    expect(await session.ask('DATA')).toMatch(/^354 /)
+    expect(await session.ask('.')).toMatch(/^250 /)
+    expect(destination.messages[0]?.recipients).toEqual(['ann@example.org'])
+  })
+
+  test('but a destination that is full is an error each time', async () => {
+    const destination = new MemoryDestination()
+    const full = { code: 452, enhanced: '4.3.1', lines: ['Insufficient system storage'] }
+    destination.recipientReplies = new Map([['ann@example.org', full]])
+    const session = await greeted({ destination, limits: { maxErrors: 3 } })
+    await session.send(`MAIL FROM:<>\r\n${'RCPT TO:<ann@example.org>\r\n'.repeat(4)}`)
+    expect(session.take()).toMatch(/(452 .*\r\n){3}421 4\.7\.0 .*\r\n$/)
   })
 
   test('SC-08: but not for ever', async () => {

@@ -68,13 +68,21 @@ function offer(dialogue: Dialogue, transaction: Transaction, recipient: Recipien
   if (transaction.isElsewhere(route, dialogue.limits.maxPlaces)) {
     return defer(dialogue, transaction, otherRoute, 'route', 'another route than the recipients before it')
   }
-  return after(transaction.offer(recipient, route), (reply) => answerFrom(transaction, reply))
+  return after(transaction.offer(recipient, route), (reply) => answerFrom(dialogue, transaction, reply))
 }
 
-function answerFrom(transaction: Transaction, reply: DeliveryReply): Answer {
+function answerFrom(dialogue: Dialogue, transaction: Transaction, reply: DeliveryReply): Answer {
   if (reply.code < 300) return { reply }
+  if (isForAnotherTransaction(reply)) {
+    return defer(dialogue, transaction, reply, 'limit', reply.detail ?? 'as many recipients as the destination takes')
+  }
   const detail = transaction.hasFailed ? transaction.failureText : (reply.detail ?? 'refused by the destination')
   return { reply, refused: { reason: reply.code < 500 ? 'unavailable' : 'unknown-recipient', detail } }
+}
+
+/** The destination's own bound: the same words as ours, and some servers say them without a status code. */
+function isForAnotherTransaction({ code, enhanced = '4.5.3' }: DeliveryReply): boolean {
+  return code === 452 && enhanced === '4.5.3'
 }
 
 /**
