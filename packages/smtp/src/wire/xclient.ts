@@ -14,6 +14,7 @@ import { isAddressLiteral } from './path.ts'
 
 /** What a front end says of the client that it speaks for. What it does not know is absent. */
 export interface AnnouncedClient {
+  /** `0.0.0.0` where the front end says that it does not know it. */
   readonly address?: IpAddress
   readonly port?: number
   readonly destination?: IpAddress
@@ -35,6 +36,8 @@ const attribute = /^([A-Za-z_]+)=((?:[\x21-\x2a\x2c-\x3c\x3e-\x7e]|\+[\dA-F]{2})
 const unknown = /^\[(?:TEMP)?UNAVAIL(?:ABLE)?\]$/i
 const control = /\p{Cc}/u
 const hostName = /^[\w.-]{1,255}$/
+/** In no network that anybody trusts. */
+const nobody = parseIpAddress('0.0.0.0')!
 
 export function parseXclient(text: string): Parsed<AnnouncedClient> {
   const attributes = parseAttributes(text, xclientAttributes)
@@ -42,7 +45,8 @@ export function parseXclient(text: string): Parsed<AnnouncedClient> {
   const { NAME, ADDR, PORT, PROTO, HELO, LOGIN, DESTADDR, DESTPORT } = attributes.value
   const protocol = PROTO?.toUpperCase()
   const client = {
-    ...read('address', ADDR, parseAddress),
+    // A client of which not even the address is known must not pass for the front end, with its rights.
+    ...(ADDR === '' ? { address: nobody } : read('address', ADDR, parseAddress)),
     ...read('port', PORT, parsePort),
     ...read('destination', DESTADDR, parseAddress),
     ...read('destinationPort', DESTPORT, parsePort),
@@ -56,10 +60,12 @@ export function parseXclient(text: string): Parsed<AnnouncedClient> {
 
 /** What XFORWARD says is for the log alone, so its values are only decoded. */
 export function parseXforward(text: string): Parsed<Readonly<Record<string, string>>> {
-  return parseAttributes(text, xforwardAttributes)
+  const attributes = parseAttributes(text, xforwardAttributes)
+  if (!attributes.ok) return attributes
+  return parsed(Object.fromEntries(Object.entries(attributes.value).filter(([, value]) => value !== '')))
 }
 
-/** Names in capitals; what the front end does not know is left out. */
+/** Names in capitals; what the front end does not know is empty. */
 function parseAttributes<const T extends string>(
   text: string,
   names: readonly T[],
@@ -74,7 +80,7 @@ function parseAttributes<const T extends string>(
     seen.add(name)
     const value = decodeXtext(match[2] ?? '')
     if (value === undefined) return malformed('SMTP_ATTRIBUTE')
-    if (value !== '' && !unknown.test(value)) values[name] = value
+    values[name] = unknown.test(value) ? '' : value
   }
   return seen.size === 0 ? malformed('SMTP_ATTRIBUTE') : parsed(values)
 }
@@ -97,7 +103,7 @@ function read<K extends string, T>(
   value: string | undefined,
   parse: (value: string) => T | undefined,
 ): { readonly [key in K]?: T | typeof unreadable } {
-  if (value === undefined) return {}
+  if (value === undefined || value === '') return {}
   return { [key]: parse(value) ?? unreadable } as { readonly [key in K]: T | typeof unreadable }
 }
 

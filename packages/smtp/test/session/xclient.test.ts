@@ -97,13 +97,33 @@ describe('XCLIENT from a listed network', () => {
     expect(await session.ask('EHLO a')).toContain('250-AUTH SCRAM-SHA-256\r\n')
   })
 
-  test('what the front end does not know stays as it was', async () => {
+  test('what the front end does not know is not known here', async () => {
     const session = await greeted(frontEnd)
-    expect(await session.ask('XCLIENT ADDR=[UNAVAILABLE] NAME=[TEMPUNAVAIL] LOGIN= HELO=[UNAVAILABLE]')).toMatch(
+    expect(await session.ask('XCLIENT NAME=[TEMPUNAVAIL] LOGIN= HELO=[UNAVAILABLE] PROTO=[UNAVAILABLE]')).toMatch(
       /^220 /,
     )
     expect(await session.ask('EHLO a')).toContain('Hello a [10.0.0.9]\r\n')
   })
+
+  test.each(['[UNAVAILABLE]', '[TEMPUNAVAIL]', '[unavailable]', ''])(
+    'a client whose address is %j is nobody: it has no rights of the front end',
+    async (address) => {
+      const relay: Policy = {
+        name: 'relay',
+        onForwardPath: ({ connection }) =>
+          connection.identity.client.address.toString() === '10.0.0.9'
+            ? { verdict: 'pass' }
+            : { verdict: 'refuse', reason: 'no-relay' },
+      }
+      const session = await greeted({ ...frontEnd, policies: [relay] })
+      expect(await session.ask(`XCLIENT PORT=[UNAVAILABLE] ADDR=${address}`)).toMatch(/^220 /)
+      const hello = await session.ask('EHLO a')
+      expect(hello).toContain('Hello a [0.0.0.0]\r\n')
+      expect(hello).not.toContain('XCLIENT')
+      await session.ask('MAIL FROM:<>')
+      expect(await session.ask('RCPT TO:<ann@example.org>')).toMatch(/^550 5\.7\.1 /)
+    },
+  )
 
   test('STARTTLS of the front end behind it does not bring the front end back', async () => {
     const session = await greeted({ client: '10.0.0.9', announcers: ['10.0.0.9'] })
