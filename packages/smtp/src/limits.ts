@@ -85,6 +85,8 @@ export interface SmtpServerLimits {
   readonly handshakePatienceMs: number
   /** Octets of a message that wait for the backend to read them; then nothing more is read from its client. */
   readonly maxUnreadMessageBytes: number
+  /** Milliseconds that a backend has to give up a message which its client did not finish; then nobody waits for it. */
+  readonly abandonPatienceMs: number
   /** Milliseconds that sessions have to finish when the server is closed. */
   readonly closePatienceMs: number
 }
@@ -95,6 +97,7 @@ export const serverLimits: SmtpServerLimits = {
   listenBacklog: 1_024,
   handshakePatienceMs: 10_000,
   maxUnreadMessageBytes: 65_536,
+  abandonPatienceMs: 5_000,
   closePatienceMs: 30_000,
 }
 

@@ -1,5 +1,6 @@
 /* A backend behind the contracts of the session: a policy, an authenticator, and a destination that takes everything. */
 import type { Authenticator, AuthOutcome, Awaitable, Decision, Policy, Router } from '@postern/core'
+import { serverLimits } from '../limits.ts'
 import { after, attempt } from '../session/awaitable.ts'
 import type { Delivery, DeliveryReply, Destination, TransactionStart } from '../session/destination.ts'
 import type { SmtpBackend, Verdict } from './backend.ts'
@@ -89,10 +90,18 @@ class BackendDelivery implements Delivery {
     })
   }
 
-  /** Waits until the program has given up, too: what it made of the message is then gone. */
+  /**
+   * Waits until the program has given up, too: what it made of the message is then gone. Not for ever: one that listens
+   * for the end alone never hears of it, and its connection would never be over.
+   */
   async abort(): Promise<void> {
     this.#message?.destroy(new Error('the message was given up: its client is gone, or it was refused'))
-    await this.#verdict?.catch(ignore)
+    if (this.#verdict === undefined) return
+    const { promise: late, resolve } = Promise.withResolvers<'late'>()
+    const deadline = setTimeout(resolve, serverLimits.abandonPatienceMs, 'late')
+    const what = await Promise.race([this.#verdict.catch(ignore), late])
+    clearTimeout(deadline)
+    if (what === 'late') this.#onFault(new Error('data() goes on, though its message has ended with an error'))
   }
 
   #begin(): MessageStream {

@@ -1,20 +1,23 @@
 // A whole server over sockets, with a backend of a few methods behind it.
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { createServer, Server } from 'node:net'
 import type { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { buffer, text } from 'node:stream/consumers'
 import { compileCidrSet, createTrustRule, type ReadProxyHeaderOptions, type TrustMode } from '@postern/core'
 import { createTransport } from 'nodemailer'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import {
   createSmtpServer,
+  serverLimits,
   type Reply,
   type SmtpBackend,
   type SmtpServer,
   type SmtpServerOptions,
   type Verdict,
 } from '../../src/index.ts'
+import { destinationOf } from '../../src/server/backend-contracts.ts'
+import { transactionOf } from '../client/relaying.ts'
 import { tlsFiles } from '../client/scripted-backend.ts'
 import { Client } from './client.ts'
 
@@ -369,6 +372,26 @@ describe('the server', () => {
     await closed
   })
 
+  test('closed again while it waits, it is closed for both', async () => {
+    const running = await start()
+    const busy = await inData(running)
+    const closed = [running.server.close(), running.server.close(10)]
+    expect(await busy.rest()).toMatch(/^421 4\.3\.0 /)
+    await Promise.all(closed)
+    expect(running.server.connections).toBe(0)
+  })
+
+  test('an accept that fails is told, and the next client is served', async () => {
+    const listen = vi.spyOn(Server.prototype, 'listen')
+    onTestFinished(() => listen.mockRestore())
+    const running = await start()
+    const error = new Error('accept ENOBUFS')
+    const [server] = listen.mock.contexts as Server[]
+    server?.emit('error', error)
+    expect(running.faults).toEqual([error])
+    expect(await running.connect().reply()).toMatch(/^220 /)
+  })
+
   test('C10: listens again on the same port', async () => {
     const running = await start()
     await running.server.close()
@@ -407,4 +430,21 @@ describe('the server', () => {
       createSmtpServer({ hostname: 'mx.example', backend: { data: () => {} }, tls: { cert: 'x', key: 'y' } }),
     ).toThrow(/PEM/i)
   })
+})
+
+const hearsOnlyTheEnd: SmtpBackend['data'] = (message) =>
+  new Promise((resolve) => {
+    message.resume().on('end', () => resolve())
+  })
+
+test('a backend that hears of no end but the good one does not hold its connection for ever', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const faults: unknown[] = []
+  const delivery = await destinationOf({ data: hearsOnlyTheEnd }, (error) => faults.push(error)).begin(transactionOf())
+  await delivery.write(Buffer.from('Subject: half'))
+  const given = Promise.resolve(delivery.abort())
+  await vi.advanceTimersByTimeAsync(serverLimits.abandonPatienceMs)
+  await given
+  expect(faults).toEqual([expect.objectContaining({ message: expect.stringContaining('data() goes on') as string })])
 })
