@@ -6,6 +6,8 @@ export const storeErrorCodes = {
   MAILDIR_NO_ACCOUNT: 'There is no folder for this account; create the account first.',
   MAILDIR_ROOT: 'The root directory is missing, is no directory, or may not be written.',
   MAILDIR_IO: 'The disk refused an operation; the cause names the call and the path.',
+  MAILDIR_QUOTA_UNKNOWN:
+    'What an account may hold could not be asked; the cause tells why. Nothing is taken in meanwhile.',
   MAILDIR_SYMLINK: 'A symbolic link stands where a folder or a message belongs; it is never followed.',
   MAILDIR_MAILBOX_GONE: 'The mailbox was deleted or renamed while it was in use.',
   MAILDIR_UID_VALIDITY_CHANGED: 'The UID list was lost or damaged; a session must select the mailbox again.',
@@ -37,7 +39,7 @@ export class StoreError extends Error {
     this.detail = detail
     this.account = about.account
     this.mailbox = about.mailbox
-    this.temporary = code === 'MAILDIR_IO' || code === 'MAILDIR_LOCK_BUSY'
+    this.temporary = code === 'MAILDIR_IO' || code === 'MAILDIR_LOCK_BUSY' || code === 'MAILDIR_QUOTA_UNKNOWN'
   }
 }
 

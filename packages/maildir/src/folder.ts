@@ -6,7 +6,7 @@ import { accepted, isErrno, refused, StoreError } from './errors.ts'
 import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
 import type { StoredMessage } from './message.ts'
-import { hasRoom, noteUsage, type Usage } from './quota.ts'
+import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
 import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
@@ -246,9 +246,14 @@ export class Folder {
     return limits === undefined || (await hasRoom(this.place.maildir, limits, more, this.#context))
   }
 
+  /** What came or went did so, whatever becomes of the count. */
   async #noteUsage(change: Usage): Promise<void> {
-    const limits = await this.#context.quotaOf(this.place.account)
-    if (limits !== undefined) await noteUsage(this.place, change, this.#context)
+    try {
+      const limits = await this.#context.quotaOf(this.place.account)
+      if (limits !== undefined) await noteUsage(this.place, change, this.#context)
+    } catch {
+      await forgetUsage(this.place.maildir, this.#context).catch(() => undefined)
+    }
   }
 
   /** Where a message's file is now, if it is. */

@@ -52,7 +52,13 @@ class Store implements MaildirStore, FolderPool {
       limits,
       now,
       report,
-      quotaOf: options.quotaOf ?? (() => undefined),
+      quotaOf: async (account) => {
+        try {
+          return await options.quotaOf?.(account)
+        } catch (cause) {
+          throw new StoreError('MAILDIR_QUOTA_UNKNOWN', String(cause), { account, cause })
+        }
+      },
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
       locks: new LockFiles(disk, limits, (path, owner) => {

@@ -9,6 +9,8 @@ import { ann, openTestStore, type TestStore } from './kit.ts'
 
 const one = message('one').length
 let limits: QuotaLimits | undefined
+/** Nobody can say what the limits are. */
+let isUnknown = false
 let opened: TestStore
 let account: Account
 
@@ -28,7 +30,13 @@ async function tryDelivery(bytes?: number): Promise<string> {
 
 beforeEach(async () => {
   limits = { bytes: 10 * one, messages: 5 }
-  opened = await openTestStore({ quotaOf: () => limits })
+  isUnknown = false
+  opened = await openTestStore({
+    quotaOf: () => {
+      if (isUnknown) throw new Error('the directory is down')
+      return limits
+    },
+  })
   account = await opened.store.openAccount(ann)
   value(await account.create('Work'))
 })
@@ -67,6 +75,19 @@ test('what would be too much is refused: before it is written where its size is 
   value(await inbox.setFlags([2 as Uid], { op: 'add', flags: ['\\Deleted'] }))
   value(await inbox.expunge())
   expect(await tryDelivery(one)).toBe('ok')
+})
+
+test('limits that nobody can tell keep mail out for now, and what goes is gone all the same', async () => {
+  expect(await tryDelivery()).toBe('ok')
+  expect(await tryDelivery()).toBe('ok')
+  const inbox = value(await account.open('INBOX', 'read-write'))
+  value(await inbox.setFlags([1 as Uid], { op: 'add', flags: ['\\Deleted'] }))
+  isUnknown = true
+  expect(await tryDelivery()).toBe('unavailable')
+  expect(refusal(await inbox.copy([2 as Uid], 'Work'))).toBe('unavailable')
+  expect(value(await inbox.expunge())).toEqual([1])
+  isUnknown = false
+  expect(await used()).toEqual([one, 1])
 })
 
 test('an account without limits is not counted', async () => {
