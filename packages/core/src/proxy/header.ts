@@ -54,7 +54,7 @@ export const shapeUnspec = 0x2100
  * stay in the buffer until somebody asks.
  */
 export class HeaderFields implements ProxyHeader {
-  /** After `more`: the least number of bytes, from the first, that a verdict takes. */
+  /** After `more`: the least number of bytes, from the first, that a whole header has. */
   atLeast = 0
   /** After `bad`. */
   code: ProxyErrorCode = 'PROXY_NO_SIGNATURE'

@@ -12,7 +12,7 @@ const defaultMaxBytes = limits.maxHeaderBytes
 export type ProxyParse =
   /** `header` is a view over the bytes; its `length` bytes are the header, the rest is the application's. */
   | { readonly status: 'done'; readonly header: ProxyHeader }
-  /** Every verdict takes at least this many bytes, counted from the first. */
+  /** No header that begins so is shorter, counted from the first byte; that it is a bad one may show before. */
   | { readonly status: 'more'; readonly atLeast: number }
   /** `at` is the offset of the byte at fault, from 0. */
   | { readonly status: 'bad'; readonly code: ProxyErrorCode; readonly at: number }

@@ -107,7 +107,8 @@ class Reception {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#append(chunk)
-    if (this.#length < this.#atLeast) return
+    // A bad header is refused with its byte at fault (R-V1-11); a long one is not walked again for each of its pieces.
+    if (this.#length < this.#atLeast && this.#atLeast > limits.maxV1HeaderBytes) return
     const bytes = this.#received.subarray(0, this.#length)
     const reader = this.#reader
     switch (reader.read(bytes, this.#maxHeaderBytes)) {

@@ -67,6 +67,7 @@ describe('a header that comes', () => {
   test.each([
     ['text', line],
     ['binary', binary],
+    ['a long one', v2({ tlvs: [tlv(0x02, 'mx.example.org'), tlv(0x04, 'x'.repeat(200))] })],
   ])('PX-06, C8: %s, byte by byte', async (_name, header) => {
     const { socket, peer } = connection()
     const receiving = receiveHeader(socket, required)
@@ -135,6 +136,21 @@ describe('a header that does not come', () => {
     vi.advanceTimersByTime(5_000)
     expect(await receiving).toEqual({ outcome: 'timeout', bytesSeen: 0 })
     expect(socket.destroyed).toBe(false)
+  })
+
+  test.each([
+    ['a text header', ['PROXY', ' TCP4 x'], 'PROXY_ADDRESS', 11],
+    ['a family word', ['PROXY T', 'LS'], 'PROXY_FAMILY', 7],
+    ['a binary header', ['\r\n\r\n', '\0\r\nQUIT\n', '\x31'], 'PROXY_VERSION', 12],
+  ])('R-V1-11: %s that comes in pieces is refused with the byte at fault', async (_name, pieces, code, at) => {
+    const { socket, peer } = connection()
+    const receiving = receiveHeader(socket, required)
+    for (const piece of pieces) {
+      peer.write(Buffer.from(piece, 'latin1'))
+      await settle()
+    }
+    expect(vi.getTimerCount()).toBe(0)
+    expect(await receiving).toMatchObject({ outcome: 'bad', code, at })
   })
 
   test('R-G-04, PX-04: bytes do not move the deadline', async () => {
