@@ -131,7 +131,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
         const trouble = options.backendsDown?.()
         if (trouble !== undefined) {
           log.backendsDown(trouble)
-          return await sayGoodbye(socket, refusal('backends-down'))
+          return await refuse(socket, refusal('backends-down'), log)
         }
       }
 
@@ -141,7 +141,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const decision = admission?.decision ?? { verdict: 'pass' }
       if (decision.verdict !== 'pass') {
         log.policyRefused(decision.reason, admission?.policy ?? '', decision.detail ?? '')
-        return await sayGoodbye(socket, listener.tls === 'implicit' ? '' : dialect.refusal(decision))
+        return await refuse(socket, listener.tls === 'implicit' ? '' : dialect.refusal(decision), log)
       }
 
       // ── names ─────────────────────────────────────────────────────────────
@@ -157,7 +157,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       if (listener.tls === 'implicit' && tls !== undefined) {
         if (verdict.rule === 'absent' && looksLikeProxyHeader(await firstBytes(socket, tls.timeoutMs))) {
           log.refused({ connection, verb: 'CONNECT', reason: 'proxy-untrusted', detail: '' })
-          return await sayGoodbye(socket, '')
+          return await refuse(socket, '', log)
         }
         connection = await tls.secure(connection)
       }
@@ -237,6 +237,12 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
   function refusal(why: AcceptRefusal): string {
     return listener.tls === 'implicit' ? '' : dialect.refusal(why)
   }
+}
+
+/** The end of a connection that was identified and gets no session: its last line tells how long it took. */
+async function refuse(socket: Socket, words: string, log: ConnectionLog): Promise<void> {
+  await sayGoodbye(socket, words)
+  log.closed('refused', { in: socket.bytesRead, out: socket.bytesWritten })
 }
 
 const cleartext = { kind: 'cleartext' } as const

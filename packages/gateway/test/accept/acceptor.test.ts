@@ -14,6 +14,9 @@ const eventsOf = (lines: readonly LogLine[]): readonly string[] => lines.map((li
 const find = (lines: readonly LogLine[], event: string): LogLine | undefined =>
   lines.find((line) => line.event === event)
 
+/** Of a client that a policy refuses. */
+const refusedLines = ['proxy.accepted', 'policy.refused', 'connection.close']
+
 /** Refuses everybody, and notes whom. */
 const refusing = (seen: string[]): Policy => ({
   name: 'test',
@@ -143,7 +146,7 @@ describe('the header', () => {
     using client = new Client(bench.port)
     const startedAt = performance.now()
     const drip = setInterval(() => client.say('P'), 60)
-    client.say('PROXY TCP4 2')
+    client.say('PROXY UNKNOWN ')
     await client.ends()
     clearInterval(drip)
     expect(performance.now() - startedAt).toBeLessThan(1500)
@@ -234,12 +237,27 @@ describe('what the log says', () => {
     expect(await kept.ends()).toBe('REFUSED defer rate\r\n')
     await bench.idle()
     expect(seen).toEqual(['127.0.0.1', '127.0.0.1'])
-    expect(bench.lines.filter((line) => line['level'] !== 'debug').map((line) => line['clientPort'])).toEqual([
-      1,
-      1,
-      keptPort,
-      keptPort,
+    const told = bench.lines.filter((line) => line['level'] !== 'debug')
+    expect(eventsOf(told.filter((line) => line['clientPort'] === 1))).toEqual(refusedLines)
+    expect(eventsOf(told.filter((line) => line['clientPort'] === keptPort))).toEqual(refusedLines)
+    expect(told).toHaveLength(2 * refusedLines.length)
+  })
+
+  test.each<[string, Parameters<typeof openBench>[0]]>([
+    ['a policy', { policies: [accessList(networks(['203.0.113.0/24']))] }],
+    ['backends that are down', { backendsDown: () => 'down', refusesWhenBackendsDown: true }],
+  ])('S14: a client that is refused for %s has a last line as it has a first', async (_what, options) => {
+    await using bench = await openBench(options)
+    using client = new Client(bench.port)
+    client.say(v1('203.0.113.7'))
+    await client.ends()
+    await bench.logged('connection.close')
+    expect(bench.lines.map(({ event, reason }) => [event, reason])).toEqual([
+      ['proxy.accepted', undefined],
+      [expect.stringMatching(/^(policy|backends)\.refused$/), expect.any(String)],
+      ['connection.close', 'refused'],
     ])
+    expect(find(bench.lines, 'connection.close')?.['bytesOut']).toBeGreaterThan(0)
   })
 
   test('a session that throws is a bug: the client hears the farewell, the log the stack, the others nothing', async () => {

@@ -73,6 +73,7 @@ describe('implicit TLS', () => {
         '127.0.0.7 sent a PROXY header but is in no trusted network of listener mx: ' +
         'if it is your balancer, add 127.0.0.7 to trusted-networks',
     })
+    expect(await bench.logged('connection.close')).toMatchObject({ reason: 'refused' })
   })
 
   test('TL-09: a client that stalls in the handshake, or before it, is closed at the deadline', async () => {
