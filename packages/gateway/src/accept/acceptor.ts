@@ -155,11 +155,12 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
         socket,
       )
       if (listener.tls === 'implicit' && tls !== undefined) {
+        const deadline = performance.now() + tls.timeoutMs
         if (verdict.rule === 'absent' && looksLikeProxyHeader(await firstBytes(socket, tls.timeoutMs))) {
           log.refused({ connection, verb: 'CONNECT', reason: 'proxy-untrusted', detail: '' })
           return await refuse(socket, '', log)
         }
-        connection = await tls.secure(connection)
+        connection = await tls.secure(connection, deadline - performance.now())
       }
 
       if (connection.stream.destroyed) {

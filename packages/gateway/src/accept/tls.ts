@@ -57,9 +57,11 @@ export class TlsGate {
 
   /**
    * Takes over the stream of a connection at once, and gives the secured connection when the handshake is done.
+   *
+   * @param withinMs - less than the whole time when some of it has passed already.
    * @throws {HandshakeError} when it fails, takes too long, or had to make room; the stream is then destroyed.
    */
-  async secure(spent: Connection): Promise<Connection> {
+  async secure(spent: Connection, withinMs: number = this.timeoutMs): Promise<Connection> {
     const contexts = this.#contexts
     const stream = new TLSSocket(spent.stream, {
       isServer: true,
@@ -72,7 +74,7 @@ export class TlsGate {
     })
     const end = this.#handshakes.begin((error) => stream.destroy(error))
     try {
-      await untilSecure(stream, this.timeoutMs)
+      await untilSecure(stream, withinMs, this.timeoutMs)
     } catch (error) {
       stream.on('error', ignore)
       stream.destroy()
@@ -134,11 +136,11 @@ export class Handshakes {
 }
 
 /** A handshake ends by `secure`, or by anything else. */
-function untilSecure(stream: TLSSocket, timeoutMs: number): Promise<void> {
+function untilSecure(stream: TLSSocket, withinMs: number, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const deadline = setTimeout(
       () => fail(new HandshakeError(`no TLS handshake within ${timeoutMs / 1000} s`)),
-      timeoutMs,
+      withinMs,
     )
     const unlisten = (): void => {
       clearTimeout(deadline)

@@ -87,6 +87,16 @@ describe('implicit TLS', () => {
     expect(closes.map((line) => line['reason'])).toEqual(['tls-failed', 'tls-failed'])
   })
 
+  test('TL-09: the first byte does not move the deadline', async () => {
+    await using bench = await openImplicit(gate(implicit, 500))
+    using slow = new Client(bench.port, '127.0.0.7')
+    await bench.logged('connection.open')
+    const first = setTimeout(() => slow.say(Buffer.from('16', 'hex')), 400)
+    await slow.ends()
+    clearTimeout(first)
+    expect((await bench.logged('connection.close'))['ms']).toBeLessThan(800)
+  })
+
   test('TL-12: garbage, a reset and a half-close instead of a handshake end that connection only', async () => {
     await using bench = await openImplicit()
     using garbage = new Client(bench.port, '127.0.0.7')
