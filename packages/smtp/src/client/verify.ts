@@ -50,14 +50,20 @@ export async function verifyAtBackend(
     failure = opening.failure
     const { code, detail, reply } = failure
     if (code === 'SMTP_UPSTREAM_AUTHENTICATION' && reply !== undefined) {
-      // RFC 4954 §6: 454 and its like say nothing of the password.
-      return reply.code >= 500 ? { outcome: 'denied' } : { outcome: 'unavailable', failure }
+      const isJudged = reply.code >= 500 && !isAboutExchange.has(reply.code)
+      return isJudged ? { outcome: 'denied' } : { outcome: 'unavailable', failure }
     }
     options.observer?.failed?.({ ...event, code, detail, step: 'opening' })
   }
   failure ??= { code: 'SMTP_UPSTREAM_UNREACHABLE', detail: options.whyNone?.() ?? 'there is none to try' }
   return { outcome: 'unavailable', failure }
 }
+
+/**
+ * RFC 4954 §4 and §6, as 454 and its like: the syntax, the order, the mechanism or the channel is to blame, which is our
+ * business. To deny the user for it would be to call a right password wrong.
+ */
+const isAboutExchange: ReadonlySet<number> = new Set([500, 501, 502, 503, 504, 530, 538])
 
 /** A client that has not begun a transaction, as announcements see it. */
 function transactionOf(connection: ConnectionInfo): TransactionStart {

@@ -48,6 +48,8 @@ describe('J12: a backend judges who signs in', () => {
     ['S: 535 5.7.8 no', 'denied'],
     ['S: 534 5.7.9 too weak', 'denied'],
     ['S: 454 4.7.0 later', 'unavailable'],
+    ['S: 504 5.5.4 no such mechanism', 'unavailable'],
+    ['S: 538 5.7.11 encryption required', 'unavailable'],
     ['!close', 'unavailable'],
     ['S: 334 what?', 'unavailable'],
   ] as const)('%s: %s', async (reply, outcome) => {
