@@ -30,7 +30,7 @@ export interface TransactionStart {
   readonly at: Date
 }
 
-/** What a destination answers. */
+/** What a destination answers. Without a status code it is said with that of its class, as in `2.0.0`. */
 export interface DeliveryReply extends Reply {
   /** For the operator's log: what failed, and how to mend it. Never sent to the client. */
   readonly detail?: string

@@ -66,7 +66,7 @@ export class Transaction {
       after(this.#deliveryFor(route), (delivery) =>
         after(delivery.addRecipient(forwardPath, route, dsn), (reply) => {
           if (reply.code < 300) this.#forwardPaths.push(forwardPath)
-          return reply
+          return withStatus(reply)
         }),
       ),
     )
@@ -87,9 +87,9 @@ export class Transaction {
     if (delivery === undefined) return localError
     return this.#attempt(() =>
       after(delivery.commit(), (reply) => {
-        if (reply.code >= 300) return after(this.abort(), () => reply)
+        if (reply.code >= 300) return after(this.abort(), () => withStatus(reply))
         this.#delivery = undefined
-        return reply
+        return withStatus(reply)
       }),
     )
   }
@@ -104,7 +104,7 @@ export class Transaction {
         after(delivery.commitEach?.() ?? [], (replies) => {
           if (replies.length !== this.#forwardPaths.length) throw new Error('not a reply for each recipient')
           this.#delivery = undefined
-          return replies
+          return replies.map(withStatus)
         }),
       (error) => after(this.#fail(error), () => forAll(localError)),
     )
@@ -154,4 +154,12 @@ export class Transaction {
       },
     )
   }
+}
+
+/**
+ * RFC 2034 §3: every reply of 2yz, 4yz and 5yz has a status code, also where a backend or a program gave none. X.0.0 is
+ * the one that says no more than the class (RFC 3463 §3.1).
+ */
+function withStatus(reply: DeliveryReply): DeliveryReply {
+  return reply.enhanced === undefined ? { ...reply, enhanced: `${Math.trunc(reply.code / 100)}.0.0` } : reply
 }

@@ -239,7 +239,7 @@ describe('beyond the original', () => {
     for (const line of ['LHLO a', 'MAIL FROM:<>', 'RCPT TO:<a@x.example>', 'RCPT TO:<b@x.example>', 'DATA'])
       await client.ask(line)
     expect(await client.ask('.')).toBe('250 2.0.0 kept\r\n')
-    expect(await client.reply()).toBe('452 full\r\n')
+    expect(await client.reply()).toBe('452 4.0.0 full\r\n')
   })
 
   test('events, and onClose when a session has ended', async () => {

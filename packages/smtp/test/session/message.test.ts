@@ -175,6 +175,26 @@ describe('the destination', () => {
     expect(destination.open).toBe(0)
   })
 
+  test.each([[false], [true]])(
+    'RFC 2034 section 3: what it says without a status code has one (each: %j)',
+    async (isEach) => {
+      const destination = new MemoryDestination()
+      destination.commitReply = { code: 250, lines: ['queued'] }
+      if (isEach) destination.eachReplies = new Map([['ann@example.org', { code: 450, lines: ['busy'] }]])
+      destination.recipientReplies = new Map([
+        ['ann@example.org', { code: 250, lines: ['fine'] }],
+        ['joe@example.org', { code: 550, lines: ['5.1.1 is no status of his'] }],
+      ])
+      const session = await greeted({ destination, ...(isEach && { mode: 'lmtp' }) })
+      if (isEach) await session.ask('LHLO client.example')
+      await session.ask('MAIL FROM:<>')
+      expect(await session.ask('RCPT TO:<ann@example.org>')).toBe('250 2.0.0 fine\r\n')
+      expect(await session.ask('RCPT TO:<joe@example.org>')).toBe('550 5.0.0 5.1.1 is no status of his\r\n')
+      await session.ask('DATA')
+      expect(await session.ask('.')).toBe(isEach ? '450 4.0.0 busy\r\n' : '250 2.0.0 queued\r\n')
+    },
+  )
+
   test('its refusals are passed on, and what it keeps of them is given up', async () => {
     const full: DeliveryReply = {
       code: 452,

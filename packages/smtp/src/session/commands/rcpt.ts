@@ -80,9 +80,9 @@ function answerFrom(dialogue: Dialogue, transaction: Transaction, reply: Deliver
   return { reply, refused: { reason: reply.code < 500 ? 'unavailable' : 'unknown-recipient', detail } }
 }
 
-/** The destination's own bound: the same words as ours, and some servers say them without a status code. */
-function isForAnotherTransaction({ code, enhanced = '4.5.3' }: DeliveryReply): boolean {
-  return code === 452 && enhanced === '4.5.3'
+/** The destination's own bound: in the words of ours, or, as some servers say it, in none that tell more than 452. */
+function isForAnotherTransaction({ code, enhanced }: DeliveryReply): boolean {
+  return code === 452 && (enhanced === '4.5.3' || enhanced === '4.0.0')
 }
 
 /**
