@@ -171,7 +171,9 @@ export const lookup: z.ZodType<LookupTable> = table({
   'cache-time': z
     .union([z.literal('off'), duration('1s', '1d')], { error: 'a duration from "1s" to "1d", or "off"' })
     .prefault('off')
-    .describe('How long an answer holds, for the same listener, user and recipient.'),
+    .describe(
+      'How long an answer holds, for the same listener, user and recipient, whoever the client is: keep it off where the directory looks at the client.',
+    ),
   'cache-entries': wholeNumber(1, 1_000_000).prefault(10_000).describe('Answers that one worker remembers.'),
   'when-down': oneOf(['defer', 'next'])
     .prefault('defer')
