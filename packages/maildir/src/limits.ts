@@ -43,6 +43,8 @@ export interface MaildirLimits {
   readonly chunkBytes: number
   /** Scans of a directory that others keep changing, before a message that may be gone is simply kept until next time. */
   readonly settleScans: number
+  /** Looks at a mailbox into which others deliver, before what the journal tells of beyond them waits for the next time. */
+  readonly maxLooks: number
   /** Flag changes are tried again this often when another program renames the same file; then the message is left out. */
   readonly renameRetries: number
   /**
@@ -104,6 +106,7 @@ export const limits: MaildirLimits = {
   parallelFiles: 2,
   chunkBytes: 65_536,
   settleScans: 3,
+  maxLooks: 3,
   renameRetries: 4,
   dirtyWindowMs: 50,
   coarseDirtyWindowMs: 2_500,

@@ -66,6 +66,18 @@ export class MailboxIndex {
    * @param options.thorough - read both folders, whatever their times say.
    */
   async sync(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
+    const claimed: Uid[] = []
+    const { maxLooks } = this.#parts.context.limits
+    // The journal is read last, and may tell of messages that came meanwhile. Their files and lines are in place by now.
+    for (let looks = 0; looks < maxLooks && (looks === 0 || this.known.early.size > 0); looks += 1) {
+      claimed.push(...(await this.#look(options)))
+      await this.#followJournal()
+    }
+    await this.#knowAllKeywords()
+    return claimed
+  }
+
+  async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
     const { known, subFolders, uidList } = this
     // The list before the folders: a line that is read here has its file in place already.
     await uidList.read()
@@ -82,8 +94,6 @@ export class MailboxIndex {
     const claimed = options.claim ? await claimNew(this.#parts) : []
     await uidList.compact()
     known.publish()
-    await this.#followJournal()
-    await this.#knowAllKeywords()
     return claimed
   }
 

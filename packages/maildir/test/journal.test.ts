@@ -3,7 +3,7 @@ import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account, Mailbox, Uid } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { MaildirStore } from '../src/index.ts'
+import type { Disk, MaildirStore } from '../src/index.ts'
 import { openMaildirStore } from '../src/index.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
@@ -245,4 +245,28 @@ describe('keywords without a letter', () => {
     await disk.truncate(journal(), size - 5)
     expect(new Set((await elsewhere()).records()[0]?.flags)).toEqual(new Set(names))
   })
+})
+
+test('a message that comes between the look at the folders and the journal is not left behind', async () => {
+  let meanwhile: (() => Promise<void>) | undefined
+  const open = (async (...args: Parameters<Disk['open']>) => {
+    const happens = String(args[0]).endsWith('/postern-journal') ? meanwhile : undefined
+    if (happens !== undefined) {
+      meanwhile = undefined
+      await happens()
+    }
+    return disk.open(...args)
+  }) as Disk['open']
+  const store = openMaildirStore({ root: opened.root, hostname: 'other', disk: { ...disk, open } })
+  others.push(store)
+  const other = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  await append(opened.store, ann, 'INBOX', 'four')
+  meanwhile = async () => {
+    await append(opened.store, ann, 'INBOX', 'five')
+    await inbox.refresh()
+  }
+  await other.refresh()
+  // Both came into the journal at once: who is told of one is told of both, and HIGHESTMODSEQ is not below them.
+  expect(other.records().map(({ uid }) => uid)).toEqual([1, 2, 3, 4, 5])
+  expect(highest(other)).toBe(modseqOf(other, 4))
 })
