@@ -84,7 +84,8 @@ class NetImapServer implements ImapServer {
   readonly #server: Server
   readonly #open = new Map<Socket, RunningSession | undefined>()
   #isClosing = false
-  #allGone: (() => void) | undefined
+  /** For everybody who waits for the end: the server may be closed more than once. */
+  #allGone: PromiseWithResolvers<void> | undefined
 
   constructor(options: ImapServerOptions) {
     this.#options = options
@@ -104,6 +105,10 @@ class NetImapServer implements ImapServer {
     }
     // Half-open: a client that closes its half after its last command still gets the responses.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void this.accept(socket))
+    // An accept that failed concerns one client, and must not end the process. What `listen` meets, it tells itself.
+    this.#server.on('error', (error) => {
+      if (this.#server.listening) options.onFault?.(error)
+    })
   }
 
   get connections(): number {
@@ -131,7 +136,7 @@ class NetImapServer implements ImapServer {
       await leave(socket, this.#words('internal-error'))
     } finally {
       this.#open.delete(socket)
-      if (this.#open.size === 0) this.#allGone?.()
+      if (this.#open.size === 0) this.#allGone?.resolve()
     }
   }
 
@@ -143,15 +148,15 @@ class NetImapServer implements ImapServer {
       else session.stop()
     }
     if (this.#open.size === 0) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#allGone = resolve
+    const allGone = (this.#allGone ??= Promise.withResolvers<void>())
     const deadline = setTimeout(() => {
       for (const [socket, session] of this.#open) {
         if (session === undefined) socket.destroy()
         else session.cut()
       }
     }, withinMs)
-    await promise
+    await allGone.promise
+    this.#allGone = undefined
     clearTimeout(deadline)
   }
 
