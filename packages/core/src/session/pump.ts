@@ -84,6 +84,8 @@ class Pump implements Output, SessionContext, RunningSession {
   /** Met while busy, looked at when the step has settled. */
   #clientClosed = false
   #wakeAsked = false
+  /** It was woken: what its client sent comes before it is woken again. */
+  #clientsTurn: 'over' | 'next' | 'now' = 'over'
   #stopAsked = false
   #deadlinePassed = false
   #sessionPassed = false
@@ -230,7 +232,9 @@ class Pump implements Output, SessionContext, RunningSession {
   #becomeIdle(): void {
     this.#isBusy = false
     this.#whenIdle()
-    if (!this.#isBusy && !this.#isOver && this.#stream.isPaused()) this.#stream.resume()
+    if (this.#isBusy || this.#isOver) return
+    if (this.#stream.isPaused()) this.#stream.resume()
+    if (this.#clientsTurn === 'next') void this.#hearClient()
   }
 
   /** What came up while the machine was busy, the most final first. */
@@ -246,10 +250,23 @@ class Pump implements Output, SessionContext, RunningSession {
     } else if (this.#stopAsked) {
       this.#stopAsked = false
       this.#step(() => this.#machine.stopping())
-    } else if (this.#wakeAsked) {
+    } else if (this.#wakeAsked && this.#clientsTurn === 'over') {
       this.#wakeAsked = false
+      this.#clientsTurn = 'next'
       this.#step(() => this.#machine.woken())
     }
+  }
+
+  /**
+   * Wakes may come faster than the machine answers them, and then a client would never be heard. Two turns of the event
+   * loop have one whole look for input between them, wherever the first one began.
+   */
+  async #hearClient(): Promise<void> {
+    this.#clientsTurn = 'now'
+    await nextTurn()
+    await nextTurn()
+    this.#clientsTurn = 'over'
+    if (!this.#isBusy && !this.#isOver) this.#whenIdle()
   }
 
   // ── reading ───────────────────────────────────────────────────────────────

@@ -494,6 +494,31 @@ describe('wake', () => {
   })
 })
 
+/** Asks to be woken again while it is woken, as one in a mailbox that changes all the time. */
+const restless = (woken: () => Awaitable<Wish>): Session =>
+  run((context) => ({
+    woken: () => {
+      context.wake()
+      return woken()
+    },
+    receive: (bytes) => (bytes.toString('latin1') === 'DONE' ? quit : read),
+  }))
+
+describe('a session that is woken without end', () => {
+  test.each([
+    { machine: 'answers at once', woken: () => read },
+    { machine: 'waits for a disk', woken: () => new Promise<Wish>((resolve) => setImmediate(() => resolve(read))) },
+  ])('hears its client all the same: one that $machine', async ({ woken }) => {
+    const { machine, running, client } = restless(woken)
+    machine.context.wake()
+    await settle()
+    client.end('DONE')
+    await running.ended
+    expect(machine.calls).toContain('receive DONE')
+    expect(machine.calls.filter((call) => call === 'woken').length).toBeGreaterThan(1)
+  })
+})
+
 describe('the worker stops', () => {
   test('while the session is idle', async () => {
     const { machine, running, client } = run()
