@@ -32,9 +32,7 @@ export async function readInbox(port: number, account: Account = ann): Promise<r
 
 /** The message whose Subject this is. */
 export async function readMessage(port: number, subject: string, account: Account = ann): Promise<string> {
-  return eventually(
-    `a message with Subject: ${subject}`,
-    async () => (await readInbox(port, account)).find((message) => message.includes(`\nSubject: ${subject}\r\n`)),
-    3_000,
+  return eventually(`a message with Subject: ${subject}`, async () =>
+    (await readInbox(port, account)).find((message) => message.includes(`\nSubject: ${subject}\r\n`)),
   )
 }

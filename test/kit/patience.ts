@@ -13,12 +13,13 @@ export async function within<T>(ms: number, what: string | (() => string), promi
 
 /**
  * Asks another program again and again until it answers what is wanted: for state that cannot be waited for in any
- * other way, as a balancer's view of its servers.
+ * other way, as a balancer's view of its servers. Whoever waits on a busy machine waits long: how soon a thing is seen is
+ * no matter of such a test.
  */
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<T> {
   const end = performance.now() + ms
   for (;;) {

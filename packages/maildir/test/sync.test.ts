@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Account, Mailbox, Uid } from '@postern/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Disk } from '../src/index.ts'
+import { limits, type Disk } from '../src/index.ts'
 import { append, message, nothing, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -93,6 +93,12 @@ describe('files of other programs', () => {
       await expect(hinted.promise).resolves.toBeUndefined()
       end()
     }
+  })
+
+  test('ST-14: no bound lets a change of another program wait for two seconds', () => {
+    const { ownChangeRescanMs, pollMs, hintDebounceMs } = limits
+    expect(ownChangeRescanMs + hintDebounceMs).toBeLessThan(2_000)
+    expect(pollMs + hintDebounceMs).toBeLessThan(2_000)
   })
 
   test('a message absent from one reading of the folder is not expunged', async () => {
