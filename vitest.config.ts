@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name: 'end-to-end',
           root: 'test',
-          include: ['end-to-end/**/*.test.ts'],
+          include: ['end-to-end/**/*.test.ts', 'faults/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createSmtpServer } from '../../packages/smtp/src/index.ts'
+import { tellFigure } from '../faults/figure.ts'
 import { listener } from '../kit/configuration.ts'
 import { ann, startGateway } from '../kit/gateway.ts'
 import { within } from '../kit/patience.ts'
@@ -116,9 +117,7 @@ describe.each(['DATA', 'BDAT'] as const)('by %s', (how) => {
     const { reply } = await sendBig(ports.smtp, how, messageBytes, () => 0)
     expect(reply).toMatch(/^250 2\.0\.0 /)
     const grown = peakOf(worker) - before
-    process.stdout.write(
-      `\n${messageBytes / mib} MiB by ${how} into the store: ${(grown / mib).toFixed(1)} MiB more memory\n`,
-    )
+    tellFigure(`${messageBytes / mib} MiB by ${how} into the store: ${(grown / mib).toFixed(1)} MiB more memory`)
     expect(Math.max(...files().map((file) => statSync(file).size))).toBeGreaterThan(messageBytes)
     expect(grown).toBeLessThan(allowedBytes)
   })
@@ -149,9 +148,9 @@ describe.each(['DATA', 'BDAT'] as const)('by %s', (how) => {
     const { reply, mostUnderWay } = await sendBig(port, how, messageBytes, () => taken)
     expect(reply).toMatch(/^250 /)
     const grown = peakOf(front.pid ?? 0) - before
-    process.stdout.write(
-      `\n${messageBytes / mib} MiB by ${how} through a relay: ${(grown / mib).toFixed(1)} MiB more memory, ` +
-        `at most ${(mostUnderWay / mib).toFixed(1)} MiB under way\n`,
+    tellFigure(
+      `${messageBytes / mib} MiB by ${how} through a relay: ${(grown / mib).toFixed(1)} MiB more memory, ` +
+        `at most ${(mostUnderWay / mib).toFixed(1)} MiB under way`,
     )
     expect(taken).toBeGreaterThan(messageBytes)
     expect(grown).toBeLessThan(allowedBytes)

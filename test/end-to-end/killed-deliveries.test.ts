@@ -9,6 +9,8 @@ import { buffer } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { createSmtpServer } from '../../packages/smtp/src/index.ts'
 import { afterEach, describe, expect, test } from 'vitest'
+import { tellFigure } from '../faults/figure.ts'
+import { perTier } from '../faults/tier.ts'
 import { listener } from '../kit/configuration.ts'
 import { startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
 import { eventually, within } from '../kit/patience.ts'
@@ -22,7 +24,7 @@ import {
 import { freePorts } from '../kit/ports.ts'
 import { start } from '../kit/run.ts'
 
-const kills = Number(process.env['POSTERN_KILLS'] ?? 40)
+const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 40, nightly: 200, release: 400 }))
 /** Each round waits for a worker to come back, which takes a second. */
 const timeoutMs = 60_000 + kills * 6_000
 
@@ -144,10 +146,10 @@ describe('ST-01: kill -9 of workers that deliver by SMTP and LMTP', () => {
       senders.map(({ ledger }) => expectNothingLost(ledger, account, copies)),
     )
     const sum = (of: (ledger: DeliveryLedger) => number): number => senders.reduce((n, { ledger }) => n + of(ledger), 0)
-    process.stdout.write(
-      `\n${kills} kills (${[...killed].map(([where, count]) => `${where} ${count}`).join(', ')}): ` +
+    tellFigure(
+      `${kills} kills (${[...killed].map(([where, count]) => `${where} ${count}`).join(', ')}): ` +
         `${sum(({ acknowledged }) => acknowledged.size)} messages acknowledged, ${sum(({ broken }) => broken)} attempts broken, ` +
-        `0 lost, 0 half, ${twice.reduce((n, count) => n + count, 0)} came twice\n`,
+        `0 lost, 0 half, ${twice.reduce((n, count) => n + count, 0)} came twice`,
     )
   })
 })
@@ -192,9 +194,9 @@ describe('ST-01: kill -9 of a server that relays', () => {
     const { ledger } = senders
     expect([...ledger.acknowledged.keys()].filter((serial) => !accepted.has(serial))).toEqual([])
     const twice = [...accepted.values()].reduce((sum, copies) => sum + copies - 1, 0)
-    process.stdout.write(
-      `\n${rounds} kills of a relaying server: ${ledger.acknowledged.size} messages acknowledged, ` +
-        `${ledger.broken} attempts broken, 0 lost, ${twice} came twice\n`,
+    tellFigure(
+      `${rounds} kills of a relaying server: ${ledger.acknowledged.size} messages acknowledged, ` +
+        `${ledger.broken} attempts broken, 0 lost, ${twice} came twice`,
     )
   })
 })
