@@ -80,6 +80,8 @@ export class MemoryStore implements MailStore {
   refuses: StoreRefusal | undefined
   can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'quota', 'save-dates']
   quota: AccountQuota | undefined
+  /** Nobody can say what the limits are. */
+  isQuotaUnknown = false
   /** As a store whose log of expunged messages does not reach back. */
   forgetsExpunged = false
   /** Calls of `content`: a search that needs no text makes none. */
@@ -255,8 +257,8 @@ class MemoryAccount implements Account {
     })
   }
 
-  async quota(): Promise<AccountQuota | undefined> {
-    return this.#store.quota
+  async quota(): Promise<StoreOutcome<AccountQuota | undefined>> {
+    return this.#store.isQuotaUnknown ? refused('unavailable') : done(this.#store.quota)
   }
 
   async open(name: string, mode: Mailbox['mode']): Promise<StoreOutcome<Mailbox>> {

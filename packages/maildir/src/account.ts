@@ -169,13 +169,17 @@ export class MaildirAccount implements Account, MailboxOwner {
     })
   }
 
-  async quota(): Promise<AccountQuota | undefined> {
-    const limits = await this.#context.quotaOf(this.#account)
-    if (limits === undefined) return undefined
-    const used = await readUsage(this.#maildir, limits, this.#context)
-    return {
-      ...(limits.bytes === undefined ? {} : { storage: { used: used.bytes, limit: limits.bytes } }),
-      ...(limits.messages === undefined ? {} : { messages: { used: used.messages, limit: limits.messages } }),
+  async quota(): Promise<StoreOutcome<AccountQuota | undefined>> {
+    try {
+      const limits = await this.#context.quotaOf(this.#account)
+      if (limits === undefined) return accepted(undefined)
+      const used = await readUsage(this.#maildir, limits, this.#context)
+      return accepted({
+        ...(limits.bytes === undefined ? {} : { storage: { used: used.bytes, limit: limits.bytes } }),
+        ...(limits.messages === undefined ? {} : { messages: { used: used.messages, limit: limits.messages } }),
+      })
+    } catch (error) {
+      return refusalOf(error)
     }
   }
 

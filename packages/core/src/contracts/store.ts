@@ -139,8 +139,11 @@ export interface Account {
   subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>>
   /** Without opening it for a session: takes no `recent`. */
   status(name: string): Promise<StoreOutcome<MailboxStatus>>
-  /** Of a store with quotas; `undefined` for an account without limits. All mailboxes count together. */
-  quota?(): Promise<AccountQuota | undefined>
+  /**
+   * Of a store with quotas; `undefined` for an account without limits, `unavailable` when nobody can tell them now. All
+   * mailboxes count together.
+   */
+  quota?(): Promise<StoreOutcome<AccountQuota | undefined>>
   /** Selects it for one session. */
   open(name: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>>
   /** Lets go of what it holds; open mailboxes are closed by their sessions. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { dialogue, signedIn, TestSession } from '../dialogue.ts'
+import { MemoryStore } from '../memory-store.ts'
 
 test(
   'a session in the clear offers STARTTLS and no login',
@@ -241,6 +242,21 @@ test(
     `,
   ),
 )
+
+test('mail that cannot be opened is no wrong password either, and the operator hears why', async () => {
+  const store = new MemoryStore()
+  const details: (string | undefined)[] = []
+  const session = new TestSession({
+    security: 'tls',
+    store,
+    observer: { authenticated: ({ outcome, detail }) => void details.push(`${outcome}: ${detail}`) },
+  })
+  await session.start()
+  store.openAccount = async () => Promise.reject(new Error('EIO: i/o error'))
+  expect(await session.ask('a LOGIN ann secret')).toMatch(/^a NO \[UNAVAILABLE\] /)
+  expect(details).toEqual(['unavailable: EIO: i/o error'])
+  expect(await session.ask('b SELECT INBOX')).toMatch(/^b BAD /)
+})
 
 test('a policy is asked before the password is looked at', async () => {
   const told: string[] = []

@@ -60,6 +60,24 @@ test('an account without limits has no root', async () => {
   )
 })
 
+test('limits that nobody can tell now are unavailable, and the session goes on', async () => {
+  const { store } = limited()
+  store.isQuotaUnknown = true
+  await play(
+    await signedIn({ store }),
+    `
+    C: a GETQUOTA ""
+    S: a NO [UNAVAILABLE] *
+    C: b GETQUOTAROOT INBOX
+    S: b NO [UNAVAILABLE] *
+    C: c GETQUOTA other
+    S: c NO [NONEXISTENT] *
+    C: d NOOP
+    S: d OK *
+    `,
+  )
+})
+
 test('without a store that can nothing is offered', async () => {
   const { store } = limited()
   store.can = []

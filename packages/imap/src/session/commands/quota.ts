@@ -10,9 +10,10 @@ import type { SessionState } from '../state.ts'
 export async function getQuota(state: SessionState, args: Tokens): Promise<Outcome> {
   const root = args.space() ? args.astring() : undefined
   if (root === undefined || !args.isAtEnd || !state.can('quota')) return badArguments
-  const quota = await state.account.quota?.()
-  if (root !== '' || quota === undefined) return no('No such quota root', 'NONEXISTENT')
-  state.write(encodeQuota(quota))
+  const quota = root === '' ? await state.account.quota?.() : undefined
+  if (quota?.ok === false) return refusedByStore(quota.refusal)
+  if (quota?.value === undefined) return no('No such quota root', 'NONEXISTENT')
+  state.write(encodeQuota(quota.value))
   return ok('Getquota completed')
 }
 
@@ -25,8 +26,10 @@ export async function getQuotaRoot(state: SessionState, args: Tokens): Promise<O
   const found = await state.account.status(argument.name)
   if (!found.ok) return refusedByStore(found.refusal)
   const quota = await state.account.quota?.()
+  if (quota?.ok === false) return refusedByStore(quota.refusal)
   const name = encodeMailbox(argument.name, state.isUtf8)
-  state.write(quota === undefined ? `* QUOTAROOT ${name}\r\n` : `* QUOTAROOT ${name} ""\r\n${encodeQuota(quota)}`)
+  const limits = quota?.value
+  state.write(limits === undefined ? `* QUOTAROOT ${name}\r\n` : `* QUOTAROOT ${name} ""\r\n${encodeQuota(limits)}`)
   return ok('Getquotaroot completed')
 }
 

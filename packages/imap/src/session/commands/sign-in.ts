@@ -1,5 +1,5 @@
 /* What LOGIN and AUTHENTICATE have in common: when they are refused, and what becomes of their outcomes (RFC 5530). */
-import type { SaslEnd } from '@postern/core'
+import type { Account, SaslEnd } from '@postern/core'
 import { describeError } from '../../errors.ts'
 import { bad, no, ok, type Completion } from '../../wire/response.ts'
 import { isSecure } from '../capabilities.ts'
@@ -54,7 +54,14 @@ async function open(
   mechanism: string,
   { principal, username }: Extract<SaslEnd, { readonly outcome: 'granted' }>,
 ): Promise<Finished> {
-  const account = await state.options.store.openAccount(principal.account)
+  let account: Account
+  try {
+    account = await state.options.store.openAccount(principal.account)
+  } catch (cause) {
+    // The password was right, and the disk is not: a client that tries again later needs no new one.
+    state.tellAuthenticated(mechanism, username, 'unavailable', messageOf(cause))
+    return no('Mail cannot be opened now, try again later', 'UNAVAILABLE')
+  }
   if (state.isOver) {
     await account.close()
     return ok('Logged in')
