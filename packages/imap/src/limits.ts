@@ -97,6 +97,12 @@ export interface ImapLimits {
   readonly maxParts: number
   /** Octets of a message that are scanned for its structure or searched. Larger ones are opaque beyond it. */
   readonly maxScannedBytes: number
+  /**
+   * Octets that are decoded to answer the BINARY items of one message, of which there may be a thousand: each needs its
+   * part from the start, twice. A client that takes a message of the default size whole needs a fifteenth. Over it:
+   * NO [LIMIT]; a single item is always answered.
+   */
+  readonly maxDecodedBytes: number
   /** Keywords of one mailbox; a store may allow fewer. */
   readonly maxKeywords: number
   /** Octets of one keyword. */
@@ -146,6 +152,7 @@ export const limits: ImapLimits = {
   maxPartDepth: 64,
   maxParts: 2_000,
   maxScannedBytes: 268_435_456,
+  maxDecodedBytes: 1_073_741_824,
   maxKeywords: 64,
   maxKeywordBytes: 128,
 }

@@ -285,6 +285,9 @@ test(
     C: l SORT (REVERSE ARRIVAL) UTF-8 MODSEQ 5
     S: * SORT 2 4 (MODSEQ 6)
     S: l OK *
+    C: m THREAD ORDEREDSUBJECT UTF-8 MODSEQ 5
+    S: * THREAD (2)(4)
+    S: m OK Thread completed
     `,
   ),
 )
@@ -326,6 +329,16 @@ describe('QRESYNC', () => {
       S: f OK [HIGHESTMODSEQ 10] Move completed
       `,
     )
+  })
+
+  // RFC 7162 section 3.2.8: nothing is told of what CLOSE removes, so no number may say that the client knows all.
+  test('CLOSE tells no HIGHESTMODSEQ', async () => {
+    const { store } = four()
+    const session = await enabled(store)
+    await session.ask('y SELECT INBOX')
+    await session.ask('a STORE 2 +FLAGS.SILENT \\Deleted')
+    expect(await session.ask('b CLOSE')).toBe('b OK Mailbox closed\r\n')
+    expect(inboxOf(store).messages.size).toBe(3)
   })
 
   test('an expunge that may not be told yet holds back how far the client knows all', async () => {
@@ -379,6 +392,11 @@ describe('QRESYNC', () => {
       S: * VANISHED (EARLIER) 3
       S: * 2 FETCH (UID 4 FLAGS () MODSEQ (5))
       S: c OK *
+      C: d UID SEARCH RETURN (SAVE) UID 4
+      S: d OK *
+      C: e UID FETCH $ FLAGS (CHANGEDSINCE 1 VANISHED)
+      S: * 2 FETCH (UID 4 FLAGS () MODSEQ (5))
+      S: e OK *
       `,
     )
     const only = async (parameter: string) =>

@@ -68,6 +68,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
     await state.room()
   }
   if (ends.has('unknown-encoding')) return no('A part is encoded in a way that is not known', 'UNKNOWN-CTE')
+  if (ends.has('too-much')) return no('Too many pieces of encoded parts at once', 'LIMIT')
   return ends.has('gone') ? someGone : ok('Fetch completed')
 }
 
@@ -137,8 +138,8 @@ interface DecodedRange {
   readonly to: number
 }
 
-/** What became of the message: it was told, it is gone, or RFC 3516 section 4.3 forbids to tell it. */
-type FetchEnd = 'told' | 'gone' | 'unknown-encoding'
+/** What became of the message: it was told, it is gone, RFC 3516 section 4.3 forbids to tell it, or a bound does. */
+type FetchEnd = 'told' | 'gone' | 'unknown-encoding' | 'too-much'
 
 async function fetchFromContent(
   state: SessionState,
@@ -152,11 +153,19 @@ async function fetchFromContent(
   if (content === undefined) return 'gone'
   const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
   try {
+    const decoded: number[] = []
     for (const item of items) {
       if (item.item !== 'binary' && item.item !== 'binary-size') continue
       const found = await findEncoded(reader, item.part)
-      if (found !== undefined && !isKnownEncoding(found.encoding)) return 'unknown-encoding'
+      if (found === undefined) continue
+      if (!isKnownEncoding(found.encoding)) return 'unknown-encoding'
+      // Each piece is decoded from the part's start, to measure it and to send it; what stands between octets that count
+      // may be of any length, so the whole part is reckoned.
+      decoded.push((found.end - found.start) * (item.item === 'binary' ? 2 : 1))
     }
+    const decodedBytes = decoded.reduce((sum, bytes) => sum + bytes, 0)
+    // One item is always answered, however large its part.
+    if (decoded.length > 1 && decodedBytes > state.limits.maxDecodedBytes) return 'too-much'
     const seen = await setSeen(selected, message.record, items)
     const record = seen ?? message.record
     const response = new FetchResponse(state, message.number, reader)

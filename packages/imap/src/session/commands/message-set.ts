@@ -1,4 +1,4 @@
-import { NumberRanges, parseSequenceSet } from '../../wire/sequence-set.ts'
+import { NumberRanges, parseSequenceSet, rangesOf } from '../../wire/sequence-set.ts'
 import { bad, ok, type Completion } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
@@ -16,7 +16,7 @@ export const someGone: Completion = ok('Some of the messages are gone', 'EXPUNGE
 
 export interface NamedMessages {
   readonly messages: readonly NumberedMessage[]
-  /** The UIDs that were named, of messages that are gone too; absent when they were named otherwise. */
+  /** The UIDs that were named, of messages that are gone too; absent when numbers were named. */
   readonly uids?: NumberRanges
 }
 
@@ -28,7 +28,10 @@ export function messageSet(
 ): NamedMessages | { readonly refusal: Completion } {
   if (!args.space()) return { refusal: badArguments }
   // RFC 5182 section 2.1: `$` is what was saved, less what is gone.
-  if (args.word('$')) return { messages: savedMessages(selected) }
+  if (args.word('$')) {
+    const messages = savedMessages(selected)
+    return { messages, uids: rangesOf(messages.map(({ record }) => record.uid)) }
+  }
   const text = args.sequenceSet()
   const set = text === undefined ? undefined : parseSequenceSet(text, args.limits.maxSequenceRanges)
   if (set === undefined) return { refusal: badArguments }
