@@ -69,8 +69,8 @@ export interface JournalRecord {
 
 export type JournalRead =
   | { readonly status: 'absent' }
-  /** `intact` are the records that can be told from damage: not enough for modification sequences. */
-  | { readonly status: 'damaged'; readonly detail: string; readonly highest: number; readonly intact: JournalRecord[] }
+  /** `salvageRecords` says what of it can still be believed. */
+  | { readonly status: 'damaged'; readonly detail: string }
   /** `isWhole`: the records are all there are, and not only those since the header that was given. */
   | { readonly status: 'read'; readonly header: JournalHeader; readonly isWhole: boolean; readonly records: Buffer }
 
@@ -80,7 +80,7 @@ export async function readJournal(disk: Disk, folder: string, since: JournalHead
   if (handle === undefined) return { status: 'absent' }
   try {
     const header = await readHeader(handle)
-    if (header === undefined) return damaged('header cannot be read', 0, Buffer.alloc(0))
+    if (header === undefined) return { status: 'damaged', detail: 'header cannot be read' }
     const isWhole = since?.generation !== header.generation || since.length > header.length
     const from = isWhole ? 0 : since.length
     if (from === header.length && !isWhole) return { status: 'read', header, isWhole, records: Buffer.alloc(0) }
@@ -92,7 +92,37 @@ export async function readJournal(disk: Disk, folder: string, since: JournalHead
     if (isRead && from + records.length === header.length && chain === header.chain) {
       return { status: 'read', header, isWhole, records }
     }
-    return damaged('records fail their checksum', header.highest, isWhole ? records : Buffer.alloc(0))
+    return { status: 'damaged', detail: 'records fail their checksum' }
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * What a damaged journal still tells: records that pass their own checksum, in order. Enough for keywords, which are
+ * nowhere else; not for modification sequences, since any number of records may be missing. None when even the header's
+ * UIDVALIDITY cannot be read or is another one, as the same UIDs may be other messages then.
+ *
+ * @param maxBytes - no more of the records is read, whatever size the file claims to have.
+ */
+export async function salvageRecords(
+  disk: Disk,
+  folder: string,
+  uidValidity: UidValidity,
+  maxBytes: number,
+): Promise<readonly JournalRecord[]> {
+  const handle = await openJournal(disk, folder, constants.O_RDONLY)
+  if (handle === undefined) return []
+  try {
+    const head = Buffer.alloc(headerBytes)
+    if (!(await readAll(handle, head, 0))) return []
+    const text = head.toString('latin1')
+    if (Number(/^postern-journal 1 V(\d{10}) /.exec(text)?.[1]) !== uidValidity) return []
+    const { size } = await handle.stat()
+    const counted = parseHeader(text)?.length ?? maxBytes
+    const records = Buffer.allocUnsafe(Math.max(0, Math.min(counted, size - headerBytes, maxBytes)))
+    if (!(await readAll(handle, records, headerBytes))) return []
+    return intactIn(records)
   } finally {
     await handle.close()
   }
@@ -194,14 +224,16 @@ function encodeRecords(records: readonly JournalRecord[]): Buffer {
   return bytes
 }
 
-function damaged(detail: string, highest: number, records: Buffer): JournalRead {
+function intactIn(records: Buffer): readonly JournalRecord[] {
   const intact: JournalRecord[] = []
   let at = 0
   for (const record of recordsIn(records)) {
-    if (crc32(records.subarray(at, at + 28)) === records.readUInt32LE(at + 28)) intact.push(record)
+    const isIntact = crc32(records.subarray(at, at + 28)) === records.readUInt32LE(at + 28)
+    // No clock of ours makes a larger one: its octets are somebody else's.
+    if (isIntact && record.modseq <= Number.MAX_SAFE_INTEGER) intact.push(record)
     at += recordBytes
   }
-  return { status: 'damaged', detail, highest: Number.isSafeInteger(highest) ? highest : 0, intact }
+  return intact
 }
 
 function bitsOfLetters(letters: string): number {

@@ -83,6 +83,11 @@ export interface MaildirLimits {
    */
   readonly maxExpungedLog: number
   /**
+   * Octets of a damaged journal that are looked through for keywords, so that a file of any size costs no more memory.
+   * Room for two million records; a journal that is larger than that is compacted long before.
+   */
+  readonly maxSalvagedBytes: number
+  /**
    * Removed lines that a UID list carries before it is rewritten; a quarter of the live ones, but at least this many.
    * Likewise the records of a journal that count no more.
    */
@@ -121,5 +126,6 @@ export const limits: MaildirLimits = {
   maxIdleMailboxes: 256,
   maxReportedFiles: 1_000,
   maxExpungedLog: 100_000,
+  maxSalvagedBytes: 67_108_864,
   minDeadLines: 1_000,
 }

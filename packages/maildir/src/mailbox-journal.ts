@@ -3,7 +3,7 @@ import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { isErrno } from './errors.ts'
 import { knownPart } from './filename.ts'
-import { appendToJournal, readJournal, recordBytes, recordsIn, writeJournal } from './journal.ts'
+import { appendToJournal, readJournal, recordBytes, recordsIn, salvageRecords, writeJournal } from './journal.ts'
 import type { JournalHeader, JournalRecord, MessageState } from './journal.ts'
 import type { KnownMessages } from './known-messages.ts'
 import { bootId } from './lock.ts'
@@ -173,21 +173,25 @@ export class MailboxJournal {
 
   /** Everything in place gets one modification sequence, higher than any that was given; keywords are saved if they can be. */
   async #makeAnew(uidValidity: UidValidity): Promise<void> {
-    const { disk, report } = this.#context
+    const { disk, limits, report } = this.#context
     const known = this.#known
     const read = await readJournal(disk, this.#place.path, undefined)
     const saved = new Map<Uid, bigint>()
     let given = Math.max(this.#header?.highest ?? 0, this.#provisional)
     if (read.status !== 'absent') {
-      const header = read.status === 'read' ? read.header : undefined
-      const isOurs = header === undefined || header.uidValidity === uidValidity
-      given = Math.max(given, read.status === 'read' ? read.header.highest : read.highest)
-      for (const { uid, state } of read.status === 'read' ? recordsIn(read.records) : read.intact) {
+      // Of another UIDVALIDITY: what happened to the UID list was reported.
+      const isOurs = read.status === 'damaged' || read.header.uidValidity === uidValidity
+      if (read.status === 'read') given = Math.max(given, read.header.highest)
+      const records =
+        read.status === 'read'
+          ? recordsIn(read.records)
+          : await salvageRecords(disk, this.#place.path, uidValidity, limits.maxSalvagedBytes)
+      for (const { uid, modseq, state } of records) {
+        given = Math.max(given, modseq)
         if (isOurs) saved.set(uid, state?.extra ?? 0n)
       }
       const { account, mailbox } = this.#place
       const detail = read.status === 'damaged' ? read.detail : 'the machine was started since its last write'
-      // Of another UIDVALIDITY: what happened to the UID list was reported.
       if (isOurs) report({ kind: 'journal-rebuilt', account, mailbox, detail })
     }
     known.forgetStates()

@@ -245,6 +245,32 @@ describe('keywords without a letter', () => {
     await disk.truncate(journal(), size - 5)
     expect(new Set((await elsewhere()).records()[0]?.flags)).toEqual(new Set(names))
   })
+
+  test.each([
+    ['its checksum', 183],
+    ['its highest modification sequence', 31],
+    ['the length of its records', 66],
+    ['the spaces at its end', 150],
+  ])('outlive a journal whose header is damaged: %s', async (_, byte) => {
+    value(await inbox.setFlags([1 as Uid], { op: 'add', flags: names }))
+    value(await inbox.setFlags([2 as Uid], { op: 'add', flags: ['\\Flagged'] }))
+    const before = highest(inbox)
+    const damage = await disk.readFile(journal())
+    damage[byte] = (damage[byte] ?? 0) ^ 0x01
+    await disk.writeFile(journal(), damage)
+    const mailbox = await elsewhere()
+    expect(new Set(mailbox.records()[0]?.flags)).toEqual(new Set(names))
+    for (const uid of [1, 2, 3]) expect(modseqOf(mailbox, uid)).toBeGreaterThan(before)
+  })
+
+  test('are not taken from a damaged journal of another UIDVALIDITY, whose UIDs were other messages', async () => {
+    value(await inbox.setFlags([1 as Uid], { op: 'add', flags: names }))
+    const damage = await disk.readFile(journal())
+    for (const byte of [28, 183]) damage[byte] = damage[byte] === 0x31 ? 0x32 : 0x31
+    await disk.writeFile(journal(), damage)
+    const letters = (await elsewhere()).records()[0]?.flags.filter((flag) => names.indexOf(flag) >= 26)
+    expect(letters).toEqual([])
+  })
 })
 
 test('a message that comes between the look at the folders and the journal is not left behind', async () => {
