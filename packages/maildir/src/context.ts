@@ -2,6 +2,7 @@ import type { FolderSync } from './durable.ts'
 import type { UniqueNames } from './filename.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
+import type { UsageCounts } from './quota.ts'
 import type { Awaitable } from '@postern/core'
 import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 
@@ -13,6 +14,7 @@ export interface StoreContext {
   readonly folders: FolderSync
   readonly names: UniqueNames
   readonly now: () => Date
+  readonly counts: UsageCounts
   readonly quotaOf: (account: string) => Awaitable<QuotaLimits | undefined>
   readonly report: (problem: MaildirProblem) => void
 }

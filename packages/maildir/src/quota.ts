@@ -9,6 +9,9 @@
  * Lines are appended, and their sum is what is there. The file is a cache: it is counted anew when it is missing, of other
  * limits, or has grown to 5120 bytes, and before anything is refused. What other programs do without a line is found then.
  * Two processes that look at once may both let a message in: a quota is overrun by one message for each, at most.
+ *
+ * To count an account is dear, and one that is full stays so while mail keeps coming. So a process remembers its own
+ * counts, and believes one as long as no folder has another time than before it: then nothing came and nothing went.
  */
 import { constants } from 'node:fs'
 import type { MailboxPlace, StoreContext } from './context.ts'
@@ -16,6 +19,7 @@ import { readSmallFile, replaceFile, unlinkIfThere } from './durable.ts'
 import { isErrno } from './errors.ts'
 import { pathOf, sizesIn } from './filename.ts'
 import type { QuotaLimits } from './options.ts'
+import { isTimeSettled } from './sub-folders.ts'
 
 const fileName = 'maildirsize'
 /** Maildir++: a file that has grown to this is counted anew. */
@@ -40,7 +44,36 @@ export async function hasRoom(
   context: StoreContext,
 ): Promise<boolean> {
   if (isWithin(limits, await readUsage(maildir, limits, context), more)) return true
-  return isWithin(limits, await countAnew(maildir, limits, context), more)
+  const known = context.counts.of(maildir, await timesOf(await foldersOf(maildir, context), context))
+  return isWithin(limits, known ?? (await countAnew(maildir, limits, context)), more)
+}
+
+/** Accounts whose last count is remembered; one that is forgotten is only counted again. */
+const maxCounts = 1_000
+
+/** What this process counted, and the times that the folders had before. */
+export class UsageCounts {
+  readonly #counts = new Map<string, { readonly times: string; readonly usage: Usage }>()
+
+  of(maildir: string, { text }: FolderTimes): Usage | undefined {
+    const known = this.#counts.get(maildir)
+    return known?.times === text ? known.usage : undefined
+  }
+
+  keep(maildir: string, { text, areSettled }: FolderTimes, usage: Usage): void {
+    this.#counts.delete(maildir)
+    // A change in the same tick of the file system's clock would hide behind the time.
+    if (!areSettled) return
+    this.#counts.set(maildir, { times: text, usage })
+    const [oldest] = this.#counts.keys()
+    if (this.#counts.size > maxCounts && oldest !== undefined) this.#counts.delete(oldest)
+  }
+}
+
+interface FolderTimes {
+  readonly text: string
+  /** Whatever changes from now on gives a folder another time. */
+  readonly areSettled: boolean
 }
 
 /** Adds a line for what came or went. The disk may refuse it: then the next count finds it. */
@@ -89,13 +122,11 @@ async function readFile(maildir: string, limits: QuotaLimits, { disk }: StoreCon
 
 /** Looks at every file name of the account; names tell sizes, other files are asked. */
 async function countAnew(maildir: string, limits: QuotaLimits, context: StoreContext): Promise<Usage> {
-  const { disk } = context
+  const { disk, counts } = context
   let [bytes, messages] = [0, 0]
-  const folders = [maildir]
-  for await (const entry of await disk.opendir(maildir, { bufferSize: context.limits.folderBufferEntries })) {
-    if (entry.name.startsWith('.') && entry.isDirectory()) folders.push(`${maildir}/${entry.name}`)
-  }
-  for (const folder of folders.flatMap((path) => [`${path}/new`, `${path}/cur`])) {
+  const folders = await foldersOf(maildir, context)
+  const times = await timesOf(folders, context)
+  for (const folder of folders) {
     for await (const size of sizesOf(folder, context)) {
       bytes += size
       messages += 1
@@ -107,7 +138,28 @@ async function countAnew(maildir: string, limits: QuotaLimits, context: StoreCon
     // A disk that takes no file still has a mailbox that can be read.
     if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EEXIST', 'ENOENT')) throw error
   })
+  counts.keep(maildir, times, { bytes, messages })
   return { bytes, messages }
+}
+
+/** `new` and `cur` of every mailbox, in an order that stays. */
+async function foldersOf(maildir: string, { disk, limits }: StoreContext): Promise<readonly string[]> {
+  const paths = [maildir]
+  for await (const entry of await disk.opendir(maildir, { bufferSize: limits.folderBufferEntries })) {
+    if (entry.name.startsWith('.') && entry.isDirectory()) paths.push(`${maildir}/${entry.name}`)
+  }
+  return paths.sort().flatMap((path) => [`${path}/new`, `${path}/cur`])
+}
+
+async function timesOf(folders: readonly string[], { disk, limits }: StoreContext): Promise<FolderTimes> {
+  let text = ''
+  let areSettled = true
+  for (const folder of folders) {
+    const stats = await disk.lstat(folder, { bigint: true }).catch(() => undefined)
+    text += `${folder} ${stats?.ino} ${stats?.mtimeNs}\n`
+    areSettled &&= stats === undefined || isTimeSettled(stats.mtimeNs, limits)
+  }
+  return { text, areSettled }
 }
 
 async function* sizesOf(folder: string, { disk, limits }: StoreContext): AsyncGenerator<number> {

@@ -15,6 +15,7 @@ import { limits as defaultLimits } from './limits.ts'
 import { LockFiles } from './lock.ts'
 import { parseMailboxName } from './names.ts'
 import type { MaildirStore, MaildirStoreOptions } from './options.ts'
+import { UsageCounts } from './quota.ts'
 
 /** Opens a store over `options.root`. Costs nothing until an account is used. */
 export function openMaildirStore(options: MaildirStoreOptions): MaildirStore {
@@ -61,6 +62,7 @@ class Store implements MaildirStore, FolderPool {
       },
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
+      counts: new UsageCounts(),
       locks: new LockFiles(disk, limits, (path, owner) => {
         report({ kind: 'stale-lock', account: '', mailbox: '', detail: `${path} of ${owner}` })
       }),

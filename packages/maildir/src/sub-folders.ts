@@ -5,6 +5,7 @@
 import type { BigIntStats } from 'node:fs'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { isErrno, StoreError } from './errors.ts'
+import type { MaildirLimits } from './limits.ts'
 import { yieldTurn } from './turns.ts'
 
 export type SubFolder = 'new' | 'cur'
@@ -96,9 +97,7 @@ export class SubFolders {
 
   /** Whether changes from now on give a file or folder another time than `mtimeNs`. */
   isTimeSettled(mtimeNs: bigint): boolean {
-    const { dirtyWindowMs, coarseDirtyWindowMs } = this.#context.limits
-    const isCoarse = mtimeNs % 1_000_000_000n === 0n
-    return Date.now() - Number(mtimeNs / 1_000_000n) > (isCoarse ? coarseDirtyWindowMs : dirtyWindowMs)
+    return isTimeSettled(mtimeNs, this.#context.limits)
   }
 
   /** @throws {StoreError} when the mailbox's own folder is gone, or is no folder. */
@@ -133,4 +132,13 @@ export class SubFolders {
     if (stats.isDirectory()) return stats
     throw new StoreError('MAILDIR_SYMLINK', `${path} is no folder`, this.#place)
   }
+}
+
+/** Whether changes from now on give a file or folder another time than `mtimeNs`. */
+export function isTimeSettled(
+  mtimeNs: bigint,
+  { dirtyWindowMs, coarseDirtyWindowMs }: Pick<MaildirLimits, 'dirtyWindowMs' | 'coarseDirtyWindowMs'>,
+): boolean {
+  const isCoarse = mtimeNs % 1_000_000_000n === 0n
+  return Date.now() - Number(mtimeNs / 1_000_000n) > (isCoarse ? coarseDirtyWindowMs : dirtyWindowMs)
 }

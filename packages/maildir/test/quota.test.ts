@@ -3,7 +3,7 @@ import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account, Uid } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { QuotaLimits } from '../src/index.ts'
+import { openMaildirStore, type Disk, type QuotaLimits } from '../src/index.ts'
 import { append, message, refusal, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -16,7 +16,7 @@ let account: Account
 
 const at = (...names: string[]) => join(opened.maildir, ...names)
 const used = async (): Promise<readonly (number | undefined)[]> => {
-  const quota = await account.quota?.()
+  const quota = value((await account.quota?.()) ?? { ok: true, value: undefined })
   return [quota?.storage?.used, quota?.messages?.used]
 }
 
@@ -86,6 +86,7 @@ test('limits that nobody can tell keep mail out for now, and what goes is gone a
   expect(await tryDelivery()).toBe('unavailable')
   expect(refusal(await inbox.copy([2 as Uid], 'Work'))).toBe('unavailable')
   expect(value(await inbox.expunge())).toEqual([1])
+  expect(await account.quota?.()).toMatchObject({ ok: false, refusal: 'unavailable' })
   isUnknown = false
   expect(await used()).toEqual([one, 1])
 })
@@ -93,7 +94,7 @@ test('limits that nobody can tell keep mail out for now, and what goes is gone a
 test('an account without limits is not counted', async () => {
   limits = undefined
   expect(await tryDelivery()).toBe('ok')
-  expect(await account.quota?.()).toBeUndefined()
+  expect(await account.quota?.()).toEqual({ ok: true, value: undefined })
   await expect(disk.stat(at('maildirsize'))).rejects.toThrow('ENOENT')
 })
 
@@ -138,4 +139,31 @@ test('ST-12: of processes that deliver at once each overruns the quota by one me
   const taken = ends.filter((end) => end === 'ok').length
   expect(taken).toBeGreaterThanOrEqual(5)
   expect(await tryDelivery()).toBe('over-quota')
+})
+
+test('a mailbox that stays full is counted once, and anew when a file or a folder of it comes or goes', async () => {
+  limits = { messages: 2 }
+  let readings = 0
+  const opendir = (async (...args: Parameters<Disk['opendir']>) => {
+    if (/\/(?:new|cur)$/.test(String(args[0]))) readings += 1
+    return disk.opendir(...args)
+  }) as Disk['opendir']
+  const store = openMaildirStore({ root: opened.root, quotaOf: () => limits, disk: { ...disk, opendir } })
+  const deliver = async () => (await store.deliver(ann, 'INBOX', { flags: [], bytes: one })).ok
+  for (const subject of ['one', 'two']) await append(opened.store, ann, 'INBOX', subject)
+  // As after a while: a time that is too near says nothing.
+  const longAgo = new Date(Date.now() - 60_000)
+  const settle = async () => {
+    for (const folder of ['new', 'cur', '.Work/new', '.Work/cur']) await disk.utimes(at(folder), longAgo, longAgo)
+  }
+  await settle()
+  for (let tries = 0; tries < 5; tries += 1) expect(await deliver()).toBe(false)
+  expect(readings).toBe(4)
+  const [name = ''] = await disk.readdir(at('new'))
+  await disk.rename(at('new', name), at('.Work', 'cur', `${name}:2,S`))
+  expect(await deliver()).toBe(false)
+  expect(readings).toBe(8)
+  await disk.unlink(at('.Work', 'cur', `${name}:2,S`))
+  expect(await deliver()).toBe(true)
+  await store.close()
 })
