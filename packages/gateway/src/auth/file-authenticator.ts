@@ -74,6 +74,8 @@ function tokensOf(oauth: OauthConfig | undefined): Pick<FileAuthenticatorOptions
  * so that a new password or a removed account holds at once in every worker, without a signal.
  */
 export class FileAuthenticator implements Authenticator {
+  /** Absent without a file, so that no client is asked for a password that cannot be right. */
+  readonly verify?: (credentials: Credentials, connection: Pick<ConnectionInfo, 'identity'>) => Promise<AuthOutcome>
   /** Absent unless an operator wants it, so that EXTERNAL is not offered. */
   readonly verifyCertificate?: (claim: CertificateClaim) => Promise<AuthOutcome>
   /** Absent unless somebody knows tokens. */
@@ -86,6 +88,9 @@ export class FileAuthenticator implements Authenticator {
 
   constructor(options: FileAuthenticatorOptions) {
     this.#options = options
+    if (options.file !== undefined) {
+      this.verify = (credentials, { identity }) => this.#verifyPassword(credentials, clientKey(identity.client.address))
+    }
     if (options.takesCertificates === true) this.verifyCertificate = (claim) => this.#verifyCertificate(claim)
     const { tokens, tokenHints } = options
     if (tokens !== undefined) this.verifyToken = (claim, connection) => this.#verifyToken(tokens, claim, connection)
@@ -107,14 +112,6 @@ export class FileAuthenticator implements Authenticator {
       await this.#accounts()
     } catch {
       // Whoever signs in is told, and the operator with them.
-    }
-  }
-
-  async verify(credentials: Credentials, { identity }: Pick<ConnectionInfo, 'identity'>): Promise<AuthOutcome> {
-    try {
-      return await this.#verify(credentials, clientKey(identity.client.address))
-    } catch (cause) {
-      return { outcome: 'unavailable', cause }
     }
   }
 
@@ -147,7 +144,15 @@ export class FileAuthenticator implements Authenticator {
     return account
   }
 
-  async #verify({ username, actAs, password }: Credentials, client: string): Promise<AuthOutcome> {
+  async #verifyPassword(credentials: Credentials, client: string): Promise<AuthOutcome> {
+    try {
+      return await this.#check(credentials, client)
+    } catch (cause) {
+      return { outcome: 'unavailable', cause }
+    }
+  }
+
+  async #check({ username, actAs, password }: Credentials, client: string): Promise<AuthOutcome> {
     // RFC 4616 section 2: acting as another identity needs a right to it, and nobody has one here.
     if (actAs !== undefined && actAs !== '' && actAs !== username) return denied
     // Judged by what was sent alone, so that how soon the answer comes tells nothing of any account.

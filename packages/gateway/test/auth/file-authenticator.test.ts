@@ -33,7 +33,8 @@ function authenticator(file: string, options: Partial<FileAuthenticatorOptions> 
 
 function signIn(by: FileAuthenticator, username: string, password: string, actAs?: string): Promise<AuthOutcome> {
   const identities = { username, ...(actAs === undefined ? {} : { actAs }) }
-  return by.verify({ mechanism: 'PLAIN', password: secret(password), ...identities }, from())
+  const verdict = by.verify?.({ mechanism: 'PLAIN', password: secret(password), ...identities }, from())
+  return verdict ?? Promise.reject(new Error('no passwords are taken'))
 }
 
 /** Asks for one check of each client, in this order; answers in which order they were done. */
@@ -243,9 +244,10 @@ describe('signing in', () => {
     )
   })
 
-  test('without a file nobody signs in', async () => {
+  test('without a file no passwords are taken, so that none is asked for', async () => {
     const by = new FileAuthenticator({ checksAtOnce: 1, checksWaiting: 1 })
-    expect(await signIn(by, 'ann', 'ann’s password')).toEqual({ outcome: 'denied' })
+    expect(by.verify).toBeUndefined()
+    expect(await by.has('ann')).toBe(false)
   })
 
   test('AU-04: an unknown name is hashed like a known one', async () => {

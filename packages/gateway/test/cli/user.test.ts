@@ -27,8 +27,8 @@ async function directoryWithConfig(text = config): Promise<string> {
 
 async function canSignIn(directory: string, username: string, password: string): Promise<boolean> {
   const by = new FileAuthenticator({ file: join(directory, 'who.toml'), checksAtOnce: 1, checksWaiting: 1 })
-  const { outcome } = await by.verify({ mechanism: 'PLAIN', username, password: secret(password) }, from())
-  return outcome === 'granted'
+  const verdict = await by.verify?.({ mechanism: 'PLAIN', username, password: secret(password) }, from())
+  return verdict?.outcome === 'granted'
 }
 
 const inConfig = ['-c', 'postern.toml'] as const
