@@ -343,11 +343,12 @@ test('BINARY: an encoding that is not known is told, and nothing of the message 
   expect(await session.ask('b FETCH 1 FLAGS')).toMatch(/FLAGS \(\\Recent\)/)
 })
 
+const pieces = (count: number) => Array.from({ length: count }, (_, at) => `BINARY.PEEK[1]<${at}.1>`).join(' ')
+
 test('IM-09: BINARY: pieces that are asked for a thousand times are decoded up to a bound in all', async () => {
   const { store } = one(encoded)
   const session = await selectedInbox({ store, limits: { maxDecodedBytes: 100 } })
   // The part has eight octets, which are measured and sent: six pieces are 96.
-  const pieces = (count: number) => Array.from({ length: count }, (_, at) => `BINARY.PEEK[1]<${at}.1>`).join(' ')
   expect(await session.ask(`a FETCH 1 (${pieces(6)})`)).toMatch(/\r\na OK /)
   expect(await session.ask(`b FETCH 1 (${pieces(7)})`)).toBe(
     'b NO [LIMIT] Too many pieces of encoded parts at once\r\n',
