@@ -12,7 +12,7 @@ import { swaks } from '../kit/swaks.ts'
 
 type Ports = Record<
   | ('smtp' | 'submission' | 'submissions' | 'imap' | 'imaps' | 'admin' | 'direct')
-  | ('frontSmtp' | 'frontSubmissions' | 'frontImap' | 'frontImaps'),
+  | ('frontSmtp' | 'frontSubmission' | 'frontSubmissions' | 'frontImap' | 'frontImaps'),
   number
 >
 
@@ -27,7 +27,10 @@ beforeAll(async () => {
 
 async function choosePorts(): Promise<Ports> {
   const inside = await freePorts('smtp', 'submission', 'submissions', 'imap', 'imaps', 'admin', 'direct')
-  return { ...inside, ...(await freePorts('frontSmtp', 'frontSubmissions', 'frontImap', 'frontImaps')) }
+  return {
+    ...inside,
+    ...(await freePorts('frontSmtp', 'frontSubmission', 'frontSubmissions', 'frontImap', 'frontImaps')),
+  }
 }
 
 /** The gateway of the example, and one more listener to read the store by. */
@@ -51,10 +54,12 @@ function startExampleGateway(ports: Ports): Promise<Gateway> {
 
 function throughExample(ports: Ports, sends: 'send-proxy' | 'send-proxy-v2'): string {
   return example('haproxy/haproxy.cfg', {
-    'bind :25': `bind 127.0.0.1:${ports.frontSmtp}`,
-    'bind :465': `bind 127.0.0.1:${ports.frontSubmissions}`,
-    'bind :143': `bind 127.0.0.1:${ports.frontImap}`,
-    'bind :993': `bind 127.0.0.1:${ports.frontImaps}`,
+    'bind 0.0.0.0:25': `bind 127.0.0.1:${ports.frontSmtp}`,
+    'bind 0.0.0.0:587': `bind 127.0.0.1:${ports.frontSubmission}`,
+    'bind 0.0.0.0:465': `bind 127.0.0.1:${ports.frontSubmissions}`,
+    'bind 0.0.0.0:143': `bind 127.0.0.1:${ports.frontImap}`,
+    'bind 0.0.0.0:993': `bind 127.0.0.1:${ports.frontImaps}`,
+    '10.0.0.11:587 ': `127.0.0.1:${ports.submission} `,
     '10.0.0.11:25 ': `127.0.0.1:${ports.smtp} `,
     '10.0.0.11:465 ': `127.0.0.1:${ports.submissions} `,
     '10.0.0.11:143 ': `127.0.0.1:${ports.imap} `,
@@ -74,7 +79,9 @@ describe.each(['send-proxy', 'send-proxy-v2'] as const)('examples/haproxy/haprox
     ports = await choosePorts()
     gateway = await startExampleGateway(ports)
     haproxy = await startHaproxy(throughExample(ports, sends))
-    for (const name of ['smtp', 'submissions', 'imap', 'imaps']) await haproxy.waitUntilUp(`postern-${name}`, 'mx1')
+    for (const name of ['mx', 'submission', 'submissions', 'imap', 'imaps']) {
+      await haproxy.waitUntilUp(`postern-${name}`, 'gateway1')
+    }
   })
   afterAll(async () => {
     await haproxy?.stop()

@@ -32,10 +32,10 @@ beforeAll(async () => {
   const direct = listener('direct', { protocol: 'imap', bind: inside.direct, tls: 'starttls', mode: 'off' })
   gateway = await startGateway({ config: `${config}\n${direct}`, adminPort: inside.admin })
   const proxied = example('nginx/nginx.conf', {
-    'listen 25 ': `listen 127.0.0.1:${front.smtp} `,
-    'listen 465 ': `listen 127.0.0.1:${front.submissions} `,
-    'listen 143 ': `listen 127.0.0.1:${front.imap} `,
-    'listen 993 ': `listen 127.0.0.1:${front.imaps} `,
+    'listen 0.0.0.0:25 ': `listen 127.0.0.1:${front.smtp} `,
+    'listen 0.0.0.0:465 ': `listen 127.0.0.1:${front.submissions} `,
+    'listen 0.0.0.0:143 ': `listen 127.0.0.1:${front.imap} `,
+    'listen 0.0.0.0:993 ': `listen 127.0.0.1:${front.imaps} `,
     '10.0.0.11:25 ': `127.0.0.1:${inside.smtp} `,
     '10.0.0.11:465 ': `127.0.0.1:${inside.submissions} `,
     '10.0.0.11:143 ': `127.0.0.1:${inside.imap} `,

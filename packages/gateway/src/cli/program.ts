@@ -12,6 +12,7 @@ const commands: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
   ['inspect', async () => (await import('./inspect.ts')).inspectCommand],
   ['probe', async () => (await import('./probe.ts')).probeCommand],
   ['user', async () => (await import('./user.ts')).userCommand],
+  ['balancer', async () => (await import('./balancer.ts')).balancerCommand],
 ])
 
 /**

@@ -1,8 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
-import { resolveConfig } from './resolve.ts'
-import type { ConfigOutcome, ConfigProblem } from './schema.ts'
+import { resolveConfig, resolveListeners } from './resolve.ts'
+import type { ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
 
 /** Reads a configuration file and all that it names: a configuration that can be run, or every problem at once. */
@@ -46,6 +46,28 @@ export async function findAccountsFile(
     problems.add({ path: ['accounts', 'file'], expected: 'the name of the accounts file', found: 'nothing' })
   }
   return { ok: false, problems: problems.located(file, lines).filter((problem) => problem.path.startsWith('accounts')) }
+}
+
+/**
+ * The listeners of a configuration and the headers that they take. Files that it names may be missing, as they are on another
+ * machine than the gateway's, and what is wrong with tables that listeners do not need does not matter here.
+ */
+export async function loadListeners(
+  path: string,
+): Promise<
+  | { readonly ok: true; readonly listeners: readonly ListenerConfig[]; readonly live: readonly ListenerLiveConfig[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+> {
+  const file = resolve(path)
+  const reading = await readTextFile(file)
+  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
+  const parsed = parseTomlFile(reading.text, fileFormat)
+  const { problems, lines } = parsed
+  const resolved = parsed.ok
+    ? resolveListeners(parsed.value, { file, baseDir: dirname(file), problems, lines })
+    : undefined
+  const ours = problems.located(file, lines).filter((problem) => /^(?:$|(?:listener|proxy)\b)/.test(problem.path))
+  return resolved === undefined || ours.length > 0 ? { ok: false, problems: ours } : { ok: true, ...resolved }
 }
 
 function unreadable(file: string, found: string): ConfigProblem {

@@ -48,6 +48,14 @@ export async function resolveConfig(file: ConfigFile, source: ConfigSource): Pro
     : { ok: true, config: deepFreeze(config), warnings: resolution.warnings }
 }
 
+/** The part that opens no file. What is wrong is in `source.problems` then. */
+export function resolveListeners(
+  file: ConfigFile,
+  source: ConfigSource,
+): { readonly listeners: readonly ListenerConfig[]; readonly live: readonly ListenerLiveConfig[] } {
+  return new Resolution(file, source).listeners()
+}
+
 class Resolution {
   readonly warnings: ConfigWarning[] = []
   /** In files that the configuration names. */
@@ -111,6 +119,10 @@ class Resolution {
         },
       },
     }
+  }
+
+  listeners(): { readonly listeners: readonly ListenerConfig[]; readonly live: readonly ListenerLiveConfig[] } {
+    return { listeners: this.#listeners(), live: this.#tables().map(([name, table]) => this.#live(name, table)) }
   }
 
   // ── listeners ─────────────────────────────────────────────────────────────

@@ -1,0 +1,29 @@
+// examples/ has what `postern balancer` prints, so an example cannot grow old. After a change of the generator:
+// ./node_modules/.bin/vitest run --project tree balancer-examples -u
+import { join } from 'node:path'
+import { PassThrough, Readable, Writable } from 'node:stream'
+import { expect, test } from 'vitest'
+import { runCommandLine } from '../packages/gateway/src/cli/program.ts'
+
+const examples = join(import.meta.dirname, '../examples')
+const fleet = ['--gateway', '10.0.0.11', '--gateway', '10.0.0.12']
+
+test.each([
+  ['haproxy', 'haproxy/haproxy.cfg', ['-c', 'haproxy/postern.toml']],
+  ['nginx', 'nginx/nginx.conf', ['-c', 'nginx/postern.toml']],
+  ['envoy', 'balancers/envoy.yaml', ['-c', 'haproxy/postern.toml', ...fleet]],
+  ['traefik', 'balancers/traefik.yaml', ['-c', 'haproxy/postern.toml', ...fleet]],
+  ['caddy', 'balancers/caddy.json', ['-c', 'haproxy/postern.toml', ...fleet]],
+  ['aws-nlb', 'balancers/aws-nlb.yaml', ['-c', 'haproxy/postern.toml', ...fleet]],
+])('X6: %s: examples/%s', async (kind, file, args) => {
+  let text = ''
+  const stdout = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      text += chunk.toString()
+      done()
+    },
+  })
+  const terminal = { stdin: Readable.from([]), stdout, stderr: new PassThrough().resume(), cwd: examples }
+  expect(await runCommandLine(['balancer', kind, ...args], terminal)).toBe(0)
+  await expect(text).toMatchFileSnapshot(join(examples, file))
+})
