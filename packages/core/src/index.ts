@@ -49,6 +49,14 @@ export { prepareScramPassword } from './sasl/prepare.ts'
 export { decoyScramKeys, deriveScramKeys } from './sasl/scram-keys.ts'
 export { signInByPassword } from './sasl/sign-in.ts'
 export type { SaslContext, SaslEnd } from './sasl/steps.ts'
+export {
+  createSessionServer,
+  tlsModeOf,
+  type SessionServer,
+  type SessionServerObserver,
+  type SessionServerOptions,
+} from './server/session-server.ts'
+export type { ServerTlsOptions } from './server/tls.ts'
 export { MailboxGoneError } from './session/mailbox-gone.ts'
 export {
   ConnectionLostError,
@@ -60,6 +68,7 @@ export {
 export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'
 export { connect, type Connecting } from './socket/connect.ts'
 export { localOf, peerOf } from './socket/endpoints.ts'
+export { sayGoodbye } from './socket/goodbye.ts'
 export { exporterOf } from './socket/tls-exporter.ts'
 export { identityOf, proxied, type ProxiedObserver, type ProxiedOptions } from './socket/proxied.ts'
 export { readProxyHeader, type ProxyReading, type ReadProxyHeaderOptions } from './socket/read-proxy-header.ts'

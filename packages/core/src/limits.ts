@@ -38,4 +38,12 @@ export const limits = {
   stalledReaderMs: 60_000,
   /** After the last reply: how long the client may take to close its half, so that our close does not reset the reply away. */
   lingerMs: 2_000,
+  /** Connections of one session server at once, unless its options say otherwise. Each costs some KiB. Over it they are refused. */
+  maxConnections: 10_000,
+  /** Connections that the kernel keeps waiting to be accepted; it has a bound of its own. */
+  listenBacklog: 1_024,
+  /** A TLS handshake of a session server: a client that stalls in it holds 50 KB. */
+  handshakeTimeoutMs: 10_000,
+  /** How long sessions have to finish when their server is closed. */
+  closePatienceMs: 30_000,
 } as const

@@ -74,8 +74,6 @@ export const limits = {
 
   /** PROXY headers awaited from one trusted peer at a time in one worker; a balancer sends them within a round trip. Over it, its next connection is closed. */
   maxHeadersInFlightPerPeer: 4096,
-  /** After the last reply: how long a refused client may take to close, so that our close does not reset the reply away. */
-  lingerMs: 2000,
   /** Names a client may ask for by SNI, characters (RFC 1035 section 2.3.4). */
   maxServerNameChars: 255,
 

@@ -157,25 +157,13 @@ export const limits: ImapLimits = {
   maxKeywordBytes: 128,
 }
 
-/** Every bound of `createImapServer` beside those of its sessions. */
+/** Every bound of `createImapServer` beside those of its sessions and of its connections, which are core's. */
 export interface ImapServerLimits {
-  /** Connections at once, unless the options say otherwise. Each costs some ten KiB. Over it: BYE. */
-  readonly maxConnections: number
-  /** Connections that the kernel keeps waiting to be accepted; it has a bound of its own. */
-  readonly listenBacklog: number
-  /** Milliseconds for a TLS handshake. */
-  readonly handshakePatienceMs: number
-  /** Milliseconds that sessions have to finish when the server is closed. */
-  readonly closePatienceMs: number
   /** The largest message that APPEND takes, unless the options say otherwise. */
   readonly maxAppendBytes: number
 }
 
 /** The bounds of a server that was given no others. */
 export const serverLimits: ImapServerLimits = {
-  maxConnections: 10_000,
-  listenBacklog: 1_024,
-  handshakePatienceMs: 10_000,
-  closePatienceMs: 30_000,
   maxAppendBytes: 26_214_400,
 }

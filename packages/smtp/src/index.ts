@@ -35,8 +35,8 @@ export {
   type SmtpServer,
   type SmtpServerObserver,
   type SmtpServerOptions,
+  type SmtpTlsOptions,
 } from './server/smtp-server.ts'
-export type { SmtpTlsOptions } from './server/tls.ts'
 export type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './session/destination.ts'
 export {
   commonExtensions,

@@ -75,30 +75,18 @@ export const limits: SmtpLimits = {
   minDataBytesPerSecond: 500,
 }
 
-/** Every bound of `createSmtpServer` beside those of its sessions. */
+/** Every bound of `createSmtpServer` beside those of its sessions and of its connections, which are core's. */
 export interface SmtpServerLimits {
-  /** Connections at once, unless the options say otherwise. Each costs a few KiB. Over it: 421. */
-  readonly maxConnections: number
-  /** Connections that the kernel keeps waiting to be accepted; it has a bound of its own. */
-  readonly listenBacklog: number
-  /** Milliseconds for a TLS handshake. */
-  readonly handshakePatienceMs: number
   /** Octets of a message that wait for the backend to read them; then nothing more is read from its client. */
   readonly maxUnreadMessageBytes: number
   /** Milliseconds that a backend has to give up a message which its client did not finish; then nobody waits for it. */
   readonly abandonPatienceMs: number
-  /** Milliseconds that sessions have to finish when the server is closed. */
-  readonly closePatienceMs: number
 }
 
 /** The bounds of a server that was given no others. */
 export const serverLimits: SmtpServerLimits = {
-  maxConnections: 10_000,
-  listenBacklog: 1_024,
-  handshakePatienceMs: 10_000,
   maxUnreadMessageBytes: 65_536,
   abandonPatienceMs: 5_000,
-  closePatienceMs: 30_000,
 }
 
 /** Every bound of the client. A relay takes them from `RelayOptions.limits`. */

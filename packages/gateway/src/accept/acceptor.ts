@@ -22,6 +22,7 @@ import {
   peerOf,
   receiveHeader,
   runSession,
+  sayGoodbye,
   type AcceptRefusal,
   type ChannelSecurity,
   type CidrSet,
@@ -42,7 +43,6 @@ import type { ClientNameLookup } from '../dns/client-names.ts'
 import { speaksForItself } from '../policy/speaks-for-itself.ts'
 import type { AwaitedHeaders, Places } from './admission.ts'
 import type { Dialect } from './dialects.ts'
-import { sayGoodbye } from './goodbye.ts'
 import { explainHeaderRefusal } from './header-refusal.ts'
 import type { OpenConnections } from './open-connections.ts'
 import { HandshakeError, type TlsGate } from './tls.ts'

@@ -1,11 +1,11 @@
 // A whole server on loopback, over `showMail` and over a store that can be changed.
 import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { connect, Server, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { compileCidrSet, createTrustRule } from '@postern/core'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import {
   createImapServer,
   showMail,
@@ -189,25 +189,6 @@ test('too many connections, and a server that closes, are told', async () => {
   expect(await client.until(/\r\n/)).toBe('* BYE [UNAVAILABLE] imap.example Shutting down\r\n')
   await closing
   expect(server.connections).toBe(0)
-})
-
-test('closed again while it waits, it is closed for both', async () => {
-  const { server, port } = await serve()
-  const client = plain(port)
-  await client.until(/ready\r\n/)
-  await Promise.all([server.close(), server.close(0)])
-  expect(server.connections).toBe(0)
-})
-
-test('an accept that fails is told, and the next client is served', async () => {
-  const listen = vi.spyOn(Server.prototype, 'listen')
-  onTestFinished(() => listen.mockRestore())
-  const { port, faults } = await serve()
-  const error = new Error('accept ENOBUFS')
-  const [server] = listen.mock.contexts as Server[]
-  server?.emit('error', error)
-  expect(faults).toEqual([error])
-  await plain(port).until(/ready\r\n/)
 })
 
 test('what the program throws is unavailable, and told', async () => {

@@ -1,6 +1,5 @@
 // A whole server over sockets, with a backend of a few methods behind it.
 import { once } from 'node:events'
-import { createServer, Server } from 'node:net'
 import type { Readable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { buffer, text } from 'node:stream/consumers'
@@ -372,38 +371,11 @@ describe('the server', () => {
     await closed
   })
 
-  test('closed again while it waits, it is closed for both', async () => {
-    const running = await start()
-    const busy = await inData(running)
-    const closed = [running.server.close(), running.server.close(10)]
-    expect(await busy.rest()).toMatch(/^421 4\.3\.0 /)
-    await Promise.all(closed)
-    expect(running.server.connections).toBe(0)
-  })
-
-  test('an accept that fails is told, and the next client is served', async () => {
-    const listen = vi.spyOn(Server.prototype, 'listen')
-    onTestFinished(() => listen.mockRestore())
-    const running = await start()
-    const error = new Error('accept ENOBUFS')
-    const [server] = listen.mock.contexts as Server[]
-    server?.emit('error', error)
-    expect(running.faults).toEqual([error])
-    expect(await running.connect().reply()).toMatch(/^220 /)
-  })
-
   test('C10: listens again on the same port', async () => {
     const running = await start()
     await running.server.close()
     await running.server.listen(running.port, '127.0.0.1')
     expect(await running.connect().reply()).toMatch(/^220 /)
-  })
-
-  test('closed before it listened, or twice, is closed', async () => {
-    const server = createSmtpServer({ hostname: 'mx.example', backend: { data: () => {} } })
-    await server.close()
-    await server.close()
-    expect(server.connections).toBe(0)
   })
 
   test('over the number of connections it says 421, and serves again when one has left', async () => {
@@ -414,15 +386,6 @@ describe('the server', () => {
     await first.rest()
     while (running.server.connections > 0) await nextTurn()
     await greeted(running)
-  })
-
-  test('a port that is taken is told', async () => {
-    const other = createServer().listen(0, '127.0.0.1')
-    await once(other, 'listening')
-    onTestFinished(() => void other.close())
-    const server = createSmtpServer({ hostname: 'mx.example', backend: { data: () => {} } })
-    const { port } = other.address() as { port: number }
-    await expect(server.listen(port, '127.0.0.1')).rejects.toThrow('EADDRINUSE')
   })
 
   test('a certificate that cannot be used is told at once', () => {

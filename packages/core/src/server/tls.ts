@@ -1,9 +1,10 @@
 import { createSecureContext, TLSSocket, type SecureContext, type SecureContextOptions } from 'node:tls'
-import { exporterOf, type Connection } from '@postern/core'
-import { serverLimits } from '../limits.ts'
+import type { Connection, ListenerInfo } from '../contracts/connection.ts'
+import { limits } from '../limits.ts'
+import { exporterOf } from '../socket/tls-exporter.ts'
 
 /** How a server speaks TLS: certificate and key, and what else `tls.createSecureContext` takes. */
-export interface ImapTlsOptions extends SecureContextOptions {
+export interface ServerTlsOptions extends SecureContextOptions {
   /** `starttls`, the default: when the client asks. `implicit`: from the first byte behind the PROXY header. */
   readonly mode?: 'starttls' | 'implicit'
   /** Chooses by the name that the client asks for (SNI); the context of these options when it answers `undefined`. */
@@ -14,17 +15,18 @@ export interface ImapTlsOptions extends SecureContextOptions {
 export type Secure = (spent: Connection) => Promise<Connection>
 
 /** @throws when the certificate or the key cannot be used. */
-export function tlsOf(options: ImapTlsOptions): Secure {
-  const byDefault = createSecureContext({ minVersion: 'TLSv1.2', ...options })
+export function tlsOf(options: ServerTlsOptions, protocol: ListenerInfo['protocol']): Secure {
+  const byDefault = createSecureContext({ minVersion: 'TLSv1.2', ...options }) // RFC 8996
+  const alpn = protocol === 'imap' ? 'imap' : 'smtp'
   return async (spent) => {
     const stream = new TLSSocket(spent.stream, {
       isServer: true,
       secureContext: byDefault,
       SNICallback: (name, answer) => answer(null, options.contextFor?.(name) ?? byDefault),
       // RFC 7301 section 3.2 and the ALPACA attack: a client that came for another protocol is refused, not served.
-      ALPNCallback: ({ protocols }) => protocols.find((protocol) => protocol === 'imap'),
+      ALPNCallback: ({ protocols }) => protocols.find((name) => name === alpn),
     })
-    await handshake(stream)
+    await untilSecure(stream)
     const { servername } = stream
     return {
       ...spent,
@@ -32,7 +34,7 @@ export function tlsOf(options: ImapTlsOptions): Secure {
       security: {
         kind: 'tls',
         endedBy: 'gateway',
-        version: stream.getProtocol() ?? 'unknown',
+        version: `${stream.getProtocol()}`,
         cipher: stream.getCipher().name,
         ...(typeof servername === 'string' && { serverName: servername }),
         ...exporterOf(stream),
@@ -41,21 +43,23 @@ export function tlsOf(options: ImapTlsOptions): Secure {
   }
 }
 
-/** Resolves when the handshake is done; whatever else comes first is its end. */
-async function handshake(stream: TLSSocket): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const fail = (error?: Error): void => {
-    stream.destroy()
-    reject(error ?? new Error('the client left during the handshake'))
-  }
-  const deadline = setTimeout(() => fail(new Error('the handshake took too long')), serverLimits.handshakePatienceMs)
-  const onClose = (): void => fail()
-  stream.once('secure', resolve).on('error', fail).once('close', onClose)
-  try {
-    await promise
-  } finally {
-    clearTimeout(deadline)
-    stream.off('close', onClose)
-  }
-  stream.off('error', fail)
+/** A handshake ends by `secure`, or by anything else. */
+function untilSecure(stream: TLSSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (error?: Error): void => {
+      clearTimeout(deadline)
+      stream.off('secure', onSecure).off('close', onClose).off('end', onClose)
+      if (error === undefined) {
+        stream.off('error', settle)
+        resolve()
+        return
+      }
+      stream.destroy()
+      reject(error)
+    }
+    const onSecure = (): void => settle()
+    const onClose = (): void => settle(new Error('the client left during the handshake'))
+    const deadline = setTimeout(() => settle(new Error('the handshake took too long')), limits.handshakeTimeoutMs)
+    stream.on('secure', onSecure).on('error', settle).on('close', onClose).on('end', onClose)
+  })
 }
