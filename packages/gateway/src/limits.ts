@@ -98,6 +98,23 @@ export const limits = {
   /** Seconds before an address whose names could not be found out is asked for again. */
   keepUnknownNamesSeconds: 30,
 
+  // ── DNS lists ─────────────────────────────────────────────────────────────
+
+  /** How long a DNS list whose test entries were right is asked before they are looked at again. */
+  dnsListSoundMs: 600_000,
+  /** The same for a list that cannot be used: it comes back within a minute. */
+  dnsListTroubleMs: 60_000,
+  /** Addresses whose listing is kept for each list, some 200 bytes each. Over it the one kept for longest is forgotten. */
+  maxKeptListings: 10_000,
+  /** Seconds that a listing is kept at least, whatever its time to live. */
+  minKeepListedSeconds: 60,
+  /** Seconds that a listing is kept at most: whoever was taken off the list is served within so long. */
+  maxKeepListedSeconds: 1800,
+  /** Seconds that an address is known not to be listed. */
+  keepNotListedSeconds: 300,
+  /** Seconds before a list that did not answer for an address is asked for it again. */
+  keepUnknownListingSeconds: 30,
+
   // ── backends ──────────────────────────────────────────────────────────────
 
   /** From one look at a backend that is down, or in doubt, to the next, when `health.interval` is longer: it comes back within seconds, and no storm of looks hinders it. */

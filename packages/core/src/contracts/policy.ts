@@ -17,6 +17,8 @@ export type ReasonCode =
   | 'route'
   | 'unavailable'
   | 'health-check'
+  | 'dns-list'
+  | 'hello'
 
 /**
  * What a policy says. `defer` is a temporary refusal (SMTP 4yz), `refuse` a permanent one (5yz), `drop` closes without
@@ -34,7 +36,8 @@ export type Decision =
         readonly smtpCode?: number
         /** RFC 3463, as in `5.7.1`, of the class of the code. */
         readonly enhanced?: string
-        readonly text: string
+        /** Absent: the default words stay. */
+        readonly text?: string
       }
     }
 

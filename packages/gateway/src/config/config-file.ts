@@ -1,10 +1,12 @@
 import type { ListenerProtocol, SaslMechanism, TlsMode } from '@postern/core'
 import type { BackendProtocol } from './backend-address.ts'
 import type {
+  AccessAction,
   Announce,
   Balance,
   BareNewline,
   Ceiling,
+  CheckAction,
   ClientCertificates,
   LogLevel,
   Nul,
@@ -73,14 +75,7 @@ export interface ConfigFile {
     readonly tries: number
     readonly 'client-names': boolean
   }
-  readonly policy: {
-    readonly deny: readonly string[]
-    readonly 'deny-reply'?: { readonly code: number; readonly text: string } | undefined
-    readonly 'ignored-hosts': readonly string[]
-    readonly 'exempt-networks': readonly string[]
-    readonly rate: { readonly 'connections-per-client': Rate | 'unlimited' }
-    readonly concurrency: { readonly 'connections-per-client': Ceiling }
-  }
+  readonly policy: PolicyTable
   readonly limits: {
     readonly 'max-connections-per-worker': Ceiling
     readonly 'max-tls-handshakes-per-worker': number
@@ -91,6 +86,37 @@ export interface ConfigFile {
   }
   readonly log: { readonly level: LogLevel }
   readonly admin: { readonly bind: string }
+}
+
+/** `[policy]` */
+export interface PolicyTable {
+  readonly deny: readonly string[]
+  readonly 'deny-reply'?: { readonly code: number; readonly text: string } | undefined
+  readonly 'ignored-hosts': readonly string[]
+  readonly 'exempt-networks': readonly string[]
+  readonly access: readonly {
+    readonly networks: readonly string[]
+    readonly action: AccessAction
+    readonly code?: number | undefined
+    readonly text?: string | undefined
+    readonly listeners?: readonly string[] | undefined
+  }[]
+  readonly 'dns-list': readonly {
+    readonly zone: string
+    readonly kind: 'block' | 'allow'
+    readonly answers: readonly string[]
+    readonly action: Exclude<CheckAction, 'off'>
+    readonly text?: string | undefined
+    readonly listeners?: readonly string[] | undefined
+  }[]
+  readonly hello: {
+    readonly syntax: CheckAction
+    readonly unqualified: CheckAction
+    readonly 'own-name': CheckAction
+    readonly 'address-literal': CheckAction
+  }
+  readonly rate: { readonly 'connections-per-client': Rate | 'unlimited' }
+  readonly concurrency: { readonly 'connections-per-client': Ceiling }
 }
 
 /** `[accounts.oauth]` */

@@ -15,11 +15,11 @@ import {
   fileName,
   networks,
   oneOf,
-  rate,
   table,
   text,
   wholeNumber,
 } from './format-values.ts'
+import { policy } from './policy-format.ts'
 import { lookup, route, upstream } from './upstream-format.ts'
 
 const server = table({
@@ -275,34 +275,6 @@ const dns = table({
     ),
 })
 
-const denyReply = table({
-  code: wholeNumber(400, 599, 'an SMTP reply code from 400 to 599')
-    .prefault(554)
-    .describe('SMTP reply code: 4yz asks the client to come again, 5yz tells it not to.'),
-  text: text('a line of printable ASCII, at most 400 characters', /^[ -~]{1,400}$/).describe(
-    'What a denied client is told.',
-  ),
-})
-
-const policy = table({
-  deny: networks.prefault([]).describe('Clients that are refused at connect.'),
-  'deny-reply': denyReply.optional(),
-  'ignored-hosts': networks
-    .prefault([])
-    .describe('Clients, after the header, that no policy and no log line is spent on: health checks, monitors.'),
-  'exempt-networks': networks.prefault([]).describe('Clients without rate and concurrency limits.'),
-  rate: table({
-    'connections-per-client': rate
-      .prefault('unlimited')
-      .describe('New connections of one client; over it `421`. The time begins with the first of them.'),
-  }).prefault({}),
-  concurrency: table({
-    'connections-per-client': ceiling(1_000_000)
-      .prefault(100)
-      .describe('Open connections of one client; over it `421`. An IPv6 client is its /64.'),
-  }).prefault({}),
-})
-
 const limits = table({
   'max-connections-per-worker': ceiling(1_000_000).prefault(20_000).describe('Over it a worker accepts no more.'),
   'max-tls-handshakes-per-worker': wholeNumber(1, 10_000)
@@ -333,7 +305,7 @@ const admin = table({
     .describe('Health and status over HTTP. Anyone who reaches it may read it.'),
 })
 
-export const routes: z.ZodType<readonly RouteTable[]> = z
+const routes: z.ZodType<readonly RouteTable[]> = z
   .array(route, { error: 'tables written [[route]]' })
   .max(10_000, { error: 'at most 10000 routes; a directory service takes more' })
   .prefault([])

@@ -12,6 +12,7 @@ import type { ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
 import { readTextFile } from './read-file.ts'
+import { resolvePolicy } from './resolve-policy.ts'
 import { checkSignIn, resolveLookups, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
@@ -108,7 +109,7 @@ class Resolution {
         routes,
         smtp: this.#smtp(hostName),
         dns: this.#dns(),
-        policy: this.#policy(),
+        policy: resolvePolicy(this.#file.policy, this.#file.listener, resolving),
         limits: {
           maxConnectionsPerWorker: limits['max-connections-per-worker'],
           maxTlsHandshakesPerWorker: limits['max-tls-handshakes-per-worker'],
@@ -402,18 +403,6 @@ class Resolution {
   #dns(): DnsConfig {
     const { servers, timeout, tries, 'client-names': clientNames } = this.#file.dns
     return { servers, timeoutMs: timeout, tries, clientNames }
-  }
-
-  #policy(): Config['live']['policy'] {
-    const { policy } = this.#file
-    return {
-      deny: policy.deny,
-      ...(policy['deny-reply'] === undefined ? {} : { denyReply: policy['deny-reply'] }),
-      ignoredHosts: policy['ignored-hosts'],
-      exemptNetworks: policy['exempt-networks'],
-      rate: { connectionsPerClient: policy.rate['connections-per-client'] },
-      concurrency: { connectionsPerClient: policy.concurrency['connections-per-client'] },
-    }
   }
 
   /** Meant at times, but a disaster when it is not: anyone can then claim to be anyone. */

@@ -321,8 +321,46 @@ export interface PolicyConfig {
   readonly ignoredHosts: readonly string[]
   /** No rate and no concurrency limit. */
   readonly exemptNetworks: readonly string[]
+  /** In the order of the file: the first that matches decides. */
+  readonly access: readonly AccessRuleConfig[]
+  readonly dnsLists: readonly DnsListConfig[]
+  readonly hello: HelloChecksConfig
   readonly rate: { readonly connectionsPerClient: Rate | 'unlimited' }
   readonly concurrency: { readonly connectionsPerClient: Ceiling }
+}
+
+export interface AccessRuleConfig {
+  readonly networks: readonly string[]
+  readonly action: AccessAction
+  /** An SMTP reply code of the class of the action. */
+  readonly code?: number
+  readonly text?: string
+  /** Absent: all. */
+  readonly listeners?: readonly string[]
+}
+
+export type AccessAction = 'allow' | 'defer' | 'refuse' | 'drop'
+
+export interface DnsListConfig {
+  /** Lower case. */
+  readonly zone: string
+  readonly kind: 'block' | 'allow'
+  /** Networks of the answers that count as listed. */
+  readonly answers: readonly string[]
+  readonly action: Exclude<CheckAction, 'off'>
+  readonly text?: string
+  readonly listeners: readonly string[]
+}
+
+/** What becomes of whoever does not pass a check; `note` is a line in the log. */
+export type CheckAction = 'off' | 'note' | 'defer' | 'refuse'
+
+/** What is looked at in EHLO and HELO, on listeners for mail from other hosts. */
+export interface HelloChecksConfig {
+  readonly syntax: CheckAction
+  readonly unqualified: CheckAction
+  readonly ownName: CheckAction
+  readonly addressLiteral: CheckAction
 }
 
 export interface Rate {

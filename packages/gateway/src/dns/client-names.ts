@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import { parseIpAddress, type Awaitable, type CidrSet, type ClientNames, type IpAddress } from '@postern/core'
 import { limits } from '../limits.ts'
-import { networks } from '../policy/chain.ts'
+import { networks } from '../policy/networks.ts'
 import { reverseName } from './reversed-labels.ts'
 import type { DnsAnswer, DnsResolver } from './resolver.ts'
 

@@ -1,6 +1,8 @@
 import type { MaildirProblem } from '@postern/maildir'
 import type { ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
+import type { PolicyNote } from '../policy/chain.ts'
+import type { ListTrouble } from '../policy/dns-list.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
@@ -34,6 +36,21 @@ export class WorkerLog {
     }
   }
 
+  dnsList(zone: string, family: 4 | 6, trouble: ListTrouble | undefined): void {
+    if (trouble === undefined) {
+      this.#logger.info({ zone, family, event: 'dns.list-usable' }, `${zone} is asked again`)
+    } else {
+      const fields = { zone, family, reason: trouble, event: 'dns.list-unusable' }
+      this.#logger.warn(fields, troubles[trouble](zone, family))
+    }
+  }
+
+  /** A policy found something that the configuration wants to know, and nothing more. */
+  noted({ connection, ...fields }: PolicyNote, detail: string): void {
+    const record = { ...(connection !== undefined && { id: connection }), ...fields, event: 'policy.noted' }
+    this.#logger.info(record, printable(detail, limits.maxLogSentenceChars))
+  }
+
   accountsUnusable(problems: readonly ConfigProblem[]): void {
     this.#logger.error(
       { event: 'accounts.unusable', problems },
@@ -60,4 +77,17 @@ export class WorkerLog {
       'this worker ends; another takes its place',
     )
   }
+}
+
+/** Why a list of the DNS is left alone, and what to do. */
+const troubles: Readonly<Record<ListTrouble, (zone: string, family: 4 | 6) => string>> = {
+  silent: (zone) => `${zone} does not answer: no client is looked up there; see dns.servers`,
+  'lists-nobody': (zone, family) =>
+    family === 6
+      ? `${zone} lacks the test entry of IPv6 (RFC 5782 section 5): it is taken to know IPv4 only`
+      : `${zone} lacks the test entry 127.0.0.2 (RFC 5782 section 5): it is dead, or no such list; take it out of policy.dns-list`,
+  'lists-everybody': (zone) =>
+    `${zone} answers for 127.0.0.1, which no list may (RFC 5782 section 5): it lists everybody; take it out of policy.dns-list`,
+  'refuses-us': (zone) =>
+    `${zone} answers 127.255.255.0/24: it takes no questions from your DNS servers; ask it through a resolver of your own (dns.servers)`,
 }

@@ -1,6 +1,6 @@
 import type { IpAddress } from '@postern/core'
 import type { SmtpConfig } from '../config/schema.ts'
-import { networks } from './chain.ts'
+import { networks } from './networks.ts'
 
 /** Who may announce another client by XCLIENT or XFORWARD, judged by whom the connection spoke for before. */
 export function announcers(

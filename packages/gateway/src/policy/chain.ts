@@ -1,15 +1,11 @@
-import {
-  compileCidrSet,
-  type Awaitable,
-  type CidrSet,
-  type ClientIdentity,
-  type Decision,
-  type ListenerInfo,
-  type Policy,
-} from '@postern/core'
-import type { PolicyConfig } from '../config/schema.ts'
-import { accessList } from './access-list.ts'
+import type { Awaitable, ClientIdentity, Decision, IpAddress, ListenerInfo, Policy, ReasonCode } from '@postern/core'
+import type { DnsListConfig, PolicyConfig } from '../config/schema.ts'
+import { AccessRules, accessList, accessRules } from './access-list.ts'
 import { clientLimits } from './client-limits.ts'
+import { counted, type PolicyDecisions, type PolicyStage } from './decisions.ts'
+import { dnsLists, type OnListed, type UsedDnsList } from './dns-lists.ts'
+import { helloChecks, type OnNote } from './hello-checks.ts'
+import { networks } from './networks.ts'
 import type { Tally, TallyLimits } from './tally.ts'
 
 interface ConnectMoment {
@@ -46,15 +42,76 @@ export async function askOnConnect(policies: readonly Policy[], at: ConnectMomen
   return { decision: { verdict: 'pass' }, release }
 }
 
+/** What the policies of a configuration work with. */
+export interface PolicyParts {
+  readonly tally: Tally
+  /** Counts what was decided. */
+  readonly decisions: Pick<PolicyDecisions, 'count'>
+  /** Names that are ours, in lower case: no other host greets with one. */
+  readonly ownNames: ReadonlySet<string>
+  /** Asks the DNS about lists. */
+  readonly openDnsList: (config: DnsListConfig) => UsedDnsList['list']
+  readonly log: PolicyNotes
+}
+
+/** Told of what is only noted. */
+export interface PolicyNotes {
+  /** @param note.connection - the id of a session; before it there is none. */
+  noted(note: PolicyNote, detail: string): void
+}
+
+export interface PolicyNote {
+  readonly policy: string
+  readonly reason: ReasonCode
+  readonly listener: string
+  readonly client: string
+  readonly connection?: string
+}
+
 /** The policies that a configuration asks for, the cheap ones first. */
-export function policiesFor(config: PolicyConfig, tally: Tally): readonly Policy[] {
+export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly Policy[] {
+  const { tally, decisions, ownNames, openDnsList, log } = parts
   const policies: Policy[] = []
-  if (config.deny.length > 0) policies.push(accessList(networks(config.deny), config.denyReply))
+  const note = (stage: PolicyStage, noted: PolicyNote, detail: string): void => {
+    const { listener, policy, reason } = noted
+    decisions.count({ listener, stage, policy, verdict: 'note', reason })
+    log.noted(noted, detail)
+  }
+  const rules = new AccessRules(config.access)
+  const isAllowed = (client: IpAddress, listener: string): boolean => rules.isAllowed(client, listener)
+  const denied = config.deny.length > 0 ? accessList(networks(config.deny), config.denyReply) : undefined
+  if (config.access.length > 0) policies.push(accessRules(rules, denied))
+  else if (denied !== undefined) policies.push(denied)
   const bounds = tallyLimits(config)
   if (bounds.rate !== undefined || bounds.concurrent !== undefined) {
     policies.push(clientLimits(bounds, networks(config.exemptNetworks), tally))
   }
-  return policies
+  if (config.dnsLists.length > 0) {
+    const lists = config.dnsLists.map((list) => ({ config: list, list: openDnsList(list) }))
+    const onListed: OnListed = ({ listener, client }, detail) =>
+      note(
+        'connect',
+        { policy: 'dns-list', reason: 'dns-list', listener: listener.name, client: client.toString() },
+        detail,
+      )
+    policies.push(dnsLists(lists, isAllowed, onListed))
+  }
+  if (Object.values(config.hello).some((action) => action !== 'off')) {
+    const onNote: OnNote = ({ connection, policy }, detail) =>
+      note(
+        'greeting',
+        {
+          policy,
+          reason: 'hello',
+          listener: connection.listener.name,
+          client: connection.identity.client.address.toString(),
+          connection: connection.id,
+        },
+        detail,
+      )
+    policies.push(helloChecks(config.hello, { names: ownNames, isAllowed }, onNote))
+  }
+  return policies.map((policy) => counted(policy, decisions))
 }
 
 export function tallyLimits({ rate, concurrency }: PolicyConfig): TallyLimits {
@@ -65,11 +122,4 @@ export function tallyLimits({ rate, concurrency }: PolicyConfig): TallyLimits {
       : { rate: { connections: connectionsPerClient.count, perMs: connectionsPerClient.perMs } }),
     ...(concurrency.connectionsPerClient === 'unlimited' ? {} : { concurrent: concurrency.connectionsPerClient }),
   }
-}
-
-/** @throws on a network that the configuration's reader would have refused. */
-export function networks(texts: readonly string[]): CidrSet {
-  const compiled = compileCidrSet(texts)
-  if (!compiled.ok) throw new Error(`not a network: ${compiled.problems.map((problem) => problem.text).join(', ')}`)
-  return compiled.set
 }

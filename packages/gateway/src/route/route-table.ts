@@ -5,7 +5,7 @@
 import type { CidrSet, ConnectionInfo } from '@postern/core'
 import { foldAddress } from '../config/resolve-routes.ts'
 import type { RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
-import { networks } from '../policy/chain.ts'
+import { networks } from '../policy/networks.ts'
 import { patternsOf } from './patterns.ts'
 
 /** What a route may be chosen by. */

@@ -22,8 +22,11 @@ import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
 import { announcers } from '../policy/announcers.ts'
+import { PolicyDecisions } from '../policy/decisions.ts'
+import { DnsList } from '../policy/dns-list.ts'
 import { ownSender } from '../policy/own-sender.ts'
-import { networks, policiesFor, tallyLimits } from '../policy/chain.ts'
+import { policiesFor, tallyLimits } from '../policy/chain.ts'
+import { networks } from '../policy/networks.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
 import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
@@ -43,6 +46,7 @@ export class Worker {
   readonly #log: WorkerLog
   readonly #connections = new OpenConnections()
   readonly #summary: QuietSummary
+  readonly #decisions = new PolicyDecisions()
   readonly #tally: SharedTally
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
@@ -97,7 +101,13 @@ export class Worker {
     const places = new Places(live.limits.maxConnectionsPerWorker)
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()
-    const policies = policiesFor(live.policy, this.#tally)
+    const policies = policiesFor(live.policy, {
+      tally: this.#tally,
+      decisions: this.#decisions,
+      ownNames: new Set([live.hostname.toLowerCase(), ...live.smtp.localDomains]),
+      openDnsList: ({ zone, answers }) => this.#openDnsList(zone, answers),
+      log: this.#log,
+    })
     const ignoredHosts = networks(live.policy.ignoredHosts)
     this.#directories = await openLookups(live.lookups, this.#upstreamLog)
     const finder = new RouteFinder({
@@ -140,6 +150,11 @@ export class Worker {
       )
     }
     await Promise.all(listeners.map(({ listener, fd }) => this.#serve(fd, accepts.get(listener)!)))
+  }
+
+  /** What the policies decided since this worker started. */
+  get policyDecisions(): PolicyDecisions['counts'] {
+    return this.#decisions.counts
   }
 
   receive(message: Exclude<ToWorker, WorkerStart | { readonly type: 'drain' }>): void {
@@ -185,6 +200,16 @@ export class Worker {
     this.#summary.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     await this.#store.close()
+  }
+
+  /** A resolver of its own for each list: one that is silent must not make us think that the DNS is. */
+  #openDnsList(zone: string, answers: readonly string[]): DnsList {
+    return new DnsList({
+      zone,
+      answers,
+      resolver: new DnsResolver(this.#start.config.live.dns, () => {}),
+      onTrouble: (trouble, family) => this.#log.dnsList(zone, family, trouble),
+    })
   }
 
   #dialectOf(listener: ListenerInfo, policies: readonly Policy[], finder: RouteFinder): Dialect {

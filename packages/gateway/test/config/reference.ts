@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
-import { fileFormat, routes } from '../../src/config/file-format.ts'
+import { fileFormat } from '../../src/config/file-format.ts'
 
 export const schemaFile: URL = new URL('../../postern.schema.json', import.meta.url)
 export const documentFile: URL = new URL('../../../../docs/configuration.md', import.meta.url)
@@ -60,9 +60,9 @@ function isTable(schema: z.core.$ZodType): boolean {
   return inner instanceof z.ZodObject || inner instanceof z.ZodRecord || isListOfTables(inner)
 }
 
-/** At the top of the file only: elsewhere a list stands in the row of its key, as `certificates` does. */
+/** Written `[[NAME]]`. Another list stands in the row of its key, as `certificates` does. */
 function isListOfTables(schema: z.core.$ZodType): schema is z.ZodArray {
-  return schema === unwrapped(routes).inner
+  return schema instanceof z.ZodArray && expectedOf(schema).startsWith('tables written [[')
 }
 
 function rowOf(key: string, schema: z.core.$ZodType): Section['rows'][number] {

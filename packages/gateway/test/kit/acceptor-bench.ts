@@ -9,7 +9,7 @@ import type { Dialect } from '../../src/accept/dialects.ts'
 import { OpenConnections } from '../../src/accept/open-connections.ts'
 import type { ListenerProxyConfig } from '../../src/config/schema.ts'
 import { QuietSummary } from '../../src/observe/quiet-summary.ts'
-import { networks } from '../../src/policy/chain.ts'
+import { networks } from '../../src/policy/networks.ts'
 
 export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string }
 

@@ -2,6 +2,7 @@ import { endpoint, identify, type ClientIdentity, type ListenerInfo, type Policy
 import { describe, expect, test } from 'vitest'
 import type { PolicyConfig } from '../../src/config/schema.ts'
 import { askOnConnect, policiesFor, tallyLimits } from '../../src/policy/chain.ts'
+import { partsWith } from '../kit/policy-parts.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
 
 const listener: ListenerInfo = { name: 'mx', protocol: 'smtp', tls: 'off' }
@@ -50,12 +51,15 @@ describe('the policies of a configuration', () => {
     deny: [],
     ignoredHosts: [],
     exemptNetworks: [],
+    access: [],
+    dnsLists: [],
+    hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
     rate: { connectionsPerClient: 'unlimited' },
     concurrency: { connectionsPerClient: 'unlimited' },
   }
 
   test('none are made of a configuration that asks for none', () => {
-    expect(policiesFor(config, new LocalTally({}))).toEqual([])
+    expect(policiesFor(config, partsWith(new LocalTally({})))).toEqual([])
     expect(tallyLimits(config)).toEqual({})
   })
 
@@ -65,7 +69,7 @@ describe('the policies of a configuration', () => {
       exemptNetworks: ['198.51.100.0/24'],
       rate: { connectionsPerClient: { count: 1, perMs: 60_000 } },
     }
-    const policies = policiesFor(limited, new LocalTally(tallyLimits(limited)))
+    const policies = policiesFor(limited, partsWith(new LocalTally(tallyLimits(limited))))
     const verdictOf = async (address: string): Promise<string> =>
       (await askOnConnect(policies, { listener, identity: clientAt(address) })).decision.verdict
     expect([await verdictOf('203.0.113.7'), await verdictOf('203.0.113.7')]).toEqual(['pass', 'defer'])
@@ -74,7 +78,7 @@ describe('the policies of a configuration', () => {
 
   test('S17: the refusal is temporary and says in the log which bound was met', async () => {
     const limited: PolicyConfig = { ...config, rate: { connectionsPerClient: { count: 1, perMs: 60_000 } } }
-    const policies = policiesFor(limited, new LocalTally(tallyLimits(limited)))
+    const policies = policiesFor(limited, partsWith(new LocalTally(tallyLimits(limited))))
     await askOnConnect(policies, at)
     expect((await askOnConnect(policies, at)).decision).toEqual({
       verdict: 'defer',

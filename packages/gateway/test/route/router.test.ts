@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Envelope, Route } from '@postern/core'
-import { networks } from '../../src/policy/chain.ts'
+import { networks } from '../../src/policy/networks.ts'
 import { RouteTable } from '../../src/route/route-table.ts'
 import { RouteFinder } from '../../src/route/route-finder.ts'
 import { createRouter } from '../../src/route/router.ts'

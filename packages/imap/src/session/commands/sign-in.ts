@@ -76,7 +76,7 @@ function refusedByPolicy(
   { decision, by }: Extract<SaslEnd, { readonly outcome: 'refused' }>,
 ): Finished {
   state.refused('LOGIN', decision.reason, decision.detail ?? `policy ${by}`)
-  const configured = decision.reply === undefined ? undefined : onOneLine(decision.reply.text)
+  const configured = decision.reply?.text === undefined ? undefined : onOneLine(decision.reply.text)
   if (decision.reason === 'rate' || decision.reason === 'concurrency')
     return no(configured ?? 'Too many logins', 'LIMIT')
   if (decision.reason === 'tls-required') return no(configured ?? 'Login needs TLS', 'PRIVACYREQUIRED')

@@ -1,0 +1,84 @@
+/* The tables of the configuration file about who may come, and how often. */
+import { z } from 'zod'
+import type { PolicyTable } from './config-file.ts'
+import { ceiling, domain, networks, oneOf, rate, table, text, wholeNumber } from './format-values.ts'
+
+const replyText = text('a line of printable ASCII, at most 400 characters', /^[ -~]{1,400}$/)
+const listeners = z
+  .array(text('the name of a listener', /^[a-z][a-z0-9-]{0,31}$/), { error: 'a list of listeners' })
+  .min(1, { error: 'a list of listeners; at least one' })
+const checkAction = oneOf(['off', 'note', 'defer', 'refuse']).prefault('off')
+
+const denyReply = table({
+  code: wholeNumber(400, 599, 'an SMTP reply code from 400 to 599')
+    .prefault(554)
+    .describe('SMTP reply code: 4yz asks the client to come again, 5yz tells it not to.'),
+  text: replyText.describe('What a denied client is told.'),
+})
+
+const accessRule = table({
+  networks: networks.min(1, { error: 'at least one network' }).describe('The clients that it is about.'),
+  action: oneOf(['allow', 'defer', 'refuse', 'drop']).describe(
+    '`allow`: no DNS list and no check of greetings either. `defer` is `421`, `refuse` is `554`, `drop` closes without a word.',
+  ),
+  code: wholeNumber(400, 599, 'an SMTP reply code from 400 to 599')
+    .optional()
+    .describe('Instead of the usual one: 4yz with `defer`, 5yz with `refuse`.'),
+  text: replyText.optional().describe('Said instead of the usual words, on IMAP as well.'),
+  listeners: listeners.optional().describe('Where it holds. Default: everywhere.'),
+})
+
+const dnsList = table({
+  zone: domain.describe('As in `zen.spamhaus.org`: what stands behind the reversed address (RFC 5782).'),
+  kind: oneOf(['block', 'allow'])
+    .prefault('block')
+    .describe('A client on an `allow` list is refused by no `block` list.'),
+  answers: networks
+    .min(1, { error: 'at least one network' })
+    .prefault(['127.0.0.0/8'])
+    .describe('Which answers count as listed. 127.255.255.0/24 never does: lists refuse questions with it.'),
+  action: oneOf(['note', 'defer', 'refuse'])
+    .prefault('refuse')
+    .describe('What a `block` list does with a client on it; `note` only writes it to the log.'),
+  text: replyText
+    .optional()
+    .describe('What such a client is told; `{client}` becomes its address, `{zone}` the name of the list.'),
+  listeners: listeners.optional().describe('Where it is asked. Default: listeners with `protocol = "smtp"`.'),
+})
+
+const hello = table({
+  syntax: checkAction.describe('Neither a domain name nor an address literal (RFC 5321 section 4.1.1.1).'),
+  unqualified: checkAction.describe('A name of one label, as in `EHLO desktop`.'),
+  'own-name': checkAction.describe('Our host name, one of our local domains or our own address, from another host.'),
+  'address-literal': checkAction.describe('The literal of another address than the client’s.'),
+})
+
+export const policy: z.ZodType<PolicyTable> = table({
+  deny: networks.prefault([]).describe('Clients that are refused at connect.'),
+  'deny-reply': denyReply.optional(),
+  'ignored-hosts': networks
+    .prefault([])
+    .describe('Clients, after the header, that no policy and no log line is spent on: health checks, monitors.'),
+  'exempt-networks': networks.prefault([]).describe('Clients without rate and concurrency limits.'),
+  access: z
+    .array(accessRule, { error: 'tables written [[policy.access]]' })
+    .max(1000, { error: 'at most 1000 rules; a rule takes any number of networks' })
+    .prefault([])
+    .describe('Rules about clients; the first that matches decides, ahead of `deny`.'),
+  'dns-list': z
+    .array(dnsList, { error: 'tables written [[policy.dns-list]]' })
+    .max(16, { error: 'at most 16 lists: each client waits for all of them' })
+    .prefault([])
+    .describe('DNS block and allow lists.'),
+  hello: hello.prefault({}),
+  rate: table({
+    'connections-per-client': rate
+      .prefault('unlimited')
+      .describe('New connections of one client; over it `421`. The time begins with the first of them.'),
+  }).prefault({}),
+  concurrency: table({
+    'connections-per-client': ceiling(1_000_000)
+      .prefault(100)
+      .describe('Open connections of one client; over it `421`. An IPv6 client is its /64.'),
+  }).prefault({}),
+})

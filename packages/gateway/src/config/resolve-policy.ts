@@ -1,0 +1,86 @@
+/* From the table [policy] to what it comes to. */
+import type { ConfigFile, PolicyTable } from './config-file.ts'
+import type { KeyPath } from './key-path.ts'
+import type { Resolving } from './resolve-upstreams.ts'
+import type { AccessRuleConfig, DnsListConfig, PolicyConfig } from './schema.ts'
+
+export function resolvePolicy(
+  policy: PolicyTable,
+  listeners: ConfigFile['listener'],
+  { problems, warn }: Pick<Resolving, 'problems' | 'warn'>,
+): PolicyConfig {
+  const checkListeners = (names: readonly string[] | undefined, path: KeyPath): void => {
+    for (const [place, name] of (names ?? []).entries()) {
+      if (Object.hasOwn(listeners, name) || !problems.isSound('listener', name)) continue
+      const expected = `a listener of this file: ${Object.keys(listeners).join(', ')}`
+      problems.add({ path: [...path, 'listeners', place], expected, found: `"${name}"` })
+    }
+  }
+
+  const access = policy.access.map((rule, index): AccessRuleConfig => {
+    const path: KeyPath = ['policy', 'access', index]
+    const { networks, action, code, text } = rule
+    checkListeners(rule.listeners, path)
+    const wanted = { defer: 4, refuse: 5 }[action as 'defer' | 'refuse'] as number | undefined
+    if (code !== undefined && Math.floor(code / 100) !== wanted) {
+      const expected = wanted === undefined ? `nothing, with action = "${action}"` : `a code of ${wanted}yz`
+      problems.add({ path: [...path, 'code'], expected, found: String(code) })
+    }
+    if (text !== undefined && wanted === undefined) {
+      const expected = `nothing, with action = "${action}": nothing is said`
+      problems.add({ path: [...path, 'text'], expected, found: 'words' })
+    }
+    return {
+      networks,
+      action,
+      ...(code === undefined ? {} : { code }),
+      ...(text === undefined ? {} : { text }),
+      ...(rule.listeners === undefined ? {} : { listeners: rule.listeners }),
+    }
+  })
+
+  const forMail = Object.keys(listeners).filter((name) => listeners[name]?.protocol === 'smtp')
+  const zones = new Set<string>()
+  const dnsLists = policy['dns-list'].map((list, index): DnsListConfig => {
+    const path: KeyPath = ['policy', 'dns-list', index]
+    const zone = list.zone.toLowerCase()
+    checkListeners(list.listeners, path)
+    if (zones.has(zone)) {
+      problems.add({ path: [...path, 'zone'], expected: 'a list that is not there yet', found: `"${zone}"` })
+    }
+    zones.add(zone)
+    if (list.kind === 'allow' && list.text !== undefined) {
+      const expected = 'nothing: a client on an allow list is told nothing'
+      problems.add({ path: [...path, 'text'], expected, found: 'words' })
+    }
+    if (list.listeners === undefined && forMail.length === 0) {
+      warn([...path, 'zone'], `nobody asks ${zone}: there is no listener with protocol = "smtp", and none is named`)
+    }
+    return {
+      zone,
+      kind: list.kind,
+      answers: list.answers,
+      action: list.action,
+      ...(list.text === undefined ? {} : { text: list.text }),
+      listeners: list.listeners ?? forMail,
+    }
+  })
+
+  const { hello } = policy
+  return {
+    deny: policy.deny,
+    ...(policy['deny-reply'] === undefined ? {} : { denyReply: policy['deny-reply'] }),
+    ignoredHosts: policy['ignored-hosts'],
+    exemptNetworks: policy['exempt-networks'],
+    access,
+    dnsLists,
+    hello: {
+      syntax: hello.syntax,
+      unqualified: hello.unqualified,
+      ownName: hello['own-name'],
+      addressLiteral: hello['address-literal'],
+    },
+    rate: { connectionsPerClient: policy.rate['connections-per-client'] },
+    concurrency: { connectionsPerClient: policy.concurrency['connections-per-client'] },
+  }
+}
