@@ -36,6 +36,8 @@ export const limits = {
   maxPendingOutputBytes: 65_536,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */
   stalledReaderMs: 60_000,
+  /** Between two spliced connections: after one side closed its half, how long the other may be silent before both are closed. */
+  halfClosedMs: 60_000,
   /** After the last reply: how long the client may take to close its half, so that our close does not reset the reply away. */
   lingerMs: 2_000,
   /** Connections of one session server at once, unless its options say otherwise. Each costs some KiB. Over it they are refused. */

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { Awaitable } from './awaitable.ts'
 import type { ConnectionInfo } from './connection.ts'
 
@@ -35,8 +36,26 @@ export type Wish =
    * request is taken for compressed. Not after compression has begun.
    */
   | { readonly next: 'compress'; readonly patienceMs: number }
+  /**
+   * Send what waits, and from then on pass bytes between the client and somebody else as they come, until one of them
+   * ends. Of the machine only `woken`, `stopping`, `timedOut` for the session, `failed` and `ended` are called then; what
+   * it writes stands between what is passed on, and `read` says to go on.
+   */
+  | { readonly next: 'splice'; readonly splice: Splice }
   /** Send what waits, then close. */
   | { readonly next: 'close'; readonly reason: CloseReason }
+
+/** To whom a client is handed on: a backend that it is signed in at. */
+export interface Splice {
+  /** Nobody listens to it any more. It belongs to the pump from now on, which destroys it in the end. */
+  readonly other: Duplex
+  /** What the client has sent already and nobody has read: the first bytes that go over. */
+  readonly first: Buffer
+  /** Sees what goes over, before it goes. The bytes are only lent. */
+  readonly onPassing?: (bytes: Buffer, to: 'client' | 'other') => void
+  /** `other` is gone, having closed its half or without that: may write a last word, and says why the connection ends. */
+  readonly onOtherEnd: (how: 'closed' | 'lost') => CloseReason
+}
 
 /** Why a connection ended; a word of `connection.close` in the log. */
 export type CloseReason =
@@ -50,6 +69,7 @@ export type CloseReason =
   | 'stalled'
   | 'stopping'
   | 'connection-lost'
+  | 'backend-lost'
   | 'internal-error'
 
 /**

@@ -2,7 +2,7 @@
  * The pump: one connection, one session machine, one timer. It is the only code that sees both a stream and a session.
  *
  *   stream ──data──▶ machine.receive ──▶ output ──one write──▶ stream
- *                          └─▶ wish: read (with a deadline) | upgrade-tls | close
+ *                          └─▶ wish: read (with a deadline) | upgrade-tls | compress | splice | close
  *
  * Calls of the machine never overlap. While one waits (for a disk, an upstream, a slow reader) the stream is paused, so
  * the kernel's window slows the client: memory is one read and one step's output, whatever the client does.
@@ -11,9 +11,10 @@ import type { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable } from '../contracts/awaitable.ts'
 import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
-import type { CloseReason, Output, SessionContext, SessionMachine, Wish } from '../contracts/session.ts'
+import type { CloseReason, Output, SessionContext, SessionMachine, Splice, Wish } from '../contracts/session.ts'
 import { limits } from '../limits.ts'
 import { deflated } from './deflated.ts'
+import { Spliced } from './spliced.ts'
 
 /** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
@@ -89,7 +90,10 @@ class Pump implements Output, SessionContext, RunningSession {
   #stopAsked = false
   #deadlinePassed = false
   #sessionPassed = false
+  #otherEnd: (() => CloseReason) | undefined
 
+  /** Bytes pass by the machine, between the client and somebody else. */
+  #spliced: Spliced | undefined
   #deadline: NodeJS.Timeout | undefined
   #deadlineMs = 0
   /** When the machine began to wait for something that is not the client. */
@@ -198,10 +202,15 @@ class Pump implements Output, SessionContext, RunningSession {
   }
 
   #follow(wish: Wish): void {
-    if (this.#isOver) return
+    if (this.#isOver) {
+      // The client left while somebody was found for it.
+      if (wish.next === 'splice') wish.splice.other.destroy()
+      return
+    }
     switch (wish.next) {
       case 'read':
-        if (wish.afterMs === undefined || wish.afterMs === 0) this.#readOn(wish)
+        if (this.#spliced !== undefined) this.#passOn()
+        else if (wish.afterMs === undefined || wish.afterMs === 0) this.#readOn(wish)
         else this.#holdBack(wish, wish.afterMs)
         return
       case 'upgrade-tls':
@@ -209,6 +218,9 @@ class Pump implements Output, SessionContext, RunningSession {
         return
       case 'compress':
         this.#compress(wish.patienceMs)
+        return
+      case 'splice':
+        this.#splice(wish.splice)
         return
       case 'close':
         this.#finish(wish.reason)
@@ -233,13 +245,18 @@ class Pump implements Output, SessionContext, RunningSession {
     this.#isBusy = false
     this.#whenIdle()
     if (this.#isBusy || this.#isOver) return
-    if (this.#stream.isPaused()) this.#stream.resume()
+    if (this.#spliced !== undefined) this.#spliced.resume()
+    else if (this.#stream.isPaused()) this.#stream.resume()
     if (this.#clientsTurn === 'next') void this.#hearClient()
   }
 
   /** What came up while the machine was busy, the most final first. */
   #whenIdle(): void {
-    if (this.#clientClosed) {
+    const otherEnd = this.#otherEnd
+    if (otherEnd !== undefined) {
+      this.#otherEnd = undefined
+      this.#step(() => ({ next: 'close', reason: otherEnd() }))
+    } else if (this.#clientClosed && this.#spliced === undefined) {
       this.#finish('client-closed')
     } else if (this.#deadlinePassed) {
       this.#deadlinePassed = false
@@ -471,12 +488,42 @@ class Pump implements Output, SessionContext, RunningSession {
     this.#readOn({ next: 'read', patienceMs })
   }
 
+  // ── splicing ──────────────────────────────────────────────────────────────
+
+  /** No deadline runs from here on: the two of them know how long they may be silent, and we cannot tell what they say. */
+  #splice(splice: Splice): void {
+    this.#flush()
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    this.#deadlinePassed = false
+    this.#stream.off('data', this.#onData)
+    this.#stream.off('end', this.#onEnd)
+    this.#spliced = new Spliced(this.#stream, splice, {
+      onClientEnd: () => (this.#clientClosed = true),
+      onOtherEnd: (how) => {
+        // Who closed first is to blame for the end, and who closes only answers it says nothing any more.
+        this.#otherEnd = () => (this.#clientClosed ? 'client-closed' : splice.onOtherEnd(how))
+        if (!this.#isBusy) this.#whenIdle()
+      },
+      onFault: (error) => this.#crash(error),
+    })
+    this.#spliced.start()
+    this.#becomeIdle()
+  }
+
+  /** What the machine wrote meanwhile stands between what is passed on. */
+  #passOn(): void {
+    this.#flush()
+    this.#becomeIdle()
+  }
+
   // ── the end ───────────────────────────────────────────────────────────────
 
   /** Sends what waits, closes our half, and lets the client read it: closing with unread input would reset it away. */
   #finish(reason: CloseReason, error?: unknown): void {
     this.#flush()
     this.#unlisten()
+    this.#spliced?.close()
     const stream = this.#stream
     stream.on('error', ignore)
     let giveUp = setTimeout(() => stream.destroy(), limits.stalledReaderMs)
@@ -515,6 +562,7 @@ class Pump implements Output, SessionContext, RunningSession {
   #end(reason: CloseReason, error?: unknown): void {
     if (this.#isOver) return
     this.#unlisten()
+    this.#spliced?.close()
     this.#stream.on('error', ignore)
     this.#stream.destroy()
     void this.#over(reason, error)
@@ -537,8 +585,8 @@ class Pump implements Output, SessionContext, RunningSession {
     if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve))
     this.#settleEnd({
       reason,
-      bytesIn: this.#bytesIn,
-      bytesOut: this.#bytesOut,
+      bytesIn: this.#bytesIn + (this.#spliced?.bytesIn ?? 0),
+      bytesOut: this.#bytesOut + (this.#spliced?.bytesOut ?? 0),
       connection: this.#connection,
       ...(fault === undefined ? {} : { error: fault }),
     })
