@@ -10,7 +10,11 @@ import { limits as coreLimits } from '../packages/core/src/limits.ts'
 import { codes as gatewayErrors } from '../packages/gateway/src/errors.ts'
 import { limits as gatewayLimits } from '../packages/gateway/src/limits.ts'
 import { imapErrors } from '../packages/imap/src/errors.ts'
-import { limits as imapLimits, serverLimits as imapServerLimits } from '../packages/imap/src/limits.ts'
+import {
+  limits as imapLimits,
+  proxyLimits as imapProxyLimits,
+  serverLimits as imapServerLimits,
+} from '../packages/imap/src/limits.ts'
 import { storeErrorCodes } from '../packages/maildir/src/errors.ts'
 import { limits as maildirLimits } from '../packages/maildir/src/limits.ts'
 import { smtpErrors, upstreamErrors } from '../packages/smtp/src/errors.ts'
@@ -49,7 +53,7 @@ export const errors: Readonly<Record<string, Readonly<Record<string, string>>>> 
 export const limits: Readonly<Record<string, readonly Limit[]>> = {
   core: limitsOf('core', coreLimits),
   smtp: limitsOf('smtp', { ...smtpLimits, ...serverLimits, ...clientLimits }),
-  imap: limitsOf('imap', { ...imapLimits, ...imapServerLimits }),
+  imap: limitsOf('imap', { ...imapLimits, ...imapServerLimits, ...imapProxyLimits }),
   maildir: limitsOf('maildir', maildirLimits),
   gateway: limitsOf('gateway', gatewayLimits),
 }

@@ -167,3 +167,29 @@ export interface ImapServerLimits {
 export const serverLimits: ImapServerLimits = {
   maxAppendBytes: 26_214_400,
 }
+
+/** Every bound of a proxied login. */
+export interface ImapProxyLimits {
+  /** Milliseconds for a whole login at the backends, all attempts together. Over it: NO [UNAVAILABLE]. */
+  readonly signInPatienceMs: number
+  /** Milliseconds for one backend from the connection up to the credentials; then the next one is tried. */
+  readonly openingPatienceMs: number
+  /** Octets of one response of a backend before it has signed the client in. */
+  readonly maxResponseBytes: number
+  /** Octets of its untagged responses during the login that are kept for the client; what follows is left out. */
+  readonly maxKeptBytes: number
+  /** Octets of a name or password in quotes; longer ones go by SASL. RFC 2683 section 3.2.1.5 asks for lines of 1000. */
+  readonly maxQuotedBytes: number
+  /** Proxies that one login may pass, told as `x-proxy-ttl`: more is a loop. */
+  readonly maxProxies: number
+}
+
+/** The bounds of proxied logins that were given no others. */
+export const proxyLimits: ImapProxyLimits = {
+  signInPatienceMs: 30_000,
+  openingPatienceMs: 10_000,
+  maxResponseBytes: 65_536,
+  maxKeptBytes: 16_384,
+  maxQuotedBytes: 480,
+  maxProxies: 5,
+}

@@ -13,6 +13,14 @@ export interface SessionObserver {
     readonly outcome: 'granted' | 'denied' | 'unavailable' | 'cancelled' | 'malformed'
     readonly detail?: string
   }): void
+  /** A user was signed in at a backend, with which the client speaks from now on. */
+  handedOn?(event: {
+    readonly connection: ConnectionInfo
+    readonly username: string
+    /** The group, and which of its backends. */
+    readonly upstream: string
+    readonly backend: string
+  }): void
   /** One SMTP transaction ended with the reply to the end of its data. */
   transaction?(event: {
     readonly connection: ConnectionInfo

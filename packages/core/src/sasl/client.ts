@@ -14,6 +14,8 @@ export interface SaslClientCredentials {
   readonly username: string
   readonly password?: Secret
   readonly token?: Secret
+  /** Whom to act for: another than the user. Said by PLAIN, the only one of these mechanisms of which servers take it. */
+  readonly actAs?: string
 }
 
 /** What is sent next, in base64; or why the server is not talked to any more, for the operator. */
@@ -55,9 +57,13 @@ export function chooseSasl(
 
 /** The strongest first. */
 function candidates(
-  { username, password, token }: SaslClientCredentials,
+  { username, password, token, actAs }: SaslClientCredentials,
   tlsExporter: Buffer | undefined,
 ): readonly Candidate[] {
+  if (actAs !== undefined) {
+    if (password === undefined) return []
+    return [{ mechanism: 'PLAIN', begin: () => new PlainClient(`${actAs}\0${username}\0${password.reveal()}`) }]
+  }
   const known: Candidate[] = []
   if (password !== undefined) {
     if (tlsExporter !== undefined) {

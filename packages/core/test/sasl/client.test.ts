@@ -24,6 +24,8 @@ describe('the choice', () => {
     ['an old server', ['CRAM-MD5', 'LOGIN'], password, undefined, 'LOGIN'],
     ['nothing in common', ['GSSAPI'], password, undefined, undefined],
     ['a token that nobody wants', ['PLAIN'], token, undefined, undefined],
+    ['somebody who acts for another', all, { ...password, actAs: 'bob' }, exporter, 'PLAIN'],
+    ['and has no password', all, { ...token, actAs: 'bob' }, undefined, undefined],
   ])('%s', (_, offered, credentials, binding, chosen) => {
     expect(chooseSasl(offered, credentials, binding)?.mechanism).toBe(chosen)
   })
@@ -35,6 +37,10 @@ describe('the choice', () => {
 })
 
 describe('what is sent', () => {
+  test('RFC 4616 section 2: whom the user acts for stands first', () => {
+    expect(chooseSasl(['PLAIN'], { ...password, actAs: 'bob' })?.initial).toBe(encode('bob\0ann\0secret'))
+  })
+
   test('PLAIN: one message, and no answer to anything', async () => {
     const client = chooseSasl(['PLAIN'], password)
     expect(client).toMatchObject({ initial: encode('\0ann\0secret'), isComplete: true })

@@ -4,6 +4,8 @@ import { offeredMechanisms, type Authenticator, type ConnectionInfo, type StoreA
 export interface CapabilityConditions {
   readonly connection: ConnectionInfo
   readonly authenticator: Authenticator
+  /** Where the client may be handed on to. */
+  readonly backends: { offers(name: string): boolean } | undefined
   readonly isLoggedIn: boolean
   /** The listener can start TLS. */
   readonly offersStartTls: boolean
@@ -17,7 +19,10 @@ export interface CapabilityConditions {
 const always = ['ID', 'ENABLE', 'IDLE'] as const
 
 /** RFC 7888 section 6: one of LITERAL+ and LITERAL-, never both. Before login there is little room. */
-const beforeLogin = ['IMAP4rev1', 'IMAP4rev2', 'SASL-IR', 'LITERAL-', ...always] as const
+const beforeLogin: readonly string[] = ['IMAP4rev1', 'IMAP4rev2', 'SASL-IR', 'LITERAL-', ...always]
+
+/** Told before the login, since clients decide by them how they go on, and done behind it: by a backend, if the mail is there. */
+const doneBehindLogin: ReadonlySet<string> = new Set(['IMAP4rev2', 'IDLE'])
 
 /** Commands and responses that need a login. */
 const afterLogin = [
@@ -79,15 +84,19 @@ export function capabilities({ connection, ...conditions }: CapabilityConditions
     const once = conditions.isCompressed ? [] : ['COMPRESS=DEFLATE', 'UNAUTHENTICATE']
     return [...afterLogin, ...once, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
   }
+  const { backends } = conditions
+  const offered = beforeLogin.filter(
+    (name) => backends === undefined || !doneBehindLogin.has(name) || backends.offers(name),
+  )
   if (isSecure(connection)) {
     const { authenticator } = conditions
     const mechanisms = offeredMechanisms({ authenticator, connection }).map((mechanism) => `AUTH=${mechanism}`)
     // RFC 3501 section 6.2.3: LOGIN is a password too.
     const disabled = authenticator.verify === undefined ? ['LOGINDISABLED'] : []
-    return [...beforeLogin, ...mechanisms, ...disabled].join(' ')
+    return [...offered, ...mechanisms, ...disabled].join(' ')
   }
   const startTls = conditions.offersStartTls ? ['STARTTLS'] : []
-  return [...beforeLogin, ...startTls, 'LOGINDISABLED'].join(' ')
+  return [...offered, ...startTls, 'LOGINDISABLED'].join(' ')
 }
 
 /** Protected by our TLS, or by that of a balancer whose word is trusted: passwords may be sent. */

@@ -1,5 +1,6 @@
 import type { Authenticator, MailStore, Policy, SessionObserver } from '@postern/core'
-import type { ImapLimits } from '../limits.ts'
+import type { ImapLimits, ImapProxyLimits } from '../limits.ts'
+import type { ImapLogins } from '../proxy/backends.ts'
 
 /** What an IMAP session is given by the program that embeds it. One object may serve every session of a listener. */
 export interface ImapSessionOptions {
@@ -11,11 +12,15 @@ export interface ImapSessionOptions {
   readonly policies: readonly Policy[]
   readonly authenticator: Authenticator
   readonly store: MailStore
+  /** The mail of some users, or of all, is at backends, to which their clients are handed on. Absent: all of it is in the store. */
+  readonly logins?: ImapLogins
   readonly observer?: SessionObserver
   /** The clock, for the date of a message that APPEND gives none. */
   readonly now: () => Date
   /** Replaces single bounds of `limits`. */
   readonly limits?: Partial<ImapLimits>
+  /** Replaces single bounds of `proxyLimits`. */
+  readonly proxyLimits?: Partial<ImapProxyLimits>
   /** The largest message that APPEND takes, told as APPENDLIMIT (RFC 7889). */
   readonly maxAppendBytes: number
 }

@@ -1,4 +1,5 @@
 import type { Awaitable, CloseReason, StoreRefusal } from '@postern/core'
+import type { EnteredBackend } from '../proxy/login.ts'
 import type { AnnouncedLiteral } from '../wire/framing.ts'
 import { no, type Completion, type ResponseCode } from '../wire/response.ts'
 
@@ -10,6 +11,8 @@ export interface Finished extends Completion {
   readonly after?:
     | { readonly next: 'upgrade-tls' }
     | { readonly next: 'compress' }
+    /** The client speaks with this backend from now on. */
+    | { readonly next: 'hand-on'; readonly backend: EnteredBackend }
     | { readonly next: 'close'; readonly reason: CloseReason; readonly bye?: string }
 }
 

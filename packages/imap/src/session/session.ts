@@ -4,6 +4,8 @@
  */
 import type { Awaitable, CloseReason, ConnectionInfo, SessionContext, SessionMachine, Wish } from '@postern/core'
 import { describeError } from '../errors.ts'
+import { Handover } from '../proxy/handover.ts'
+import type { EnteredBackend } from '../proxy/login.ts'
 import { parseCommand, type Command, type MalformedCommand } from '../wire/command.ts'
 import { CommandReader, type Frame } from '../wire/framing.ts'
 import { bad, encodeCompletion, no, type Completion } from '../wire/response.ts'
@@ -31,6 +33,8 @@ class ImapSession implements SessionMachine {
   readonly #reader: CommandReader
   readonly #opening = new Opening()
   #pending: Pending | undefined
+  /** The client speaks with its backend, and nothing is read here any more. */
+  #handover: Handover | undefined
   #badInARow = 0
   #isStopping = false
 
@@ -59,12 +63,15 @@ class ImapSession implements SessionMachine {
   secured(connection: ConnectionInfo): Wish {
     this.#state.connection = connection
     this.#state.failedLogins = 0
+    this.#state.hasStartedTls = true
+    this.#state.login?.identify([])
     this.#reader.reset()
     this.#pending = undefined
     return this.#readOn(false)
   }
 
   async woken(): Promise<Wish> {
+    if (this.#handover !== undefined) return this.#handover.woken()
     const { selected, isIdling } = this.#state
     if (!isIdling || selected === undefined) return this.#readOn(false)
     if (!(await this.#state.look())) return this.#byeMailboxGone()
@@ -74,6 +81,7 @@ class ImapSession implements SessionMachine {
   }
 
   timedOut(): Wish {
+    if (this.#handover !== undefined) return this.#handover.stopping()
     if (this.#state.isIdling) {
       this.#state.write('* OK Still here\r\n')
       return this.#readOn(true)
@@ -83,6 +91,7 @@ class ImapSession implements SessionMachine {
   }
 
   stopping(): Wish {
+    if (this.#handover !== undefined) return this.#handover.stopping()
     // A message that is being received is worth waiting for.
     this.#isStopping = true
     return this.#pending?.as === 'messages' ? this.#readOn(false) : this.#leave()
@@ -90,7 +99,8 @@ class ImapSession implements SessionMachine {
 
   failed(): void {
     // Inside a response the words would be read as part of a message: then only the close tells.
-    if (!this.#state.isInsideResponse) this.#state.write(this.#refusal('internal-error'))
+    if (this.#handover !== undefined) this.#handover.failed()
+    else if (!this.#state.isInsideResponse) this.#state.write(this.#refusal('internal-error'))
   }
 
   async ended(_reason: CloseReason): Promise<void> {
@@ -99,6 +109,8 @@ class ImapSession implements SessionMachine {
     this.#pending = undefined
     this.#state.isOver = true
     this.#state.signedIn = undefined
+    this.#handover?.ended()
+    this.#state.login?.abandon()
     try {
       if (pending?.as === 'messages') await pending.messages.abort()
       await this.#state.unselect()
@@ -303,6 +315,7 @@ class ImapSession implements SessionMachine {
     if (this.#state.isMailboxGone) return this.#byeMailboxGone()
     this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
     if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }
+    if (outcome.after?.next === 'hand-on') return this.#handOn(outcome.after.backend)
     if (outcome.after?.next === 'compress') {
       this.#state.isCompressed = true
       return { next: 'compress', patienceMs: limits.autologoutMs }
@@ -315,6 +328,16 @@ class ImapSession implements SessionMachine {
     if (this.#badInARow < maxBad) return undefined
     this.#state.refused(verbOf(name), 'limit', describeError('IMAP_TOO_MANY_BAD'))
     return this.#bye('Too many invalid commands', 'too-many-errors')
+  }
+
+  /** What the client has sent behind its login is the first that the backend gets. */
+  #handOn(backend: EnteredBackend): Wish {
+    const { options, wake, output } = this.#state
+    const write = (text: string): void => this.#state.write(text)
+    this.#handover = new Handover(backend, { hostname: options.hostname, write, wake })
+    if (this.#state.isOver) this.#handover.ended()
+    if (backend.unread.length > 0) output.write(backend.unread)
+    return { next: 'splice', splice: this.#handover.splice(this.#reader.takeUnread()) }
   }
 
   /** Bytes behind STARTTLS were put there by somebody between the client and us (CVE-2011-0411). */
@@ -366,9 +389,9 @@ class ImapSession implements SessionMachine {
   }
 
   #bounds(): CommandReader['bounds'] {
-    const { limits, signedIn, options } = this.#state
+    const { limits, signedIn, authenticator } = this.#state
     if (signedIn !== undefined) return limits
-    const takesTokens = options.authenticator.verifyToken !== undefined
+    const takesTokens = authenticator.verifyToken !== undefined
     const maxLineBytes = takesTokens ? limits.maxTokenLineBytes : limits.maxLineBytesBeforeLogin
     const twice = maxLineBytes * 2
     return { maxLineBytes, maxCommandBytes: twice, maxSkippedBytes: twice, maxSkippedLiteralBytes: twice }

@@ -2,6 +2,7 @@ import {
   ConnectionLostError,
   MailboxGoneError,
   type Account,
+  type Authenticator,
   type ConnectionInfo,
   type Output,
   type Principal,
@@ -11,6 +12,7 @@ import {
   type StoreAbility,
 } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
+import { BackendLogin } from '../proxy/login.ts'
 import { encodeString, toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
 import type { ImapSessionOptions } from './options.ts'
@@ -41,6 +43,8 @@ export class SessionState {
   readonly output: Output
   readonly wake: () => void
   readonly #turn: () => Promise<void>
+  /** Present where mail may be at backends. */
+  readonly login: BackendLogin | undefined
   signedIn: SignedIn | undefined
   selected: SelectedMailbox | undefined
   /** Shared with the selected mailbox, which tells its news accordingly. */
@@ -55,6 +59,10 @@ export class SessionState {
   isIdling = false
   /** Both directions are compressed (RFC 4978). */
   isCompressed = false
+  /** TLS began with STARTTLS: what was offered in the clear had to be asked for again (RFC 3501 section 6.2.1). */
+  hasStartedTls = false
+  /** The client asks for capabilities though the greeting told them: old ones look for no response code at the login either. */
+  asksForCapabilities = false
   /** Somebody was signed in and is not any more: the time for a login begins anew. */
   hasSignedOut = false
   /** The connection ended while a command was under way: what it opens now must be closed at once. */
@@ -73,6 +81,17 @@ export class SessionState {
     this.output = context.output
     this.wake = () => context.wake()
     this.#turn = () => context.turn()
+    const { logins, authenticator, proxyLimits } = options
+    this.login =
+      logins === undefined
+        ? undefined
+        : new BackendLogin({
+            authenticator,
+            logins,
+            connection: () => this.connection,
+            signal: () => context.signal,
+            limits: proxyLimits,
+          })
   }
 
   get phase(): Phase {
@@ -106,10 +125,14 @@ export class SessionState {
     return this.selected
   }
 
+  /** Who checks what clients sign in with. */
+  get authenticator(): Authenticator {
+    return this.login ?? this.options.authenticator
+  }
+
   /** What a sign-in is checked by. */
   get saslContext(): SaslContext {
-    const { authenticator, policies } = this.options
-    return { connection: this.connection, authenticator, policies }
+    return { connection: this.connection, authenticator: this.authenticator, policies: this.options.policies }
   }
 
   /** Whether the store can do what not every one can. */
@@ -130,7 +153,8 @@ export class SessionState {
   capabilities(): string {
     return capabilities({
       connection: this.connection,
-      authenticator: this.options.authenticator,
+      authenticator: this.authenticator,
+      backends: this.login,
       isLoggedIn: this.signedIn !== undefined,
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,

@@ -109,6 +109,13 @@ export class CommandReader {
     }
   }
 
+  /** Everything that was received and not given out, as an owned copy: somebody else reads on from here. */
+  takeUnread(): Buffer {
+    const unread = Buffer.from(this.#bytes.subarray(this.#start, this.#end))
+    this.reset()
+    return unread
+  }
+
   /** Throws away everything received and begins anew (STARTTLS). */
   reset(): void {
     this.#rebase(nothing, false, 0)

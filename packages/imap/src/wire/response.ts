@@ -4,7 +4,7 @@
  */
 import { encodeMailboxName } from './mailbox-name.ts'
 
-/** Response codes that this server sends (RFC 3501 section 7.1, RFC 4315, RFC 5530). */
+/** Response codes that this server sends, or passes on from a backend (RFC 3501 section 7.1, RFC 4315, RFC 5530). */
 export type ResponseCode =
   | 'ALERT'
   | 'ALREADYEXISTS'
@@ -15,14 +15,17 @@ export type ResponseCode =
   | 'CLOSED'
   | 'COMPRESSIONACTIVE'
   | 'CONTACTADMIN'
+  | 'EXPIRED'
   | 'EXPUNGEISSUED'
   | 'HASCHILDREN'
+  | 'INUSE'
   | 'LIMIT'
   | 'NONEXISTENT'
   | 'OVERQUOTA'
   | 'PRIVACYREQUIRED'
   | 'READ-ONLY'
   | 'READ-WRITE'
+  | 'SERVERBUG'
   | 'TOOBIG'
   | 'TRYCREATE'
   | 'UNAVAILABLE'

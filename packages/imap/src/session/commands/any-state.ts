@@ -10,6 +10,7 @@ import { enableable, type SessionState } from '../state.ts'
 export function capability(state: SessionState, args: Tokens): Outcome {
   const refusal = noArguments(args)
   if (refusal !== undefined) return refusal
+  if (state.signedIn === undefined && !state.hasStartedTls) state.asksForCapabilities = true
   state.write(`* CAPABILITY ${state.capabilities()}\r\n`)
   return ok('Capability completed')
 }
@@ -34,25 +35,23 @@ export function logout(state: SessionState, args: Tokens): Outcome {
 
 /**
  * RFC 2971: `id = "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil)`. What the client says of itself
- * is checked and believed by nobody.
+ * is checked and believed by nobody; a backend that is trusted with it may be told.
  */
 export function id(state: SessionState, args: Tokens): Outcome {
   if (!args.space()) return badArguments
-  if (!args.word('NIL')) {
-    const pairs = args.list(() => idPair(args))
-    if (pairs === undefined || pairs.length > state.limits.maxIdPairs) return badArguments
-  }
-  if (!args.isAtEnd) return badArguments
+  const pairs = args.word('NIL') ? [] : args.list(() => idPair(args))
+  if (pairs === undefined || pairs.length > state.limits.maxIdPairs || !args.isAtEnd) return badArguments
+  state.login?.identify(pairs)
   state.write(`* ID ("name" "Postern" "version" ${encodeString(version)})\r\n`)
   return ok('ID completed')
 }
 
-function idPair(args: Tokens): true | undefined {
+function idPair(args: Tokens): readonly [key: string, value: string | null] | undefined {
   const { maxIdKeyBytes, maxIdValueBytes } = args.limits
   const key = args.string()
   const value = args.space() ? args.nstring() : undefined
   if (key === undefined || key.length > maxIdKeyBytes || value === undefined) return undefined
-  return value === null || value.length <= maxIdValueBytes ? true : undefined
+  return value === null || value.length <= maxIdValueBytes ? [key, value] : undefined
 }
 
 /**

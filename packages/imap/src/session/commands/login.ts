@@ -12,7 +12,7 @@ export function login(state: SessionState, args: Tokens): Awaitable<Outcome> {
   const user = args.space() ? args.astring() : undefined
   const pass = args.space() ? args.astring() : undefined
   if (user === undefined || pass === undefined || !args.isAtEnd) return badArguments
-  if (state.options.authenticator.verify === undefined) return no('Passwords are not taken here', 'CANNOT')
+  if (state.authenticator.verify === undefined) return no('Passwords are not taken here', 'CANNOT')
   return logIn(state, decodeText(user), decodeText(pass))
 }
 

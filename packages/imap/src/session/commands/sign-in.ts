@@ -1,6 +1,8 @@
 /* What LOGIN and AUTHENTICATE have in common: when they are refused, and what becomes of their outcomes (RFC 5530). */
 import type { Account, SaslEnd } from '@postern/core'
 import { describeError } from '../../errors.ts'
+import { passedCapabilities } from '../../proxy/capabilities.ts'
+import type { EnteredBackend } from '../../proxy/login.ts'
 import { bad, no, ok, type Completion } from '../../wire/response.ts'
 import { isSecure } from '../capabilities.ts'
 import type { Finished } from '../outcome.ts'
@@ -30,11 +32,14 @@ export async function concludeSignIn(state: SessionState, mechanism: string, end
       return refusedByPolicy(state, end)
     case 'unavailable':
       state.tellAuthenticated(mechanism, end.username, 'unavailable', messageOf(end.cause))
-      return no('Accounts cannot be looked up now, try again later', 'UNAVAILABLE')
+      return state.login?.failure?.completion ?? no('Accounts cannot be looked up now, try again later', 'UNAVAILABLE')
     case 'denied':
-      state.tellAuthenticated(mechanism, end.username, 'denied')
+      state.tellAuthenticated(mechanism, end.username, 'denied', state.login?.failure?.detail)
       // Who asks for another's mail is told that it was this; it says nothing of the password.
-      return failSignIn(state, end.actsAsOther ? no('Not allowed', 'AUTHORIZATIONFAILED') : failed)
+      return failSignIn(
+        state,
+        end.actsAsOther ? no('Not allowed', 'AUTHORIZATIONFAILED') : (state.login?.failure?.completion ?? failed),
+      )
     case 'granted':
       break
   }
@@ -54,6 +59,13 @@ async function open(
   mechanism: string,
   { principal, username }: Extract<SaslEnd, { readonly outcome: 'granted' }>,
 ): Promise<Finished> {
+  const entered = (await state.login?.enter(principal)) ?? 'store'
+  if (entered !== 'store') {
+    if (entered.ok) return handOn(state, mechanism, username, entered)
+    state.tellAuthenticated(mechanism, username, 'unavailable', entered.detail)
+    // The user was signed in here: what a backend says to that is no word on the client's password.
+    return entered.completion
+  }
   let account: Account
   try {
     account = await state.options.store.openAccount(principal.account)
@@ -69,6 +81,22 @@ async function open(
   state.signedIn = { principal, account }
   state.tellAuthenticated(mechanism, username, 'granted')
   return ok('Logged in', `CAPABILITY ${state.capabilities()}`)
+}
+
+/**
+ * The client is told what its backend can do, and speaks with it from then on. One that asked for capabilities before looks for
+ * no response code, as Dovecot found of old clients: it is told by a response of its own.
+ */
+function handOn(state: SessionState, mechanism: string, username: string, backend: EnteredBackend): Finished {
+  state.tellAuthenticated(mechanism, username, 'granted')
+  const { upstream, backend: name } = backend
+  state.options.observer?.handedOn?.({ connection: state.connection, username, upstream, backend: name })
+  const capabilities = `CAPABILITY ${passedCapabilities(backend.capabilities).join(' ')}` as const
+  state.write(backend.untagged)
+  const after = { next: 'hand-on', backend } as const
+  if (!state.asksForCapabilities) return { ...ok('Logged in', capabilities), after }
+  state.write(`* ${capabilities}\r\n`)
+  return { ...ok('Logged in'), after }
 }
 
 function refusedByPolicy(
