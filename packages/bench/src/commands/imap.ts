@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { count, type Command } from '../command.ts'
 import { renderImap, runImap } from '../scenarios/imap.ts'
-import { onStderr } from './progress.ts'
+import { contestFlags, contestOptions } from './contest-flags.ts'
 
 export const imap: Command = {
   summary: 'IMAP logins and commands a second, server CPU for each, memory of idle sessions: ours and Dovecot (Linux)',
@@ -11,27 +11,21 @@ export const imap: Command = {
     const { values } = parseArgs({
       args: [...args],
       options: {
-        quick: { type: 'boolean', default: false },
-        rounds: { type: 'string' },
-        seconds: { type: 'string' },
+        ...contestFlags,
         connections: { type: 'string', default: '16' },
         users: { type: 'string', default: '16' },
         messages: { type: 'string', default: '1000' },
         workers: { type: 'string', default: '1,2' },
         idle: { type: 'string', default: '1000' },
-        json: { type: 'boolean', short: 'j', default: false },
       },
     })
     const report = await runImap({
-      rounds: count('rounds', values.rounds ?? (values.quick ? '3' : '5')),
-      seconds: count('seconds', values.seconds ?? (values.quick ? '1' : '2')),
-      warmupSeconds: 0.3,
+      ...contestOptions(values, 5),
       connections: count('connections', values.connections),
       users: count('users', values.users),
       messages: count('messages', values.messages),
       workers: values.workers.split(',').map((each) => count('workers', each)),
       idleConnections: count('idle', values.idle),
-      onProgress: onStderr(),
     })
     process.stdout.write(values.json ? `${JSON.stringify(report, undefined, 2)}\n` : renderImap(report))
     return 0

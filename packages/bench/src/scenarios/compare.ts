@@ -1,14 +1,7 @@
 /*
  * Every server that is installed, in one run: what a connection with a PROXY header costs it, and a message.
  */
-import {
-  haraka,
-  posternDiscarding,
-  posternMaildir,
-  smtpServer,
-  smtpSink,
-  type Contestant,
-} from '../peers/contestants.ts'
+import { haraka, posternDiscarding, posternMaildir, smtpServer, smtpSink } from '../peers/contestants.ts'
 import {
   bareNode,
   coreFront,
@@ -21,12 +14,22 @@ import {
   smtpServerWithHeader,
 } from '../peers/proxied.ts'
 import { renderTable, setting, type Setting } from '../report.ts'
-import { contest, ranged, ratioOf, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
+import {
+  contest,
+  introduce,
+  ranged,
+  ratioOf,
+  renderIntroduced,
+  type ContestOptions,
+  type ContestRow,
+  type Introduced,
+  type Workload,
+} from './contest.ts'
 
 export interface CompareReport {
   readonly setting: Setting
   readonly options: { readonly rounds: number; readonly seconds: number }
-  readonly contestants: readonly Pick<Contestant, 'name' | 'about' | 'missing'>[]
+  readonly contestants: readonly Introduced[]
   readonly rows: readonly ContestRow[]
 }
 
@@ -68,11 +71,7 @@ export async function runCompare(options: ContestOptions): Promise<CompareReport
   return {
     setting: setting(),
     options: { rounds: options.rounds, seconds: options.seconds },
-    contestants: [...greeters, ...takers].map(({ name, about, missing }) => ({
-      name,
-      about,
-      ...(missing !== undefined && { missing }),
-    })),
+    contestants: introduce([...greeters, ...takers]),
     rows,
   }
 }
@@ -105,9 +104,7 @@ export function renderCompare({ setting: where, options, rows, contestants }: Co
         ]),
       ])}\n`
     }),
-    ...contestants.map(
-      ({ name, about, missing }) => `${name}: ${missing === undefined ? about : `left out, ${missing}`}`,
-    ),
+    ...renderIntroduced(contestants),
     '',
   ].join('\n')
 }

@@ -8,6 +8,7 @@ import { bench } from '../load/bench.ts'
 import type { LoadOptions } from '../load/options.ts'
 import { percentiles, type LoadResult } from '../load/result.ts'
 import type { Contestant, Running } from '../peers/contestants.ts'
+import { renderTable } from '../report.ts'
 import { spread, type Spread } from '../spread.ts'
 
 /** One load, for all contestants alike. */
@@ -105,6 +106,40 @@ export function rowFor(rows: readonly ContestRow[], workload: string, contestant
 /** A median, and between what it lies. */
 export function ranged({ median, min, max }: Spread, digits: number): string {
   return `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
+}
+
+/** One workload as a table, with the ratios to one contestant: above 1 is better than it. */
+export function renderWorkload(name: string, all: readonly ContestRow[], reference: string): string {
+  const rows = all.filter((row) => row.workload === name)
+  const peer = rowFor(rows, name, reference)
+  const timesBetter = (row: ContestRow, of: (one: Measurement) => number): string =>
+    peer === undefined ? '' : ranged(ratioOf(row, peer, of), 2)
+  return renderTable([
+    [name, `${rows[0]?.unit ?? ''} per s`, '×', 'CPU µs', '×', 'p50 ms', 'p99 ms', ''],
+    ...rows.map((row) => [
+      `  ${row.contestant}`,
+      ranged(row.perSecond, 0),
+      timesBetter(row, ({ perSecond }) => perSecond),
+      row.cpuUs.median.toFixed(1),
+      timesBetter(row, ({ cpuUs }) => 1 / cpuUs),
+      row.p50Ms.median.toFixed(2),
+      row.p99Ms.median.toFixed(2),
+      row.errors === 0 ? '' : `${row.errors} failed`,
+    ]),
+  ])
+}
+
+/** Who took part, and how each was run. */
+export type Introduced = Pick<Contestant, 'name' | 'about' | 'missing'>
+
+export function introduce(contestants: readonly Contestant[]): readonly Introduced[] {
+  return contestants.map(({ name, about, missing }) => ({ name, about, ...(missing !== undefined && { missing }) }))
+}
+
+export function renderIntroduced(contestants: readonly Introduced[]): readonly string[] {
+  return contestants.map(
+    ({ name, about, missing }) => `${name}: ${missing === undefined ? about : `left out, ${missing}`}`,
+  )
 }
 
 function measure(server: Running, workload: Workload, { seconds, warmupSeconds }: ContestOptions): Promise<LoadResult> {

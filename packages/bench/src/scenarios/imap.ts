@@ -1,14 +1,23 @@
 /*
  * How fast mail is read: logins and commands a second, and server CPU for each, beside Dovecot on the same mail.
  */
-import { bench } from '../load/bench.ts'
 import type { ImapOperation, LoadOptions } from '../load/options.ts'
 import { dovecot } from '../peers/dovecot.ts'
 import { startGateway } from '../peers/gateway.ts'
 import { accountsOf, domains, password, seedMailboxes, type Mailboxes } from '../peers/mailboxes.ts'
 import type { Contestant, Running } from '../peers/contestants.ts'
-import { renderTable, setting, type Setting } from '../report.ts'
-import { contest, ranged, ratioOf, rowFor, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
+import { setting, type Setting } from '../report.ts'
+import {
+  contest,
+  introduce,
+  renderIntroduced,
+  renderWorkload,
+  type ContestOptions,
+  type ContestRow,
+  type Introduced,
+  type Workload,
+} from './contest.ts'
+import { idleMemory, renderIdle, type IdleRow } from './idle.ts'
 
 export interface ImapOptions extends ContestOptions, Mailboxes {
   /** Sessions at a time, of different users as far as there are. */
@@ -20,13 +29,9 @@ export interface ImapOptions extends ContestOptions, Mailboxes {
 export interface ImapReport {
   readonly setting: Setting
   readonly options: Omit<ImapOptions, 'onProgress'>
-  readonly contestants: readonly Pick<Contestant, 'name' | 'about' | 'missing'>[]
+  readonly contestants: readonly Introduced[]
   readonly rows: readonly ContestRow[]
-  readonly idle: readonly {
-    readonly contestant: string
-    readonly connections: number
-    readonly bytesPerConnection: number
-  }[]
+  readonly idle: readonly IdleRow[]
 }
 
 const reference = 'dovecot'
@@ -101,13 +106,13 @@ export async function runImap(options: ImapOptions): Promise<ImapReport> {
   return {
     setting: setting(),
     options: { rounds, seconds, warmupSeconds, users, messages, connections, workers, idleConnections },
-    contestants: contestants.map(({ name, about, missing }) => ({
-      name,
-      about,
-      ...(missing !== undefined && { missing }),
-    })),
+    contestants: introduce(contestants),
     rows: await contest(contestants, imapWorkloads(options), options),
-    idle: await idleMemory(contestants, options),
+    idle: await idleMemory(contestants, {
+      connections: idleConnections,
+      load: (server) => ({ url: urlOf(server, domains.cheap), ...behindBalancer, users }),
+      onProgress: options.onProgress,
+    }),
   }
 }
 
@@ -119,83 +124,12 @@ export function renderImap(report: ImapReport): string {
     `Node ${where.node}, ${where.cores} × ${where.cpu}`,
     `${options.rounds} alternating rounds of ${options.seconds} s, ${options.connections} sessions at a time of ${options.users} users with ${options.messages} messages each`,
     'Medians of the rounds, in brackets the least and the most; ratios within each round, above 1 is better than Dovecot\n',
-    ...names.map((name) =>
-      renderWorkload(
-        name,
-        rows.filter((row) => row.workload === name),
-      ),
-    ),
-    renderTable([
-      [`${options.idleConnections} sessions in IDLE, INBOX selected`, 'KiB each'],
-      ...report.idle.map(({ contestant, bytesPerConnection }) => [
-        `  ${contestant}`,
-        (bytesPerConnection / 1_024).toFixed(1),
-      ]),
-    ]),
+    ...names.map((name) => `${renderWorkload(name, rows, reference)}\n`),
+    renderIdle('sessions in IDLE, INBOX selected', report.idle),
     '',
-    ...report.contestants.map(
-      ({ name, about, missing }) => `${name}: ${missing === undefined ? about : `left out, ${missing}`}`,
-    ),
+    ...renderIntroduced(report.contestants),
     '',
   ].join('\n')
-}
-
-function renderWorkload(name: string, rows: readonly ContestRow[]): string {
-  const peer = rowFor(rows, name, reference)
-  const lines = rows.map((row) => [
-    `  ${row.contestant}`,
-    ranged(row.perSecond, 0),
-    peer === undefined
-      ? ''
-      : ranged(
-          ratioOf(row, peer, ({ perSecond }) => perSecond),
-          2,
-        ),
-    row.cpuUs.median.toFixed(1),
-    peer === undefined
-      ? ''
-      : ranged(
-          ratioOf(peer, row, ({ cpuUs }) => cpuUs),
-          2,
-        ),
-    row.p50Ms.median.toFixed(2),
-    row.p99Ms.median.toFixed(2),
-    row.errors === 0 ? '' : `${row.errors} failed`,
-  ])
-  return `${renderTable([[name, 'per s', '×', 'CPU µs', '×', 'p50 ms', 'p99 ms', ''], ...lines])}\n`
-}
-
-/** Each in a new process. */
-async function idleMemory(contestants: readonly Contestant[], options: ImapOptions): Promise<ImapReport['idle']> {
-  const rows: { contestant: string; connections: number; bytesPerConnection: number }[] = []
-  const single = contestants.filter(({ name, missing }) => missing === undefined && !name.includes('workers'))
-  for (const contestant of single) {
-    options.onProgress?.(`${options.idleConnections} idle sessions: ${contestant.name}`)
-    const server = await contestant.start()
-    try {
-      const idle: LoadOptions = {
-        url: urlOf(server, domains.cheap),
-        ...behindBalancer,
-        mode: 'idle',
-        users: options.users,
-        pid: server.pid,
-        timeout: 60,
-      }
-      await bench({ ...idle, connections: 50, duration: 0.5 })
-      const { server: cost, open } = await bench({ ...idle, connections: options.idleConnections, duration: 1 })
-      if (open !== options.idleConnections) {
-        throw new Error(`${contestant.name} held ${open} of ${options.idleConnections} sessions`)
-      }
-      rows.push({
-        contestant: contestant.name,
-        connections: open,
-        bytesPerConnection: cost?.memoryPerConnection ?? Number.NaN,
-      })
-    } finally {
-      await server.stop()
-    }
-  }
-  return rows
 }
 
 function urlOf({ port }: Running, domain: string): string {

@@ -2,7 +2,6 @@
  * How fast mail is taken in: messages a second and server CPU for each, beside other servers.
  */
 import { renderTable, setting, type Setting } from '../report.ts'
-import { bench } from '../load/bench.ts'
 import type { LoadOptions } from '../load/options.ts'
 import { runSmtpSource } from '../load/smtp-source.ts'
 import {
@@ -17,7 +16,18 @@ import {
 } from '../peers/contestants.ts'
 import { inTurn } from '../connection/cost.ts'
 import { spread, type Spread } from '../spread.ts'
-import { contest, ranged, ratioOf, rowFor, type ContestOptions, type ContestRow, type Workload } from './contest.ts'
+import {
+  contest,
+  introduce,
+  ranged,
+  renderIntroduced,
+  renderWorkload,
+  type ContestOptions,
+  type ContestRow,
+  type Introduced,
+  type Workload,
+} from './contest.ts'
+import { idleMemory, renderIdle, type IdleRow } from './idle.ts'
 
 export interface SmtpOptions extends ContestOptions {
   readonly connections: number
@@ -31,7 +41,7 @@ export interface SmtpOptions extends ContestOptions {
 export interface SmtpReport {
   readonly setting: Setting
   readonly options: Omit<SmtpOptions, 'onProgress'>
-  readonly contestants: readonly Pick<Contestant, 'name' | 'about' | 'missing'>[]
+  readonly contestants: readonly Introduced[]
   readonly rows: readonly ContestRow[]
   /** The same by smtp-source, a generator of another make. Empty when it is not installed. */
   readonly bySmtpSource: readonly SourceRow[]
@@ -42,12 +52,6 @@ export interface SmtpReport {
 export interface SourceRow {
   readonly contestant: string
   readonly perSecond: Spread
-}
-
-export interface IdleRow {
-  readonly contestant: string
-  readonly connections: number
-  readonly bytesPerConnection: number
 }
 
 export const smtpWorkloads: readonly Workload[] = [
@@ -84,31 +88,25 @@ export async function runSmtp(options: SmtpOptions): Promise<SmtpReport> {
   return {
     setting: setting(),
     options: withoutHook(options),
-    contestants: contestants.map(({ name, about, missing }) => ({
-      name,
-      about,
-      ...(missing !== undefined && { missing }),
-    })),
+    contestants: introduce(contestants),
     rows,
     bySmtpSource: await bySmtpSource(contestants, options),
-    idle: await idleMemory(contestants, options),
+    idle: await idleMemory(contestants, {
+      connections: options.idleConnections,
+      load: ({ port }) => ({ url: `smtp://127.0.0.1:${port}`, from: idleClients }),
+      onProgress: options.onProgress,
+    }),
   }
 }
 
 export function renderSmtp(report: SmtpReport): string {
   const { rows, setting: where, options } = report
-  const parts = smtpWorkloads.map(({ name }) =>
-    renderWorkload(
-      name,
-      rows.filter((row) => row.workload === name),
-    ),
-  )
   return [
     `SMTP in, ${where.date}, commit ${where.commit}`,
     `Node ${where.node}, ${where.cores} × ${where.cpu}`,
     `${options.rounds} alternating rounds of ${options.seconds} s, ${options.connections} connections at a time, one generator thread`,
     'Medians of the rounds, in brackets the least and the most; ratios within each round, above 1 is better than smtp-server\n',
-    ...parts.flatMap((part) => [part, '']),
+    ...smtpWorkloads.map(({ name }) => `${renderWorkload(name, rows, reference)}\n`),
     ...(report.bySmtpSource.length === 0
       ? []
       : [
@@ -118,48 +116,10 @@ export function renderSmtp(report: SmtpReport): string {
           ]),
           '',
         ]),
-    ...(report.idle.length === 0
-      ? []
-      : [
-          renderTable([
-            [`${options.idleConnections} idle connections, greeted and EHLO said`, 'KiB each'],
-            ...report.idle.map(({ contestant, bytesPerConnection }) => [
-              `  ${contestant}`,
-              (bytesPerConnection / 1_024).toFixed(1),
-            ]),
-          ]),
-          '',
-        ]),
-    ...report.contestants.map(
-      ({ name, about, missing }) => `${name}: ${missing === undefined ? about : `left out, ${missing}`}`,
-    ),
+    ...(report.idle.length === 0 ? [] : [renderIdle('idle connections, greeted and EHLO said', report.idle), '']),
+    ...renderIntroduced(report.contestants),
     '',
   ].join('\n')
-}
-
-function renderWorkload(name: string, rows: readonly ContestRow[]): string {
-  const peer = rowFor(rows, name, reference)
-  const lines = rows.map((row) => [
-    `  ${row.contestant}`,
-    ranged(row.perSecond, 0),
-    peer === undefined
-      ? ''
-      : ranged(
-          ratioOf(row, peer, ({ perSecond }) => perSecond),
-          2,
-        ),
-    row.cpuUs.median.toFixed(1),
-    peer === undefined
-      ? ''
-      : ranged(
-          ratioOf(peer, row, ({ cpuUs }) => cpuUs),
-          2,
-        ),
-    row.p50Ms.median.toFixed(2),
-    row.p99Ms.median.toFixed(2),
-    row.errors === 0 ? '' : `${row.errors} failed`,
-  ])
-  return renderTable([[name, 'msg/s', '×', 'CPU µs', '×', 'p50 ms', 'p99 ms', ''], ...lines])
 }
 
 function workload(name: string, load: Omit<LoadOptions, 'url'>): Workload {
@@ -187,39 +147,6 @@ async function bySmtpSource(contestants: readonly Contestant[], options: SmtpOpt
   } finally {
     await Promise.all(servers.map(({ server }) => server.stop()))
   }
-}
-
-/** Each in a new process, which has opened some connections before: what those cost once is not counted. */
-async function idleMemory(contestants: readonly Contestant[], options: SmtpOptions): Promise<readonly IdleRow[]> {
-  const rows: IdleRow[] = []
-  // More workers hold as many connections in more processes: nothing is learnt.
-  const single = contestants.filter(({ name, missing }) => missing === undefined && !name.includes('workers'))
-  for (const contestant of single) {
-    options.onProgress?.(`${options.idleConnections} idle connections: ${contestant.name}`)
-    const server = await contestant.start()
-    try {
-      const idle = {
-        url: `smtp://127.0.0.1:${server.port}`,
-        mode: 'idle',
-        from: idleClients,
-        pid: server.pid,
-        timeout: 60,
-      } as const
-      await bench({ ...idle, connections: 200, duration: 0.5 })
-      const { server: cost, open } = await bench({ ...idle, connections: options.idleConnections, duration: 1 })
-      if (open !== options.idleConnections) {
-        throw new Error(`${contestant.name} held ${open} of ${options.idleConnections} connections`)
-      }
-      rows.push({
-        contestant: contestant.name,
-        connections: open,
-        bytesPerConnection: cost?.memoryPerConnection ?? Number.NaN,
-      })
-    } finally {
-      await server.stop()
-    }
-  }
-  return rows
 }
 
 async function startAll(
