@@ -2,6 +2,7 @@
 # Installs the programs that the end-to-end tests run beside the gateway: real balancers, mail clients and mail servers.
 # Debian and Ubuntu; as root, or through sudo. It does nothing when everything is there, and never starts a daemon.
 set -eu
+. "$(dirname "$0")/peers.sh"
 
 # What is wanted is a capability, not a package: a machine that got it another way is left alone.
 missing_peers() {
@@ -14,7 +15,7 @@ missing_peers() {
   done
   # The system's Python, which the package is for; another one may stand before it on the PATH.
   /usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || echo "python3 module aiosmtpd"
-  has_nginx_stream || echo "nginx stream module"
+  has_nginx_module stream || echo "nginx stream module"
   has_exim || echo "exim4"
   [ -x /usr/lib/dovecot/lmtp ] || echo "dovecot's LMTP"
 }
@@ -37,55 +38,11 @@ unpack_exim() {
   rm -rf "$download"
 }
 
-# The module is compiled in, or a file of its own.
-has_nginx_stream() {
-  build=$(nginx -V 2>&1) || return 1
-  case "$build" in *"--with-stream "*) return 0 ;; esac
-  folder=$(printf '%s\n' "$build" | tr ' ' '\n' | sed -n 's/^--modules-path=//p')
-  [ -f "${folder:-/usr/lib/nginx/modules}/ngx_stream_module.so" ]
-}
-
-# Daemons of Debian packages start when installed unless this file says no. One that is there already stays as it is.
-policy=/usr/sbin/policy-rc.d
-forbid_daemons() {
-  [ -e "$policy" ] && return
-  trap 'as_root rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-  as_root chmod 755 "$policy"
-}
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
-}
-
-missing=$(missing_peers)
-if [ -z "$missing" ]; then
-  echo "install-test-peers: everything is there"
-  exit 0
-fi
-echo "install-test-peers: missing: $(printf '%s' "$missing" | paste -sd, -)"
-
-if ! command -v apt-get >/dev/null 2>&1; then
-  echo "install-test-peers: this script knows Debian and Ubuntu (apt-get) only. Install what is missing with this" >&2
-  echo "system's package manager; a peer that is on the PATH is used whatever it came from." >&2
-  exit 1
-fi
-if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null 2>&1; then
-  echo "install-test-peers: run it as root, or install sudo: packages can be installed by root only." >&2
-  exit 1
-fi
-
-forbid_daemons
-as_root apt-get update -q
-as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+begin
+install_packages \
   haproxy nginx libnginx-mod-stream swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
   curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server gsasl msmtp dovecot-lmtpd isync fetchmail \
-  libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0 </dev/null
+  libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0
 unpack_exim
 
-missing=$(missing_peers)
-if [ -n "$missing" ]; then
-  echo "install-test-peers: still missing: $(printf '%s' "$missing" | paste -sd, -)" >&2
-  exit 1
-fi
-echo "install-test-peers: done"
+end

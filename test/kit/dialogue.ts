@@ -103,6 +103,13 @@ export class Dialogue {
     }
   }
 
+  /** The next reply, which must have this code. */
+  async expect(code: number): Promise<SmtpReply> {
+    const reply = await this.reply()
+    if (reply.code !== code) throw new Error(`expected ${code}, got ${reply.code} ${reply.text}`)
+    return reply
+  }
+
   /** Sends a command and reads its reply. */
   async ask(command: string): Promise<SmtpReply> {
     this.command(command)

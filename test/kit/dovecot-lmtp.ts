@@ -1,13 +1,11 @@
 /* A Dovecot of the test's own that takes mail by LMTP, on loopback and out of a temporary folder. */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
+import { linesOf, listens, startDaemon } from './daemon.ts'
 import { temporaryFolder } from './folder.ts'
-import { eventually, within } from './patience.ts'
 import { requirePeer } from './peers.ts'
 import { freePorts } from './ports.ts'
-import { start } from './run.ts'
 
 export interface DovecotLmtp {
   /** `plain` believes XCLIENT from this machine; `proxied` wants a PROXY header. */
@@ -74,46 +72,14 @@ service stats {
 }
 `
   writeFileSync(path('dovecot.conf'), config)
-  const child = start('dovecot', ['-F', '-c', path('dovecot.conf')])
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  let isRunning = true
-  const ended = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      isRunning = false
-      resolve()
-    })
-  })
-  const log = (): readonly string[] => (existsSync(path('log')) ? readFileSync(path('log'), 'utf8').split('\n') : [])
-  await eventually('Dovecot to listen', () => {
-    if (!isRunning) throw new Error(`Dovecot did not start:\n${said}${log().join('\n')}`)
-    return canConnect(ports.plain)
-  })
+  const log = (): readonly string[] => linesOf(path('log'))
+  const dovecot = startDaemon('Dovecot', ['dovecot', ['-F', '-c', path('dovecot.conf')]], () => log().slice(-30))
+  await dovecot.found('Dovecot to listen', () => listens(ports.plain))
   return {
     ports,
     waitForLog: (what, pattern) =>
-      eventually(`Dovecot's log to tell ${what}`, () => log().find((line) => pattern.test(line))).catch(
-        (error: unknown) => {
-          throw new Error(`${String(error)}\n${log().slice(-30).join('\n')}`)
-        },
-      ),
+      dovecot.found(`Dovecot's log to tell ${what}`, () => log().find((line) => pattern.test(line))),
     messages: (user) => globSync(path(`mail/${user}/Maildir/new/*`)).map((name) => readFileSync(name, 'latin1')),
-    stop: async () => {
-      if (isRunning) child.kill('SIGTERM')
-      await within(10_000, 'Dovecot to stop', ended)
-    },
+    stop: () => dovecot.stop(),
   }
-}
-
-function canConnect(port: number): Promise<true | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('error', () => {
-      resolve(undefined)
-    })
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
 }

@@ -4,14 +4,13 @@
  * root, or through sudo: it becomes its own user by itself.
  */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Certificate } from './certificates.ts'
+import { linesOf, messagesIn, startDaemon } from './daemon.ts'
 import { temporaryFolder } from './folder.ts'
-import { eventually, within } from './patience.ts'
 import { freePorts } from './ports.ts'
 import { asRoot, isRoot } from './root.ts'
-import { start } from './run.ts'
 
 const program = '/opt/postern-test-peers/exim/usr/sbin/exim4'
 
@@ -61,28 +60,13 @@ export async function startExim(options: EximOptions = {}): Promise<Exim> {
   // Exim trusts no configuration that somebody else could have written.
   execFileSync(...asRoot('chown', 'root:root', configuration))
 
-  const child = start(...asRoot(program, '-C', configuration, '-bdf'))
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  let isRunning = true
-  const ended = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      isRunning = false
-      resolve()
-    })
-  })
-
   const log = (): readonly string[] => linesOf(path('log/main'))
-  const excerpt = (): string => [said, ...linesOf(path('log/panic')), ...log().slice(-40)].join('\n')
-  const found = <T>(what: string, ask: () => T | undefined): Promise<T> =>
-    eventually(what, () => {
-      if (!isRunning) throw new Error('Exim is not running')
-      return ask()
-    }).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${excerpt()}`)
-    })
+  const exim = startDaemon('Exim', asRoot(program, '-C', configuration, '-bdf'), () => [
+    ...linesOf(path('log/panic')),
+    ...log().slice(-40),
+  ])
   const waitForLog = (what: string, pattern: RegExp): Promise<string> =>
-    found(`Exim's log to tell ${what}`, () => log().find((line) => pattern.test(line)))
+    exim.found(`Exim's log to tell ${what}`, () => log().find((line) => pattern.test(line)))
   const messages = (): readonly string[] => messagesIn(path('mail/new'))
 
   await waitForLog('that it has started', /daemon started/)
@@ -92,26 +76,12 @@ export async function startExim(options: EximOptions = {}): Promise<Exim> {
     waitForLog,
     messages,
     waitForMessage: (text) =>
-      found(`a message with ${JSON.stringify(text)}`, () => messages().find((each) => each.includes(text))),
+      exim.found(`a message with ${JSON.stringify(text)}`, () => messages().find((each) => each.includes(text))),
     stop: async () => {
-      if (isRunning) child.kill('SIGTERM')
-      await within(10_000, () => `Exim to stop:\n${excerpt()}`, ended)
+      await exim.stop()
       if (!isRoot) execFileSync('sudo', ['-n', 'rm', '-rf', folder])
     },
   }
-}
-
-function linesOf(file: string): readonly string[] {
-  if (!existsSync(file)) return []
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-}
-
-function messagesIn(folder: string): readonly string[] {
-  // The first delivery makes the folder.
-  if (!existsSync(folder)) return []
-  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
 }
 
 function configurationOf(

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { startDaemon } from './daemon.ts'
 import { temporaryFolder } from './folder.ts'
-import { eventually, within } from './patience.ts'
+import { eventually } from './patience.ts'
 import { requirePeer } from './peers.ts'
-import { start } from './run.ts'
 
 export interface HaproxyServer {
   readonly backend: string
@@ -30,21 +30,10 @@ export async function startHaproxy(configuration: string): Promise<Haproxy> {
   const file = join(folder, 'haproxy.cfg')
   writeFileSync(file, `global\n  stats socket ${socketPath} mode 600 level admin\n\n${configuration}\n`)
 
-  const child = start('haproxy', ['-f', file, '-db'])
-  let said = ''
-  let isRunning = true
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const ended = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      isRunning = false
-      resolve()
-    })
-  })
-
-  await eventually('HAProxy to answer on its statistics socket', async () => {
-    if (!isRunning) throw new Error(`HAProxy did not start:\n${said}`)
-    return askStatistics(socketPath, 'show info').catch(() => undefined)
-  })
+  const haproxy = startDaemon('HAProxy', ['haproxy', ['-f', file, '-db']])
+  await haproxy.found('HAProxy to answer on its statistics socket', () =>
+    askStatistics(socketPath, 'show info').catch(() => undefined),
+  )
 
   const servers = async (): Promise<readonly HaproxyServer[]> =>
     readServers(await askStatistics(socketPath, 'show stat'))
@@ -62,13 +51,7 @@ export async function startHaproxy(configuration: string): Promise<Haproxy> {
         throw new Error(`${String(error)}; last seen: ${last}`)
       })
     },
-    stop: async () => {
-      child.kill('SIGTERM')
-      await within(5_000, 'HAProxy to stop', ended).catch(async () => {
-        child.kill('SIGKILL')
-        await ended
-      })
-    },
+    stop: () => haproxy.stop(),
   }
 }
 

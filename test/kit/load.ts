@@ -1,4 +1,5 @@
 import { Dialogue } from './dialogue.ts'
+import { Progress } from './progress.ts'
 
 /** What a sender knows of its messages: which it sent, and which the server took responsibility for. */
 export interface Ledger {
@@ -22,28 +23,28 @@ export function startLoad(port: number, senders: number, recipient: string, mess
   const ledger: Ledger = { sent: new Set(), acknowledged: new Set(), broken: [], connections: 0 }
   const stopping = new AbortController()
   let serial = 0
-  const waiting = new Set<() => void>()
+  const progress = new Progress(() => ledger.acknowledged.size)
 
   const deliver = async (client: Dialogue): Promise<void> => {
     const subject = `load-${(serial += 1)}`
     ledger.sent.add(subject)
     client.send(`MAIL FROM:<load@example.net>\r\nRCPT TO:<${recipient}>\r\nDATA\r\n`)
-    for (const expected of [250, 250, 354]) await expectReply(client, expected)
+    for (const expected of [250, 250, 354]) await client.expect(expected)
     client.send(`Subject: ${subject}\r\n\r\n${'x'.repeat(500)}\r\n.\r\n`)
-    await expectReply(client, 250)
+    await client.expect(250)
     ledger.acknowledged.add(subject)
-    for (const look of waiting) look()
+    progress.moved()
   }
   const session = async (index: number): Promise<void> => {
     ledger.connections += 1
     const client = await Dialogue.connect(port, { from: `127.0.1.${index + 1}`, timeoutMs: 20_000 })
     try {
-      await expectReply(client, 220)
+      await client.expect(220)
       client.command('EHLO load.example.net')
-      await expectReply(client, 250)
+      await client.expect(250)
       for (let count = 0; count < messagesPerConnection && !stopping.signal.aborted; count += 1) await deliver(client)
       client.command('QUIT')
-      await expectReply(client, 221)
+      await client.expect(221)
     } finally {
       client.destroy()
     }
@@ -59,25 +60,10 @@ export function startLoad(port: number, senders: number, recipient: string, mess
 
   return {
     ledger,
-    acknowledgedMore: (count) => {
-      const goal = ledger.acknowledged.size + count
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const look = (): void => {
-        if (ledger.acknowledged.size < goal) return
-        waiting.delete(look)
-        resolve()
-      }
-      waiting.add(look)
-      return promise
-    },
+    acknowledgedMore: (count) => progress.reaches(ledger.acknowledged.size + count),
     stop: async () => {
       stopping.abort()
       await Promise.all(running)
     },
   }
-}
-
-async function expectReply(client: Dialogue, code: number): Promise<void> {
-  const reply = await client.reply()
-  if (reply.code !== code) throw new Error(`expected ${code}, got ${reply.code} ${reply.text}`)
 }

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Dialogue } from './dialogue.ts'
+import { Progress } from './progress.ts'
 
 /** What senders know of their messages. A message is named by its serial number, which stands in its subject. */
 export interface DeliveryLedger {
@@ -51,7 +52,7 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
   const { recipients, senders } = options
   const ledger: DeliveryLedger = { acknowledged: new Map(), sent: new Set(), broken: 0 }
   const stopping = new AbortController()
-  const waiting = new Set<() => void>()
+  const progress = new Progress(() => ledger.acknowledged.size)
   const sender = async (index: number): Promise<void> => {
     let serial = 0
     let client: Dialogue | undefined
@@ -65,7 +66,7 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
           const known = ledger.acknowledged.get(serial) ?? new Set()
           ledger.acknowledged.set(serial, known.add(recipient))
         }
-        for (const look of waiting) look()
+        progress.moved()
         delivered += 1
         if (delivered % messagesPerConnection !== 0) continue
         client.destroy()
@@ -82,17 +83,7 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
   const running = Array.from({ length: senders }, (_, index) => sender(index))
   return {
     ledger,
-    acknowledgedMore: (count) => {
-      const goal = ledger.acknowledged.size + count
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const look = (): void => {
-        if (ledger.acknowledged.size < goal) return
-        waiting.delete(look)
-        resolve()
-      }
-      waiting.add(look)
-      return promise
-    },
+    acknowledgedMore: (count) => progress.reaches(ledger.acknowledged.size + count),
     stop: async () => {
       stopping.abort()
       await Promise.all(running)
@@ -102,9 +93,9 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
 
 async function greeted({ port, protocol }: SenderOptions, index: number): Promise<Dialogue> {
   const client = await Dialogue.connect(port, { from: `127.0.3.${index + 1}`, timeoutMs: 20_000 })
-  await expectReply(client, 220)
+  await client.expect(220)
   client.command(protocol === 'lmtp' ? 'LHLO load.example.net' : 'EHLO load.example.net')
-  await expectReply(client, 250)
+  await client.expect(250)
   return client
 }
 
@@ -118,13 +109,13 @@ async function deliver(
   ledger.sent.add(serial)
   const content = contentOf(serial)
   client.send(`MAIL FROM:<load@example.net>\r\n${recipients.map((one) => `RCPT TO:<${one}>\r\n`).join('')}`)
-  await expectReply(client, 250)
-  for (const _ of recipients) await expectReply(client, 250)
+  await client.expect(250)
+  for (const _ of recipients) await client.expect(250)
   if (serial % 2 === 0) {
     client.send(`BDAT ${content.length} LAST\r\n${content}`)
   } else {
     client.command('DATA')
-    await expectReply(client, 354)
+    await client.expect(354)
     client.send(`${content}.\r\n`)
   }
   const acknowledged: string[] = []
@@ -133,9 +124,4 @@ async function deliver(
     if (code === 250) acknowledged.push(recipient)
   }
   return protocol === 'lmtp' || acknowledged.length === 0 ? acknowledged : recipients
-}
-
-async function expectReply(client: Dialogue, code: number): Promise<void> {
-  const reply = await client.reply()
-  if (reply.code !== code) throw new Error(`expected ${code}, got ${reply.code} ${reply.text}`)
 }

@@ -2,16 +2,16 @@
  * A Postfix of the test's own: its configuration, queue and mailboxes are in a temporary folder, it listens on loopback
  * and dials loopback only, and its log is there, too. Its master is started as root, or through sudo.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Certificate } from './certificates.ts'
+import { linesOf, messagesIn, startDaemon } from './daemon.ts'
 import { temporaryFolder } from './folder.ts'
-import { eventually, within } from './patience.ts'
 import { requirePeer } from './peers.ts'
 import { freePorts } from './ports.ts'
 import { asRoot, isRoot } from './root.ts'
-import { run, start } from './run.ts'
+import { run } from './run.ts'
 
 export interface PostfixOptions {
   /** Whose mail it takes. Local parts `nobody` and `later` are refused, for good and for now. */
@@ -60,28 +60,10 @@ export async function startPostfix(options: PostfixOptions = {}): Promise<Postfi
   await makeFolders(path('config'))
   // The master itself: behind `postfix start-fg` it is nobody's child who could be told to stop it.
   const master = join(execFileSync('postconf', ['-h', 'daemon_directory'], { encoding: 'utf8' }).trim(), 'master')
-  const child = start(...asRoot(master, '-c', path('config'), '-s'))
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  let isRunning = true
-  const ended = new Promise<void>((resolve) => {
-    child.once('close', () => {
-      isRunning = false
-      resolve()
-    })
-  })
-
   const log = (): readonly string[] => linesOf(path('log'))
-  const excerpt = (): string => [said, ...log().slice(-40)].join('\n')
-  const found = <T>(what: string, ask: () => T | undefined): Promise<T> =>
-    eventually(what, () => {
-      if (!isRunning) throw new Error('Postfix is not running')
-      return ask()
-    }).catch((error: unknown) => {
-      throw new Error(`${String(error)}\n${excerpt()}`)
-    })
+  const postfix = startDaemon('Postfix', asRoot(master, '-c', path('config'), '-s'), () => log().slice(-40))
   const waitForLog = (what: string, pattern: RegExp): Promise<string> =>
-    found(`Postfix's log to tell ${what}`, () => log().find((line) => pattern.test(line)))
+    postfix.found(`Postfix's log to tell ${what}`, () => log().find((line) => pattern.test(line)))
   const messages = (): readonly string[] => messagesIn(path('mail/inbox/new'))
 
   await waitForLog('that it has started', /daemon started/)
@@ -91,10 +73,9 @@ export async function startPostfix(options: PostfixOptions = {}): Promise<Postfi
     waitForLog,
     messages,
     waitForMessage: (text) =>
-      found(`a message with ${JSON.stringify(text)}`, () => messages().find((each) => each.includes(text))),
+      postfix.found(`a message with ${JSON.stringify(text)}`, () => messages().find((each) => each.includes(text))),
     stop: async () => {
-      if (isRunning) child.kill('SIGTERM')
-      await within(10_000, () => `Postfix to stop:\n${excerpt()}`, ended)
+      await postfix.stop()
       if (!isRoot) execFileSync('sudo', ['-n', 'rm', '-rf', folder])
     },
   }
@@ -108,19 +89,6 @@ async function makeFolders(config: string): Promise<void> {
 
 function makeOwned(folder: string, user: 'postfix' | 'nobody'): void {
   execFileSync(...asRoot('chown', user, folder))
-}
-
-function linesOf(file: string): readonly string[] {
-  if (!existsSync(file)) return []
-  return readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-}
-
-function messagesIn(folder: string): readonly string[] {
-  // The first delivery makes the folder.
-  if (!existsSync(folder)) return []
-  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
 }
 
 function mainOf(

@@ -1,7 +1,7 @@
-import { chmodSync, readdirSync, readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { listens, messagesIn } from './daemon.ts'
 import { temporaryFolder } from './folder.ts'
 import { eventually } from './patience.ts'
 import { requirePeer } from './peers.ts'
@@ -29,24 +29,11 @@ export async function startSmtpSink(...args: readonly string[]): Promise<SmtpSin
   })
   await eventually('smtp-sink to listen', () => {
     if (child.exitCode !== null) throw new Error(`smtp-sink ended with ${child.exitCode}`)
-    return canConnect(port)
+    return listens(port)
   })
   return {
     host: '127.0.0.1',
     port,
-    messages: () => readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1')),
+    messages: () => messagesIn(folder),
   }
-}
-
-function canConnect(port: number): Promise<true | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('error', () => {
-      resolve(undefined)
-    })
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-  })
 }
