@@ -40,6 +40,8 @@ export const limits = {
   halfClosedMs: 60_000,
   /** After the last reply: how long the client may take to close its half, so that our close does not reset the reply away. */
   lingerMs: 2_000,
+  /** What a client may still send after the last reply, bytes: as much as is under way in a connection's buffers. Over it, it is cut off. */
+  maxLingerBytes: 1_048_576,
   /** Connections of one session server at once, unless its options say otherwise. Each costs some KiB. Over it they are refused. */
   maxConnections: 10_000,
   /** Connections that the kernel keeps waiting to be accepted; it has a bound of its own. */

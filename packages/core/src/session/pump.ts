@@ -15,6 +15,7 @@ import type { CloseReason, Output, SessionContext, SessionMachine, Splice, Wish 
 import { limits } from '../limits.ts'
 import { deflated } from './deflated.ts'
 import { Spliced } from './spliced.ts'
+import { throwAway } from './throw-away.ts'
 
 /** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
@@ -532,7 +533,7 @@ class Pump implements Output, SessionContext, RunningSession {
       giveUp = setTimeout(() => stream.destroy(), limits.lingerMs)
     })
     stream.once('close', () => clearTimeout(giveUp))
-    stream.resume()
+    throwAway(stream)
     stream.end()
     void this.#over(reason, error)
   }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { limits } from '../limits.ts'
+import { throwAway } from '../session/throw-away.ts'
 
 /**
  * Says the last words and closes. Closing with unread input resets the connection, and the words would be lost with it:
@@ -20,6 +21,6 @@ export function sayGoodbye(stream: Duplex, words: string): Promise<void> {
   const giveUp = setTimeout(() => stream.destroy(), limits.lingerMs)
   stream.once('close', () => clearTimeout(giveUp))
   stream.end(words)
-  stream.resume()
+  throwAway(stream)
   return promise
 }

@@ -798,6 +798,21 @@ describe('a slow reader', () => {
     expect(await running.ended).toMatchObject({ reason: 'quit', bytesOut: big.length })
   })
 
+  test('SC-02: a client that goes on sending after it is cut off at a bound', async () => {
+    const { running, client, stream } = run(() => ({ receive: () => quit }))
+    client.write('x')
+    await settle()
+    const piece = Buffer.alloc(65_536)
+    let sent = 0
+    while (!stream.destroyed && sent < 2 * limits.maxLingerBytes) {
+      client.write(piece)
+      sent += piece.length
+      await settle()
+    }
+    expect(sent).toBe(limits.maxLingerBytes + piece.length)
+    expect(await running.ended).toMatchObject({ reason: 'quit' })
+  })
+
   test('the last reply is never read', async () => {
     const { running, client } = run(({ output }) => ({
       start: () => {
