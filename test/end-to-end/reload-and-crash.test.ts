@@ -120,7 +120,7 @@ test('X5: kill -9 of every process under load: what was acknowledged is there at
 })
 
 describe('reload', () => {
-  test('X5: SIGHUP under load loses no connection', async () => {
+  test('OP-01, X5: SIGHUP under load loses no connection', async () => {
     const { gateway, ports } = await start()
     const lasting = await Dialogue.connect(ports.smtp)
     await lasting.reply()
@@ -207,7 +207,7 @@ describe('stop', () => {
     cleanUps.length = 0
   })
 
-  test('a message that is under way is finished first', async () => {
+  test('OP-02: a message that is under way is finished first', async () => {
     const { gateway, ports } = await start()
     const client = await Dialogue.connect(ports.smtp)
     await client.reply()

@@ -106,7 +106,7 @@ describe('swaks', () => {
     }
   })
 
-  test('a user may send as themselves or as nobody, and not as somebody else', async () => {
+  test('TR-08: a user may send as themselves or as nobody, and not as somebody else', async () => {
     const login = ['--tls', '--auth', 'PLAIN', '-au', ann.name, '-ap', ann.password]
     const as = (from: string) =>
       swaks({ port: ports.submission, to: bob.name, subject: 'submitted', args: [...login, '--from', from] })

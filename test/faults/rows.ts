@@ -5,8 +5,8 @@ const root = join(import.meta.dirname, '../..')
 
 export const rowId: RegExp = /\b(?:PX|PO|TR|LG|SM|TL|SC|MS|AU|IM|MB|ST|BK|DN|RD|PR|RS|OP|JS|SU|HD)-\d\d\b/g
 
-/** Test files, and the one suite that several of them run. */
-const files = ['packages/*/test/**/*.test.ts', 'packages/*/test/conformance.ts', 'test/**/*.test.ts']
+/** Test files, and what several of them run: a suite, and a table of hostile messages. */
+const files = ['packages/*/test/**/*.test.ts', 'packages/*/test/{conformance,message/bombs}.ts', 'test/**/*.test.ts']
 
 /** Row to the files whose tests are named for it, from the root of the tree. What a comment says proves nothing. */
 export function testsOfRows(): ReadonlyMap<string, readonly string[]> {

@@ -6,7 +6,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { rows } from './matrix.ts'
 import { readResults, writeReport, writeResults, type Result } from './report.ts'
 import { rowId, testsOfRows } from './rows.ts'
@@ -39,8 +39,10 @@ if (unknown.length > 0) {
 const ids = wanted.length > 0 ? wanted : rows.map(({ id }) => id)
 const tests = testsOfRows()
 const isPart = wanted.length > 0
-// A suite that several files run is found through them.
-const files = [...new Set(ids.flatMap((id) => tests.get(id) ?? []))].map((file) => file.replace(/conformance\.ts$/, ''))
+// What several files run is found through all that are beside it.
+const files = [...new Set(ids.flatMap((id) => tests.get(id) ?? []))].map((file) =>
+  file.endsWith('.test.ts') ? file : dirname(file),
+)
 const outcomes = outcomesOf(runTests())
 tell()
 const hasFailed = [...outcomes.values()].some(({ failed }) => failed.length > 0)

@@ -147,6 +147,12 @@ export class Dialogue {
     return secure
   }
 
+  /** Reads nothing any more, so that what the server says waits in its buffers. @returns the socket, to write on. */
+  pauseReading(): Socket {
+    this.#socket.removeAllListeners('data')
+    return this.#socket.pause()
+  }
+
   /** Ends our half. */
   finish(): void {
     this.#socket.end()

@@ -91,7 +91,7 @@ test('after the answer both directions are compressed, each step is flushed, and
   expect(await running.ended).toMatchObject({ reason: 'quit', bytesIn: 18, bytesOut: 30 })
 })
 
-test('a little that becomes a lot is given out piece by piece, and not ahead of the session', async () => {
+test('MS-21: a little that becomes a lot is given out piece by piece, and not ahead of the session', async () => {
   const gates: PromiseWithResolvers<Wish>[] = []
   const { running, client, heard } = compressing(() => {
     const gate = Promise.withResolvers<Wish>()

@@ -6,6 +6,7 @@ import { MessageReader } from '../../src/message/message-reader.ts'
 import { StructureScanner, type Part } from '../../src/message/structure.ts'
 import { findInBody } from '../../src/message/text-search.ts'
 import { encodeBody, encodeEnvelope } from '../../src/wire/structure.ts'
+import { bombs } from './bombs.ts'
 
 function scan(text: string, sizes: readonly number[] = []): Part {
   const scanner = new StructureScanner(limits)
@@ -154,60 +155,7 @@ function readerOf(text: string): MessageReader {
   )
 }
 
-const nested = (depth: number, open: (level: number) => string): string =>
-  Array.from({ length: depth }, (_, level) => open(level)).join('')
-
-const bombs: readonly (readonly [name: string, text: () => string])[] = [
-  ['20,000 header fields', () => `${'X-A: b\r\n'.repeat(20_000)}\r\n`],
-  ['20,000 recipients', () => `To: ${'a@b.example, '.repeat(20_000)}\r\n\r\n`],
-  ['a header of 2 MiB', () => `Subject: ${'x'.repeat(2_097_152)}\r\n\r\nbody\r\n`],
-  ['50,000 folds', () => `Subject: x\r\n${' y\r\n'.repeat(50_000)}\r\n`],
-  [
-    'multipart 3000 deep',
-    () => nested(3000, (level) => `Content-Type: multipart/mixed; boundary=b${level}\r\n\r\n--b${level}\r\n`),
-  ],
-  ['20,000 parts', () => `${multipart}${'--b\r\n\r\nx\r\n'.repeat(20_000)}--b--\r\n`],
-  ['message/rfc822 2000 deep', () => 'Content-Type: message/rfc822\r\n\r\n'.repeat(2000)],
-  ['20,000 parameters', () => `Content-Type: text/plain; ${nested(20_000, (level) => `n*${level}=a;`)}\r\n\r\n`],
-  [
-    '50,000 nested comments',
-    () => `From: ${'('.repeat(50_000)}\r\nContent-Type: text/plain ${'('.repeat(50_000)}\r\n\r\n`,
-  ],
-  ['50,000 broken quotes', () => `From: ${'"a\\'.repeat(50_000)}\r\n\r\n`],
-  ['50,000 broken groups', () => `From: ${'a:b<'.repeat(50_000)}\r\n\r\n`],
-  ['20,000 encoded words', () => `Subject: ${'=?utf-8?Q?a?= '.repeat(20_000)}\r\n\r\n`],
-  ['20,000 broken encoded words', () => `Subject: ${'=?utf-8?Q?'.repeat(20_000)}\r\n\r\n`],
-  [
-    '200,000 blanks',
-    () =>
-      `From:${' '.repeat(200_000)}x\r\nSubject:${' '.repeat(200_000)}\r\nContent-Type: text/plain;${' '.repeat(200_000)}\r\n\r\n`,
-  ],
-  [
-    'a boundary of 70,000 dashes',
-    () => `Content-Type: multipart/mixed; boundary="${'-'.repeat(70_000)}"\r\n\r\n${'-'.repeat(70_002)}\r\n\r\nx\r\n`,
-  ],
-  [
-    '70,000 lines of dashes',
-    () => `Content-Type: multipart/mixed; boundary="${'-'.repeat(60)}"\r\n\r\n${'-----\r\n'.repeat(70_000)}`,
-  ],
-  [
-    'fields named like properties',
-    () => '__proto__: x\r\nconstructor: y\r\nContent-Type: __proto__/constructor; hasOwnProperty=1\r\n\r\nx',
-  ],
-  ['all octets', () => `Subject: ${String.fromCharCode(...Array.from({ length: 256 }, (_, octet) => octet))}\r\n\r\nx`],
-  ['a line of 4 MiB', () => `Subject: x\r\n\r\n${'x'.repeat(4_194_304)}`],
-  ['500,000 empty lines', () => `Subject: x\r\n\r\n${'\r\n'.repeat(500_000)}`],
-  [
-    '50,000 references',
-    () => `References: ${'<a@b> '.repeat(50_000)}\r\nIn-Reply-To: ${'<a@b> '.repeat(50_000)}\r\n\r\n`,
-  ],
-  ['250,000 senders', () => `From: ${'a@b,'.repeat(250_000)}\r\n\r\nx`],
-  ['300,000 angles that never close', () => `From: ${'<@,'.repeat(300_000)}\r\n\r\nx`],
-  ['a domain of 200,000 dots', () => `From: ${'a@ . '.repeat(200_000)}\r\n\r\nx`],
-  ['500,000 lines before the first colon', () => `${'a\n'.repeat(500_000)}Subject: x\r\n\r\nx`],
-]
-
-test.for(bombs)('MS-01..19: %s is told and searched in bounded time', async ([, text]) => {
+test.for(bombs)('%s is told and searched in bounded time', async ([, text]) => {
   const message = text()
   const start = performance.now()
   const reader = readerOf(message)
