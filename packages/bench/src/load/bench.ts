@@ -89,7 +89,6 @@ interface Round {
 }
 
 async function runRound(plan: LoadPlan, hooks: BenchHooks): Promise<Round> {
-  const work = workOf(plan)
   const pids = pidsOf(plan)
   const live = Array.from({ length: plan.workers }, newLiveCounts)
   const threads = startThreads(plan, live)
@@ -121,7 +120,6 @@ async function runRound(plan: LoadPlan, hooks: BenchHooks): Promise<Round> {
     sampler.end()
     const reports = await Promise.all(threads.map((thread) => reportOf(thread)))
 
-    const keeps = !work.perConnection
     const server: ServerCost | undefined =
       pids.length === 0
         ? undefined
@@ -133,7 +131,7 @@ async function runRound(plan: LoadPlan, hooks: BenchHooks): Promise<Round> {
             cpuUsPerOperation: watched === 0 ? 0 : (cpuMs * 1_000) / watched,
             memoryBefore,
             memory: memoryAfter,
-            ...(keeps && { memoryPerConnection: (memory - memoryBefore) / plan.connections }),
+            ...(plan.mode === 'idle' && { memoryPerConnection: (memory - memoryBefore) / plan.connections }),
           }
     return {
       reports,
@@ -160,9 +158,9 @@ class Sampler {
     const startedAt = performance.now()
     const done = sum(live, liveCount.done)
     const failed = sum(live, liveCount.failed)
-    let last = { at: startedAt, done, bytes: sum(live, liveCount.bytesIn) }
+    let last = { at: startedAt, done, bytes: sum(live, liveCount.bytes) }
     const sample = setInterval(() => {
-      const now = { at: performance.now(), done: sum(live, liveCount.done), bytes: sum(live, liveCount.bytesIn) }
+      const now = { at: performance.now(), done: sum(live, liveCount.done), bytes: sum(live, liveCount.bytes) }
       const seconds = (now.at - last.at) / 1_000
       this.samples.push([(now.done - last.done) / seconds, (now.bytes - last.bytes) / seconds])
       last = now
@@ -277,8 +275,8 @@ function resultOf(plan: LoadPlan, rounds: readonly Round[], start: Date): LoadRe
   const seconds = rounds.reduce((all, round) => all + round.seconds, 0)
   const samples = rounds.flatMap((round) => round.samples)
   const done = reports.reduce((all, each) => all + each.done, 0)
-  const bytesIn = reports.reduce((all, each) => all + each.bytesIn, 0)
-  const rates = samples.length > 0 ? samples : [[done / seconds, bytesIn / seconds] as const]
+  const bytes = reports.reduce((all, each) => all + each.bytes, 0)
+  const rates = samples.length > 0 ? samples : [[done / seconds, bytes / seconds] as const]
   const generator = generatorOf(plan, rounds)
   const told = rounds.map(roundOf)
   const server = rounds.at(-1)?.server
@@ -306,7 +304,7 @@ function resultOf(plan: LoadPlan, rounds: readonly Round[], start: Date): LoadRe
       total: done,
       sent: done + errorsOf(failures),
     },
-    throughput: { ...distributionOf(rates.map(([, bytes]) => bytes)), total: bytesIn },
+    throughput: { ...distributionOf(rates.map(([, each]) => each)), total: bytes },
     errors: errorsOf(failures),
     timeouts: failures.timeouts,
     resets: failures.resets,

@@ -158,13 +158,13 @@ export class Lane {
   }
 
   #write(socket: Socket, bytes: Buffer): void {
-    this.#context.tally.bytesOut += bytes.length
+    this.#context.tally.moved(bytes.length)
     socket.write(bytes)
   }
 
   #received(bytes: Uint8Array, length: number, from: Socket): void {
     if (from !== this.#socket) return
-    this.#context.tally.received(length)
+    this.#context.tally.moved(length)
     this.#replies.feed(bytes, length, this.#onReply)
   }
 

@@ -33,7 +33,7 @@ export interface ServerCost {
   /** Memory that is its own and its share of what is shared (PSS), before the connections were opened. */
   readonly memoryBefore: number
   readonly memory: number
-  /** What the open connections added. Only with connections that are kept; meaningful with thousands. */
+  /** What the open connections added. Only of idle ones: other work changes the memory more than they do. */
   readonly memoryPerConnection?: number
 }
 
@@ -81,7 +81,7 @@ export interface LoadResult {
   readonly latency: Distribution & { readonly totalCount: number }
   /** Operations that succeeded, a second: over the samples. */
   readonly requests: Distribution & { readonly total: number; readonly sent: number }
-  /** Octets received a second. */
+  /** Octets a second, both ways. */
   readonly throughput: Distribution & { readonly total: number }
   /** All that did not succeed: connections that failed, resets, timeouts and refusals. */
   readonly errors: number

@@ -19,8 +19,8 @@ export interface Failures {
 /** What one thread tells when it is done: plain data. */
 export interface TallyReport {
   readonly done: number
-  readonly bytesIn: number
-  readonly bytesOut: number
+  /** Both ways. */
+  readonly bytes: number
   readonly failures: Failures
   /** The first few failures, in words. */
   readonly examples: readonly string[]
@@ -32,7 +32,7 @@ export interface TallyReport {
 
 /** Shared memory: one thread writes, others read whenever they like. */
 export type LiveCounts = Float64Array<SharedArrayBuffer>
-export const liveCount = { done: 0, bytesIn: 1, failed: 2 } as const
+export const liveCount = { done: 0, bytes: 1, failed: 2 } as const
 
 export function newLiveCounts(): LiveCounts {
   return new Float64Array(new SharedArrayBuffer(3 * Float64Array.BYTES_PER_ELEMENT))
@@ -43,9 +43,8 @@ const maxExamples = 5
 
 export class Tally {
   done = 0
-  bytesIn = 0
-  bytesOut = 0
-  /** Of all that was ever done and read, for another thread to look at. */
+  bytes = 0
+  /** Of all that was ever done and moved, for another thread to look at. */
   readonly #live: LiveCounts
   readonly failures: Failures = { connect: 0, resets: 0, timeouts: 0, refused: 0 }
   readonly #examples: string[] = []
@@ -57,9 +56,10 @@ export class Tally {
     this.#live = live
   }
 
-  received(length: number): void {
-    this.bytesIn += length
-    this.#live[liveCount.bytesIn]! += length
+  /** Octets went over, one way or the other. */
+  moved(length: number): void {
+    this.bytes += length
+    this.#live[liveCount.bytes]! += length
   }
 
   /** Both in milliseconds of one clock. */
@@ -88,8 +88,7 @@ export class Tally {
   reset(since: number): void {
     this.#since = since
     this.done = 0
-    this.bytesIn = 0
-    this.bytesOut = 0
+    this.bytes = 0
     this.#replies.fill(0)
     this.#latencies.reset()
     Object.assign(this.failures, { connect: 0, resets: 0, timeouts: 0, refused: 0 })
@@ -101,8 +100,7 @@ export class Tally {
     for (const [code, count] of this.#replies.entries()) if (count > 0) replies.push([code, count])
     return {
       done: this.done,
-      bytesIn: this.bytesIn,
-      bytesOut: this.bytesOut,
+      bytes: this.bytes,
       failures: { ...this.failures },
       examples: [...this.#examples],
       replies,
