@@ -1,6 +1,6 @@
 /*
- * The tables of docs/errors.md and docs/limits.md, made from each package's `errors.ts` and `limits.ts`. Run this file
- * with Node to write both documents anew:
+ * The tables of docs/errors.md and docs/limits.md, made from each package's `errors.ts` and `limits.ts`, and that of
+ * docs/metrics.md, made from the gateway's catalogue. Run this file with Node to write all of them anew:
  *
  *   node --conditions=@postern/source test/reference.ts && npm run format
  */
@@ -9,6 +9,7 @@ import { proxyErrors } from '../packages/core/src/errors.ts'
 import { limits as coreLimits } from '../packages/core/src/limits.ts'
 import { codes as gatewayErrors } from '../packages/gateway/src/errors.ts'
 import { limits as gatewayLimits } from '../packages/gateway/src/limits.ts'
+import { metricOf, metrics, type MetricName } from '../packages/gateway/src/observe/metric-catalogue.ts'
 import { imapErrors } from '../packages/imap/src/errors.ts'
 import {
   limits as imapLimits,
@@ -62,6 +63,9 @@ export const limits: Readonly<Record<string, readonly Limit[]>> = {
 export const documents: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'docs/errors.md': mapped(errors, (codes) => table(['code', 'meaning'], Object.entries(codes).map(codeRow))),
   'docs/limits.md': mapped(limits, (bounds) => table(['bound', 'default', 'unit', 'reason'], bounds.map(limitRow))),
+  'docs/metrics.md': {
+    metrics: table(['metric', 'type', 'labels', 'meaning'], (Object.keys(metrics) as MetricName[]).map(metricRow)),
+  },
 }
 
 /** What a document has between the marks of a package; nothing when the marks are missing. */
@@ -82,6 +86,21 @@ function codeRow([code, meaning]: readonly [string, string]): readonly string[] 
 
 function limitRow({ name, value, unit, reason }: Limit): readonly string[] {
   return [`\`${name}\``, value.toLocaleString('en-US'), unit, reason]
+}
+
+function metricRow(name: MetricName): readonly string[] {
+  const { type, labels, help } = metricOf(name)
+  return [
+    `\`${name}\``,
+    type,
+    labels === ''
+      ? ''
+      : labels
+          .split(' ')
+          .map((label) => `\`${label}\``)
+          .join(' '),
+    help,
+  ]
 }
 
 /** Without the padding, which the formatter adds. */

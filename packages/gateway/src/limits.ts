@@ -172,10 +172,37 @@ export const limits = {
   /** Health checks, and peers that come and go without a word, are told in one line each such time. */
   quietSummaryMs: 60_000,
 
+  // ── counting ──────────────────────────────────────────────────────────────
+
+  /** Sets of label values of one metric. All are of closed lists or of the configuration; beyond it they are counted as `others`. */
+  maxSeriesOfMetric: 2000,
+  /** How often a worker tells the supervisor what it counted: what a crash loses of the counts. */
+  countsEveryMs: 1000,
+  /** Between two looks at whether an event loop is late; each costs some microseconds. */
+  eventLoopLookMs: 20,
+  /** Refusals that a worker tells of in one message, the newest; all are counted. */
+  maxRefusalsGathered: 32,
+  /** Refusals that the supervisor keeps for `/status`, some 500 bytes each. */
+  maxRefusalsKept: 200,
+  /** Untrusted senders and silent peers that are told apart, some 400 bytes each; a new one takes the place of the one not seen for longest. */
+  maxPeersKept: 256,
+  /** Open sessions that one answer shows; the number of all is always told. */
+  maxSessionsShown: 1000,
+  /** Clients with the most open connections that one answer shows. */
+  maxTopClients: 20,
+  /** How long the supervisor waits for the workers' lists of sessions. */
+  sessionsAnswerMs: 1000,
+
   // ── admin endpoint ────────────────────────────────────────────────────────
 
   /** A request must be whole by then. */
   adminRequestMs: 5000,
   /** Connections of the admin endpoint at a time. */
   maxAdminConnections: 64,
+  /** Listeners to the events of the admin endpoint at a time; each costs some kilobytes a second. */
+  maxEventStreams: 16,
+  /** Bytes of events that a listener may be behind before it is cut off. */
+  maxEventBytesWaiting: 1_048_576,
+  /** Shortest token of `admin.token-file`, characters: 96 bits in base64. */
+  minAdminTokenChars: 16,
 } as const

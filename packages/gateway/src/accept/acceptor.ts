@@ -36,6 +36,7 @@ import {
 } from '@postern/core'
 import type { ListenerProxyConfig } from '../config/schema.ts'
 import { ConnectionLog } from '../observe/connection-log.ts'
+import type { ListenerCounts } from '../observe/listener-counts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { QuietSummary } from '../observe/quiet-summary.ts'
 import { askOnConnect, type Admission } from '../policy/chain.ts'
@@ -62,6 +63,7 @@ export interface AcceptorOptions {
   readonly places: Places
   readonly awaitedHeaders: AwaitedHeaders
   readonly logger: Logger
+  readonly counts: ListenerCounts
   readonly summary: QuietSummary
   readonly connections: OpenConnections
   /** Looks up the names of clients; absent where nobody needs them. */
@@ -70,6 +72,8 @@ export interface AcceptorOptions {
   readonly backendsDown?: (() => string | undefined) | undefined
   /** Clients are refused then as well; a health check always is, so that the balancer turns to others (row X4). */
   readonly refusesWhenBackendsDown?: boolean
+  /** The gateway is about to stop: a health check is refused, so that the balancer turns to others. Clients are served. */
+  readonly isLeaving?: () => boolean
 }
 
 interface HeaderAwaited {
@@ -81,8 +85,8 @@ interface HeaderAwaited {
 
 /** @returns what serves one accepted socket; it resolves when the connection is gone, and never rejects. */
 export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Promise<void> {
-  const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, connections, names } =
-    options
+  const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, names } = options
+  const { connections, counts } = options
   const trust = createTrustRule({ mode: proxy.mode, networks: networks(proxy.trustedNetworks) })
 
   return async function accept(socket) {
@@ -95,11 +99,12 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
     // ── admission ───────────────────────────────────────────────────────────
     if (!places.take()) {
+      counts.overloaded()
       summary.overloaded(listener.name, 'more connections than max-connections')
       return sayGoodbye(socket, '')
     }
-    connections.begin(socket)
-    const log = new ConnectionLog(options.logger, newConnectionId(), listener.name, peer)
+    const log = new ConnectionLog(options.logger, newConnectionId(), counts, peer)
+    connections.begin(socket, log)
     let admission: Admission | undefined
     try {
       // ── trust ─────────────────────────────────────────────────────────────
@@ -128,6 +133,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
 
       // ── backends ──────────────────────────────────────────────────────────
+      if (isCheck && options.isLeaving?.() === true) return await refuse(socket, refusal('stopping'), log)
       if (isCheck || options.refusesWhenBackendsDown === true) {
         const trouble = options.backendsDown?.()
         if (trouble !== undefined) {
@@ -151,6 +157,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
 
       // ── tls ───────────────────────────────────────────────────────────────
       const security = channelSecurityFrom(identity) ?? cleartext
+      if (security.kind === 'tls') log.secured(security)
       let connection: Connection = new AcceptedConnection(
         { id: log.id, listener, identity, security, ...(clientNames !== undefined && { clientNames }) },
         socket,
@@ -161,7 +168,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
           log.refused({ connection, verb: 'CONNECT', reason: 'proxy-untrusted', detail: '' })
           return await refuse(socket, '', log)
         }
-        connection = await tls.secure(connection, deadline - performance.now())
+        connection = await secure(tls, log, connection, deadline - performance.now())
       }
 
       if (connection.stream.destroyed) {
@@ -173,7 +180,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const opening = { isGreetedAtOnce: isIgnored || isCheck, bytesWithHeader }
       const { maxSessionMs } = dialect
       const session = runSession(connection, (context) => dialect.session(context, log, opening), {
-        ...(tls && { upgradeTls: (spent) => tls.secure(spent) }),
+        ...(tls && { upgradeTls: (spent) => secure(tls, log, spent) }),
         ...(maxSessionMs !== undefined && { maxSessionMs }),
       })
       connections.serve(socket, session)
@@ -190,6 +197,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       await sayGoodbye(socket, isHandshake ? '' : refusal('internal-error'))
     } finally {
       admission?.release()
+      log.ended()
       connections.end(socket)
       places.leave()
     }
@@ -210,6 +218,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
     log.expectsHeader(peer)
     const key = peer.address.toString()
     if (!awaitedHeaders.begin(key)) {
+      log.endedBeforeHeader('overloaded')
       summary.overloaded(listener.name, `${key} keeps too many PROXY headers waiting`)
       await sayGoodbye(socket, '')
       return undefined
@@ -225,6 +234,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
     if (received.outcome === 'header') return identify({ ...at, header: received.header })
     if (received.outcome === 'none') return identify(at)
     if (received.outcome === 'closed') {
+      log.endedBeforeHeader('silent-peer')
       summary.silentPeer(listener.name, key)
       await sayGoodbye(socket, '')
       return undefined
@@ -238,6 +248,18 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
   /** Nothing can be said in the clear where TLS comes first: the client would take it for a broken handshake. */
   function refusal(why: AcceptRefusal): string {
     return listener.tls === 'implicit' ? '' : dialect.refusal(why)
+  }
+}
+
+/** A handshake, which is counted however it ends. */
+async function secure(tls: TlsGate, log: ConnectionLog, spent: Connection, withinMs?: number): Promise<Connection> {
+  try {
+    const connection = await tls.secure(spent, withinMs)
+    log.secured(connection.security)
+    return connection
+  } catch (error) {
+    log.handshakeFailed()
+    throw error
   }
 }
 

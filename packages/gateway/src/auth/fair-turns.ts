@@ -21,6 +21,11 @@ export class FairTurns {
     this.#maxWaiting = bounds.waiting
   }
 
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waitingCount
+  }
+
   /**
    * `full` when too many wait; the work is not begun then. Rejects as the work does.
    *

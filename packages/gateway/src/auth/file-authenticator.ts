@@ -106,6 +106,11 @@ export class FileAuthenticator implements Authenticator {
     return this.#known?.scram === undefined ? undefined : this.#scramKeys
   }
 
+  /** Password checks that wait for a thread. */
+  get checksWaiting(): number {
+    return this.#checks.waiting
+  }
+
   /** Reads the accounts before anybody asks, so that the first client is offered what the second one is. Rejects never. */
   async prepare(): Promise<void> {
     try {

@@ -9,6 +9,10 @@ export class PasswordChecks {
     this.#turns = new FairTurns(bounds)
   }
 
+  get waiting(): number {
+    return this.#turns.waiting
+  }
+
   /**
    * `full` when too many wait. Rejects when the hash cannot be computed.
    *

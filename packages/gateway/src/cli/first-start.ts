@@ -1,7 +1,7 @@
 /*
- * What the embedded defaults need and a first start makes: a certificate, and an account to try with. Its random
- * password goes into a file that only its owner can read, and from there into the lines that show how to try it: so it
- * never stands on a screen, in a log or in a shell's history.
+ * What the embedded defaults need and a first start makes: a certificate, an account to try with, and the token for
+ * `postern reload` and `postern drain`. Passwords and tokens go into files that only their owner can read: so they never
+ * stand on a screen, in a log or in a shell's history.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir, open, stat } from 'node:fs/promises'
@@ -12,6 +12,7 @@ import { makeSelfSignedCertificate } from '../certificate/self-signed.ts'
 
 export const demoAccount = 'demo@localhost'
 export const demoPasswordFile = 'demo-password'
+const tokenFile = 'admin.token'
 
 /** Makes what is missing; what is there stays as it is. Rejects when the disk refuses. */
 export async function prepareFirstStart(dataDir: string): Promise<void> {
@@ -27,6 +28,8 @@ export async function prepareFirstStart(dataDir: string): Promise<void> {
     await writePrivate(join(dataDir, 'certificate.pem'), made.cert)
     await writePrivate(join(dataDir, 'key.pem'), made.key)
   }
+  const token = join(dataDir, tokenFile)
+  if (!(await exists(token))) await writePrivate(token, `${randomBytes(24).toString('base64url')}\n`)
   const accounts = join(dataDir, 'accounts.toml')
   if (!(await exists(accounts))) {
     const password = randomBytes(15).toString('base64url')

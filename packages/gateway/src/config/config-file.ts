@@ -81,11 +81,18 @@ export interface ConfigFile {
     readonly 'max-tls-handshakes-per-worker': number
     readonly 'tls-handshake-timeout': number
     readonly 'drain-timeout': number
+    readonly 'drain-notice': number
     readonly 'password-checks-at-once': number
     readonly 'password-checks-waiting': number
   }
   readonly log: { readonly level: LogLevel }
-  readonly admin: { readonly bind: string }
+  readonly admin: AdminTable
+}
+
+/** `[admin]` */
+export interface AdminTable {
+  readonly bind: string
+  readonly 'token-file'?: string | undefined
 }
 
 /** `[policy]` */

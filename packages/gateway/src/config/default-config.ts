@@ -64,7 +64,8 @@ file = "accounts.toml"
 client-names = false
 
 [admin]
-bind = "127.0.0.1:2080"
+bind       = "127.0.0.1:2080"
+token-file = "admin.token"
 `.trimStart()
 
 /** In the current directory. */

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { parseBindAddress } from './bind-address.ts'
-import type { ConfigFile, RouteTable } from './config-file.ts'
+import type { AdminTable, ConfigFile, RouteTable } from './config-file.ts'
 import {
   bindAddress,
   bindWords,
@@ -286,6 +286,9 @@ const limits = table({
   'drain-timeout': duration('1s', '1h')
     .prefault('30s')
     .describe('How long sessions may take to end when the gateway stops, or their worker is replaced.'),
+  'drain-notice': duration('1s', '10m')
+    .prefault('10s')
+    .describe('How long `postern drain` fails health checks before it stops: what a balancer needs to turn away.'),
   'password-checks-at-once': wholeNumber(1, 64)
     .prefault(2)
     .describe('Password hashes computed at once in a worker. Each takes a thread and some 20 MiB for 30 ms.'),
@@ -298,11 +301,16 @@ const log = table({
   level: oneOf(['trace', 'debug', 'info', 'warn', 'error']).prefault('info').describe('The least that is logged.'),
 })
 
-const admin = table({
+export const admin: z.ZodType<AdminTable> = table({
   bind: z
     .union([z.literal('off'), bindAddress], { error: `${bindWords}; or "off"` })
     .prefault('127.0.0.1:2080')
-    .describe('Health and status over HTTP. Anyone who reaches it may read it.'),
+    .describe('Health, metrics and status over HTTP. Anyone who reaches it may read it.'),
+  'token-file': fileName
+    .optional()
+    .describe(
+      'A file, mode 0600, with the token for `postern reload` and `postern drain`. Without it nobody can do so over HTTP.',
+    ),
 })
 
 const routes: z.ZodType<readonly RouteTable[]> = z

@@ -1,8 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
-import { resolveConfig, resolveListeners } from './resolve.ts'
-import type { ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
+import { adminOf, resolveConfig, resolveListeners } from './resolve.ts'
+import type { AdminConfig, ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
 
 /** Reads a configuration file and all that it names: a configuration that can be run, or every problem at once. */
@@ -68,6 +68,24 @@ export async function loadListeners(
     : undefined
   const ours = problems.located(file, lines).filter((problem) => /^(?:$|(?:listener|proxy)\b)/.test(problem.path))
   return resolved === undefined || ours.length > 0 ? { ok: false, problems: ours } : { ok: true, ...resolved }
+}
+
+/**
+ * Where the running gateway of a configuration is asked. Whatever else is wrong with the file does not matter: who asks how
+ * it goes may be in the middle of a change.
+ */
+export async function findAdmin(
+  path: string,
+): Promise<
+  { readonly ok: true; readonly admin: AdminConfig } | { readonly ok: false; readonly problems: ConfigProblem[] }
+> {
+  const file = resolve(path)
+  const reading = await readTextFile(file)
+  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
+  const parsed = parseTomlFile(reading.text, fileFormat)
+  const { problems, lines } = parsed
+  if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
+  return { ok: true, admin: adminOf(parsed.value.admin, dirname(file)) }
 }
 
 function unreadable(file: string, found: string): ConfigProblem {

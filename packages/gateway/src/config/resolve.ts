@@ -5,10 +5,11 @@
  */
 import { availableParallelism, hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { readToken } from '../admin/token-file.ts'
 import { readAccounts } from '../auth/accounts-file.ts'
 import { collide, defaultPort, formatBindAddress, isLoopback, parseBindAddress } from './bind-address.ts'
 import { readAuthorities, readCertificate } from './certificate-files.ts'
-import type { ConfigFile, ListenerTable } from './config-file.ts'
+import type { AdminTable, ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
 import { readTextFile } from './read-file.ts'
@@ -75,7 +76,7 @@ class Resolution {
     const { server, log, limits } = this.#file
     const hostName = server.hostname ?? nameOfMachine()
     const listeners = this.#listeners()
-    const admin = this.#admin()
+    const admin = await this.#admin()
     this.#refuseCollisions(listeners, admin)
     this.#warnOfTrust()
     const certificates = await this.#certificates(listeners)
@@ -115,6 +116,7 @@ class Resolution {
           maxTlsHandshakesPerWorker: limits['max-tls-handshakes-per-worker'],
           tlsHandshakeTimeoutMs: limits['tls-handshake-timeout'],
           drainTimeoutMs: limits['drain-timeout'],
+          drainNoticeMs: limits['drain-notice'],
           passwordChecksAtOnce: limits['password-checks-at-once'],
           passwordChecksWaiting: limits['password-checks-waiting'],
         },
@@ -203,18 +205,22 @@ class Resolution {
     }
   }
 
-  #admin(): AdminConfig {
-    const { bind } = this.#file.admin
-    if (bind === 'off') return {}
-    const address = bindAddress(bind, defaultAdminPort)
-    if (!isLoopback(address)) {
-      const shown = formatBindAddress(address)
+  async #admin(): Promise<AdminConfig> {
+    const admin = adminOf(this.#file.admin, this.#source.baseDir)
+    const { bind, tokenFile } = admin
+    const token = tokenFile === undefined ? undefined : await readToken(tokenFile)
+    if (token?.ok === false) {
+      const found = `${tokenFile}: ${token.reason}`
+      this.#problems.add({ path: ['admin', 'token-file'], expected: 'a file with a token', found })
+    }
+    if (bind !== undefined && !isLoopback(bind)) {
+      const shown = formatBindAddress(bind)
       this.#warn(
         ['admin', 'bind'],
         `anyone who reaches ${shown} can read the state of this gateway; it asks for no password`,
       )
     }
-    return { bind: address }
+    return admin
   }
 
   #refuseCollisions(listeners: readonly ListenerConfig[], admin: AdminConfig): void {
@@ -444,6 +450,14 @@ class Resolution {
 
   #path(name: string): string {
     return resolve(this.#source.baseDir, name)
+  }
+}
+
+/** `[admin]` as it is meant. */
+export function adminOf({ bind, 'token-file': tokenFile }: AdminTable, baseDir: string): AdminConfig {
+  return {
+    ...(bind === 'off' ? {} : { bind: bindAddress(bind, defaultAdminPort) }),
+    ...(tokenFile === undefined ? {} : { tokenFile: resolve(baseDir, tokenFile) }),
   }
 }
 

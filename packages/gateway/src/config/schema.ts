@@ -41,6 +41,8 @@ export interface BindAddress {
 export interface AdminConfig {
   /** Absent when `bind = "off"`. */
   readonly bind?: BindAddress
+  /** What has the token for `reload` and `drain`. Absent: nobody can ask for them there. */
+  readonly tokenFile?: string
 }
 
 export interface LiveConfig {
@@ -377,6 +379,8 @@ export interface LimitsConfig {
   readonly tlsHandshakeTimeoutMs: number
   /** After SIGTERM, or for a worker that a reload replaced: how long sessions may take to end. */
   readonly drainTimeoutMs: number
+  /** From `postern drain` to the stop: how long health checks fail while clients are still served. */
+  readonly drainNoticeMs: number
   /** Password hashes computed at once in one worker. */
   readonly passwordChecksAtOnce: number
   /** Password checks that wait for their turn; over it, signing in is unavailable. */

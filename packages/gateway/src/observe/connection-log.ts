@@ -1,6 +1,7 @@
 /*
  * The records of one connection: the only file that writes their event and field names. Everything that comes from the
- * network is escaped and cut here, and one connection writes a bounded number of lines.
+ * network is escaped and cut here, and one connection writes a bounded number of lines. What is written is counted beside
+ * it, whatever the level of the log, so that log and metrics tell the same.
  *
  *   id          the connection's id, the same in every line, reply and `Received`
  *   listener    its name in the configuration
@@ -9,8 +10,16 @@
  *   via         how the client is known: `socket`, `v1`, `v2`, `xclient`
  *   reason      one word of a closed list; the sentence in `msg` names the cause and the mend
  */
-import type { ClientIdentity, CloseReason, ConnectionInfo, Endpoint, SessionObserver } from '@postern/core'
+import type {
+  ChannelSecurity,
+  ClientIdentity,
+  CloseReason,
+  ConnectionInfo,
+  Endpoint,
+  SessionObserver,
+} from '@postern/core'
 import { limits } from '../limits.ts'
+import type { ConnectionOutcome, ListenerCounts } from './listener-counts.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 
@@ -26,12 +35,32 @@ export type ProxyRefusalReason =
 type Level = 'debug' | 'info' | 'warn' | 'error'
 type Fields = Readonly<Record<string, string | number | boolean | undefined>>
 
+/** An open connection, for whoever asks what is open now. Plain data, every text printable and cut. */
+export interface OpenConnection {
+  readonly id: string
+  readonly listener: string
+  /** Absent while nobody knows. */
+  readonly client?: string
+  readonly clientPort?: number
+  /** Who sent the PROXY header, or should have. */
+  readonly proxy?: string
+  readonly via?: string
+  /** As in `TLSv1.3`, with ` at the balancer` when it ends there. */
+  readonly tls?: string
+  readonly username?: string
+  readonly commands: number
+  readonly seconds: number
+}
+
 export class ConnectionLog implements SessionObserver {
   readonly id: string
   readonly #logger: Logger
-  readonly #listener: string
+  readonly #counts: ListenerCounts
   readonly #acceptedAt = performance.now()
   #who: Fields
+  #security: ChannelSecurity | undefined
+  /** How it ended, as far as it is known. */
+  #outcome: ConnectionOutcome = 'connection-lost'
   /** Coming and going is news of a client; of a balancer that looks whether we live it is not. */
   #comingAndGoing: Level = 'info'
   #isSilent = false
@@ -40,10 +69,11 @@ export class ConnectionLog implements SessionObserver {
   #commands = 0
   #username: string | undefined
 
-  constructor(logger: Logger, id: string, listener: string, peer: Endpoint) {
+  constructor(logger: Logger, id: string, counts: ListenerCounts, peer: Endpoint) {
     this.id = id
     this.#logger = logger
-    this.#listener = listener
+    this.#counts = counts
+    counts.began()
     this.#who = { client: peer.address.toString(), clientPort: peer.port, via: 'socket' }
   }
 
@@ -70,10 +100,13 @@ export class ConnectionLog implements SessionObserver {
       ...(identity.origin === 'direct' ? {} : { proxy: peer.address.toString(), proxyPort: peer.port }),
       via: claims === undefined ? 'socket' : `v${claims.version}`,
     }
+    if (kind.isCheck) this.#outcome = 'health-check'
+    if (kind.isIgnored) this.#outcome = 'ignored'
     if (claims === undefined) {
       this.#write(this.#comingAndGoing, 'connection.open')
       return
     }
+    this.#counts.headerTaken(claims, performance.now() - this.#acceptedAt)
     this.#write(this.#comingAndGoing, 'proxy.accepted', {
       origin: identity.origin,
       destination: identity.destination.address.toString(),
@@ -85,16 +118,40 @@ export class ConnectionLog implements SessionObserver {
     })
   }
 
+  /** The peer has not one place more for headers that are awaited, or came and went without a word. */
+  endedBeforeHeader(outcome: 'overloaded' | 'silent-peer'): void {
+    this.#outcome = outcome
+  }
+
   proxyRefused(reason: ProxyRefusalReason, mend: string, fields: Fields = {}): void {
+    this.#outcome = 'proxy-refused'
+    const { code = '' } = fields
+    this.#counts.headerRefused(reason, String(code))
+    this.#notePeer(reason, fields, mend)
+    this.#note('proxy.refused', reason, mend)
     this.#write('warn', 'proxy.refused', { reason, ...fields }, mend)
   }
 
   backendsDown(trouble: string): void {
+    this.#counts.refused('connect', 'backends-down')
+    this.#note('backends.refused', 'backends-down', trouble)
     this.#write(this.#comingAndGoing, 'backends.refused', { reason: 'backends-down' }, trouble)
   }
 
   policyRefused(reason: string, policy: string, detail: string): void {
+    this.#counts.refused('connect', reason)
+    this.#note('policy.refused', reason, detail)
     this.#write('info', 'policy.refused', { reason, policy }, detail)
+  }
+
+  /** TLS ends here, or a trusted balancer says that it ends there. */
+  secured(security: ChannelSecurity): void {
+    this.#security = security
+    this.#counts.secured(security)
+  }
+
+  handshakeFailed(): void {
+    this.#counts.handshakeFailed()
   }
 
   /** Behind XCLIENT the client is another one; what XFORWARD says stands in this one line. */
@@ -111,6 +168,7 @@ export class ConnectionLog implements SessionObserver {
 
   command({ verb, reply }: Parameters<NonNullable<SessionObserver['command']>>[0]): void {
     this.#commands++
+    this.#counts.commands.value++
     if (this.#logger.isLevelEnabled('debug')) this.#write('debug', 'session.command', { verb, reply })
   }
 
@@ -120,17 +178,20 @@ export class ConnectionLog implements SessionObserver {
     outcome,
     detail,
   }: Parameters<NonNullable<SessionObserver['authenticated']>>[0]): void {
+    this.#counts.authenticated(mechanism, outcome)
     if (outcome === 'granted') {
       this.#username = username
       this.#write('info', 'auth.ok', { mechanism, username })
     } else {
       const level = outcome === 'unavailable' ? 'error' : 'info'
+      this.#note('auth.failed', outcome, detail)
       this.#write(level, 'auth.failed', { mechanism, username, reason: outcome }, detail)
     }
   }
 
   transaction(event: Parameters<NonNullable<SessionObserver['transaction']>>[0]): void {
     const { envelope, connection } = event
+    this.#counts.transaction(event.replyCode, event.bytes)
     const { clientNames } = connection
     this.#write(
       event.replyCode < 400 ? 'info' : 'warn',
@@ -158,8 +219,12 @@ export class ConnectionLog implements SessionObserver {
     if (reason === 'proxy-untrusted') this.proxyRefused(reason, untrustedSender(connection))
     else if (reason === 'proxy-again') this.proxyRefused(reason, detail)
     else if (clumsiness.has(reason)) this.#write('debug', 'session.refused', { verb, reason }, detail)
-    // A disk or a directory that fails is for the operator to mend; all else is what the rules are for.
-    else this.#write(reason === 'unavailable' ? 'warn' : 'info', 'policy.refused', { verb, reason }, detail)
+    else {
+      this.#counts.refused(verb, reason)
+      this.#note('policy.refused', reason, detail)
+      // A disk or a directory that fails is for the operator to mend; all else is what the rules are for.
+      this.#write(reason === 'unavailable' ? 'warn' : 'info', 'policy.refused', { verb, reason }, detail)
+    }
   }
 
   // ── going ─────────────────────────────────────────────────────────────────
@@ -171,6 +236,8 @@ export class ConnectionLog implements SessionObserver {
 
   closed(reason: CloseReason, bytes: { readonly in: number; readonly out: number }, error?: unknown): void {
     if (reason === 'internal-error') this.#fault(error)
+    if (this.#outcome === 'connection-lost') this.#outcome = reason
+    this.#counts.bytes(bytes.in, bytes.out)
     const fields = {
       reason,
       bytesIn: bytes.in,
@@ -181,6 +248,51 @@ export class ConnectionLog implements SessionObserver {
     this.#suppressed = 0
     this.#lines = 0
     this.#write(this.#comingAndGoing, 'connection.close', fields, error instanceof Error ? error.message : undefined)
+  }
+
+  /** Its place is given back: said of every connection, once, whatever else was or was not said. */
+  ended(): void {
+    this.#counts.ended(this.#outcome)
+  }
+
+  describe(): OpenConnection {
+    const tls = this.#security?.kind === 'tls' ? this.#security : undefined
+    return {
+      id: this.id,
+      listener: this.#counts.listener,
+      ...printableOf(this.#who),
+      ...(tls && { tls: printable(tls.endedBy === 'proxy' ? `${tls.version} at the balancer` : tls.version) }),
+      ...(this.#username === undefined ? {} : { username: printable(this.#username) }),
+      commands: this.#commands,
+      seconds: Math.round((performance.now() - this.#acceptedAt) / 1000),
+    }
+  }
+
+  /** One more for those who look at `/status`. */
+  #note(event: string, reason: string, mend: string | undefined): void {
+    if (this.#isSilent) return
+    const { client, proxy } = this.#who
+    this.#counts.incidents.refused({
+      at: Date.now(),
+      id: this.id,
+      listener: this.#counts.listener,
+      event,
+      reason,
+      ...(typeof client === 'string' ? { client } : {}),
+      ...(typeof proxy === 'string' ? { proxy } : {}),
+      ...(mend === undefined || mend === '' ? {} : { mend: printable(mend, limits.maxLogSentenceChars) }),
+    })
+  }
+
+  /** Peers whose configuration, or ours, is to be looked at. */
+  #notePeer(reason: ProxyRefusalReason, { bytes }: Fields, mend: string): void {
+    const { incidents, listener } = this.#counts
+    const peer = String(this.#who['proxy'] ?? this.#who['client'])
+    if (reason === 'not-trusted' || reason === 'proxy-untrusted') {
+      incidents.peer('untrusted-sender', listener, peer, mend)
+    } else if (reason === 'proxy-timeout' && bytes === 0) {
+      incidents.peer('silent-peer', listener, peer, mend)
+    }
   }
 
   /** A bug: the stack says where, and never goes to the client. */
@@ -196,12 +308,18 @@ export class ConnectionLog implements SessionObserver {
       return
     }
     this.#lines++
-    const record: Record<string, string | number | boolean> = { event, id: this.id, listener: this.#listener }
+    const record: Record<string, string | number | boolean> = { event, id: this.id, listener: this.#counts.listener }
     copyInto(record, this.#who)
     copyInto(record, fields)
     if (sentence === undefined) this.#logger[level](record)
     else this.#logger[level](record, printable(sentence, limits.maxLogSentenceChars))
   }
+}
+
+function printableOf(fields: Fields): Record<string, string | number | boolean> {
+  const record: Record<string, string | number | boolean> = {}
+  copyInto(record, fields)
+  return record
 }
 
 function copyInto(record: Record<string, string | number | boolean>, fields: Fields): void {

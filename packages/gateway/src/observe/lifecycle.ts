@@ -72,6 +72,20 @@ export class Lifecycle {
     this.#logger.info({ event: 'gateway.reloaded' }, 'every worker runs with the new configuration')
   }
 
+  leaving(noticeMs: number): void {
+    this.#logger.info(
+      { event: 'gateway.leaving', noticeMs },
+      'health checks fail from now on, so that balancers turn to others; clients are served meanwhile',
+    )
+  }
+
+  stopped(finished: number, cut: number, inDoubt: number): void {
+    this.#logger.info(
+      { event: 'gateway.stopped', finished, cut, inDoubt },
+      'what was not acknowledged comes again; what is in doubt may come twice',
+    )
+  }
+
   stopping(workers: number, withinMs: number): void {
     this.#logger.info({ event: 'gateway.stopping', workers, withinMs }, 'no new connections; sessions may finish')
   }

@@ -1,4 +1,5 @@
 import type { RelayObserver, TransactionStart } from '@postern/smtp'
+import type { Counts } from './counts.ts'
 import type { Logger } from './logger.ts'
 import { printable } from './text.ts'
 import { limits } from '../limits.ts'
@@ -6,10 +7,13 @@ import { limits } from '../limits.ts'
 /** What is told of backends: by the supervisor, which looks at them, and by workers, which meet them. */
 export class UpstreamLog {
   readonly #logger: Logger
+  readonly #counts: Counts | undefined
   readonly #lookupFailures = new Map<string, { readonly toldAt: number; suppressed: number }>()
 
-  constructor(logger: Logger) {
+  /** @param counts - a worker's. */
+  constructor(logger: Logger, counts?: Counts) {
     this.#logger = logger
+    this.#counts = counts
   }
 
   // ── the supervisor ────────────────────────────────────────────────────────
@@ -56,6 +60,7 @@ export class UpstreamLog {
   }
 
   inDoubt(upstream: string, backend: string, { id, envelope }: TransactionStart, sha256: string, bytes: number): void {
+    if (this.#counts !== undefined) this.#counts.count('postern_in_doubt_total', upstream).value++
     const fields = { event: 'relay.in-doubt', transaction: id, upstream, backend, sha256, bytes }
     this.#logger.error(
       { ...fields, reversePath: printable(envelope.reversePath), recipients: envelope.forwardPaths.length },

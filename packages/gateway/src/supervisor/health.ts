@@ -21,6 +21,7 @@ export interface BackendHealth {
 }
 
 export interface Vitals {
+  readonly isLeaving: boolean
   readonly isStopping: boolean
   readonly workersReady: number
   readonly workersWanted: number
@@ -39,6 +40,7 @@ export async function judgeHealth(vitals: Vitals): Promise<Health> {
   const { workersReady, workersWanted } = vitals
   const reasons: string[] = []
   if (vitals.isStopping) reasons.push('stopping')
+  else if (vitals.isLeaving) reasons.push('leaving')
   if (workersReady < workersWanted) reasons.push(`${workersReady} of ${workersWanted} workers are ready`)
   const store = await storeTrouble(vitals.dataDir)
   if (store !== undefined) reasons.push(store)

@@ -3,6 +3,9 @@
  * `start`, and never by arguments or environment, which other users of the machine can read.
  */
 import type { LiveConfig, StartConfig } from '../config/schema.ts'
+import type { OpenConnection } from '../observe/connection-log.ts'
+import type { CountChange } from '../observe/counts.ts'
+import type { IncidentNews } from '../observe/incidents.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
 import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
 
@@ -46,12 +49,54 @@ export interface BackendNews {
 /** What a worker counted of a client itself, and the supervisor counts from now on: see `TallyCount`. */
 export type TallyTold = readonly [client: string, recent: number, endsInMs: number, open: number]
 
+/** How a worker's process is; measured over the last second. */
+export interface WorkerVitals {
+  /** At its 99th percentile. */
+  readonly eventLoopDelayMs: number
+  /** From 0 to 1. */
+  readonly eventLoopUtilization: number
+  readonly residentBytes: number
+  readonly passwordChecksWaiting: number
+  /** By listener. */
+  readonly open: Readonly<Record<string, number>>
+}
+
+/** What was counted since the last such message, and how the worker is. */
+export interface WorkerNews {
+  readonly type: 'news'
+  readonly counts: readonly CountChange[]
+  readonly vitals: WorkerVitals
+  /** Absent when nothing came up. */
+  readonly incidents?: IncidentNews
+}
+
+/** Connections whose description has `matching` in it, and the clients with the most of all. */
+export interface SessionsQuestion {
+  readonly type: 'sessions'
+  readonly ask: number
+  /** Lower case; empty for all. */
+  readonly matching: string
+}
+
+export interface SessionsAnswer {
+  readonly type: 'sessions'
+  readonly ask: number
+  /** How many match. */
+  readonly matches: number
+  /** The newest of them, bounded. */
+  readonly sessions: readonly OpenConnection[]
+  readonly topClients: readonly (readonly [client: string, connections: number])[]
+}
+
 export type ToWorker =
   | WorkerStart
   | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
+  /** Balancers are to turn to others: their checks fail. */
+  | { readonly type: 'leave' }
   | { readonly type: 'ticket-keys'; readonly ticketKeys: string }
   | MailboxesChanged
   | BackendNews
+  | SessionsQuestion
   | {
       readonly type: 'tally'
       readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[]
@@ -69,6 +114,8 @@ export type ToSupervisor =
   | MailboxesChanged
   /** This worker could not speak with a backend. */
   | { readonly type: 'backend-failed'; readonly upstream: string; readonly backend: string }
+  | WorkerNews
+  | SessionsAnswer
   /** What the machine's tally is told and asked, and clients whose connections ended, gathered over one turn of the event loop. */
   | {
       readonly type: 'tally'

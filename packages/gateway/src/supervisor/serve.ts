@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
+import type { Sessions, Status, StatusNews } from '../admin/status.ts'
 import type { Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
 import { mailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
@@ -10,9 +12,9 @@ import { RouteTable } from '../route/route-table.ts'
 import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
 import { MachineTally } from '../policy/machine-tally.ts'
-import { openAdmin, type AdminEndpoint } from './admin.ts'
 import { judgeHealth, type Health } from './health.ts'
 import { holdSockets, type HeldListener } from './held-sockets.ts'
+import { Overview } from './overview.ts'
 import { liveFor, startChanges } from './reload.ts'
 import { Slot } from './slot.ts'
 import { WorkerProcess, type SupervisedWorker, type WorkerListeners } from './worker-process.ts'
@@ -54,7 +56,8 @@ export async function serve(options: ServeOptions): Promise<number> {
       config.start.workers,
     )
     const supervisor = new Supervisor(options, held, log)
-    if (config.start.admin.bind) admin = await openAdmin(config.start.admin.bind, () => supervisor.health())
+    const { bind } = config.start.admin
+    if (bind !== undefined) admin = await openAdmin(bind, config.start.admin, supervisor)
     return await supervisor.run()
   } catch (error) {
     log.failed(error as Error)
@@ -66,13 +69,15 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
 }
 
-class Supervisor {
+class Supervisor implements AdminSubject {
   #config: Config
   readonly #options: ServeOptions
   readonly #held: readonly HeldListener[]
   readonly #log: Lifecycle
   readonly #tally: MachineTally
   readonly #backends: HealthChecks
+  readonly #overview: Overview
+  readonly #bound: readonly BoundListener[]
   #routes: RouteTable
   readonly #slots: readonly Slot[]
   readonly #end = Promise.withResolvers<number>()
@@ -83,14 +88,19 @@ class Supervisor {
   /** Decided as soon as it stops. */
   #exitStatus: number | undefined
   #stoppingSince = 0
-  #isReloading = false
-  #reloadAgain = false
+  #sessionsBefore = { finished: 0, cut: 0, inDoubt: 0 }
+  /** Fails health checks, so that balancers turn to others; then it stops. */
+  #isLeaving = false
+  #reloading: Promise<ReloadOutcome> | undefined
+  /** For all who ask during a reload: one more behind it. */
+  #nextReload: Promise<ReloadOutcome> | undefined
 
   constructor(options: ServeOptions, held: readonly HeldListener[], log: Lifecycle) {
     this.#config = options.config
     this.#options = options
     this.#held = held
     this.#log = log
+    this.#bound = held.map(({ listener, host, port }) => ({ name: listener, host, port }))
     this.#tally = new MachineTally(
       tallyLimits(this.#config.live.policy),
       this.#config.start.workers,
@@ -100,8 +110,20 @@ class Supervisor {
           ?.send(answer),
     )
     this.#routes = routesOf(this.#config)
+    this.#overview = new Overview({
+      bound: this.#bound,
+      config: () => this.#config,
+      health: () => this.health(),
+      workers: () => this.#workers(),
+      backends: () => this.#backends.states,
+    })
     this.#backends = new HealthChecks({
-      look: (upstream, address) => look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs),
+      look: async (upstream, address) => {
+        const began = performance.now()
+        const found = await look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs)
+        this.#overview.looked(upstream.name, address, performance.now() - began)
+        return found
+      },
       onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
       log: log.backends,
     })
@@ -110,7 +132,7 @@ class Supervisor {
 
   async run(): Promise<number> {
     const stop = (): void => this.#stop()
-    const reload = (): void => void this.#reload()
+    const reload = (): void => void this.reload()
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
     process.on('SIGHUP', reload)
@@ -134,8 +156,31 @@ class Supervisor {
     }
   }
 
+  // ── what the admin endpoint shows ─────────────────────────────────────────
+
+  get metricsType(): string {
+    return this.#overview.metricsType
+  }
+
+  metrics(): Promise<string> {
+    return this.#overview.metrics()
+  }
+
+  status(): Promise<Status> {
+    return this.#overview.status()
+  }
+
+  news(since: number): Promise<StatusNews> {
+    return this.#overview.news(since)
+  }
+
+  sessions(matching: string): Promise<Sessions> {
+    return this.#overview.sessions(matching)
+  }
+
   health(): Promise<Health> {
     return judgeHealth({
+      isLeaving: this.#isLeaving,
       isStopping: this.#exitStatus !== undefined,
       workersReady: this.#slots.filter((slot) => slot.isReady).length,
       workersWanted: this.#slots.length,
@@ -175,17 +220,24 @@ class Supervisor {
       onMessage: (worker, message) => {
         if (message.type === 'tally') this.#tally.receive(worker.serial, message)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
+        else if (message.type === 'news') this.#overview.receive(worker.serial, message)
+        else if (message.type === 'sessions') this.#overview.answered(message)
         else this.#workers().forEach((other) => other !== worker && other.send(message))
       },
       onCrash: (worker, how, failures, delayMs) => {
         if (this.#exitStatus !== undefined) return
+        this.#overview.counts.count('postern_worker_deaths_total', 'crashed').value++
         this.#log.workerCrashed(worker, how, failures, delayMs)
         if (!this.#wasReady && ++this.#startFailures >= limits.maxStartFailures) this.#giveUp()
       },
-      onHang: (worker) => this.#log.workerHung(worker),
+      onHang: (worker) => {
+        this.#overview.counts.count('postern_worker_deaths_total', 'hung').value++
+        this.#log.workerHung(worker)
+      },
       onDrained: (worker, how) => this.#log.workerDrained(worker, how),
       onGone: (worker) => {
         this.#tally.leave(worker.serial)
+        this.#overview.forget(worker.serial)
         this.#endWhenEmpty()
       },
     })
@@ -196,15 +248,16 @@ class Supervisor {
     const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
     const { states } = this.#backends
     const start = { slot, serial, config: this.#config, ticketKeys: this.#ticketKeys, backends: states }
-    return new WorkerProcess(start, sockets, listeners)
+    const worker = new WorkerProcess(start, sockets, listeners)
+    if (this.#isLeaving) worker.send({ type: 'leave' })
+    return worker
   }
 
   #tellWhenReady(): void {
     if (this.#wasReady || !this.#slots.every((slot) => slot.isReady)) return
     this.#wasReady = true
-    const bound = this.#held.map(({ listener, host, port }) => ({ name: listener, host, port }))
-    this.#log.ready(bound, this.#slots.length)
-    this.#options.onReady?.(bound)
+    this.#log.ready(this.#bound, this.#slots.length)
+    this.#options.onReady?.(this.#bound)
   }
 
   #rotateTicketKeys(): void {
@@ -214,45 +267,54 @@ class Supervisor {
 
   // ── reload ────────────────────────────────────────────────────────────────
 
-  /** A signal during a reload asks for one more after it. */
-  async #reload(): Promise<void> {
-    this.#reloadAgain = this.#isReloading
-    if (this.#isReloading || this.#exitStatus !== undefined) return
-    this.#isReloading = true
-    try {
-      await this.#handOver()
-    } finally {
-      this.#isReloading = false
+  /** Whoever asks during a reload gets one more after it: what changed meanwhile may have come too late for the first. */
+  reload(): Promise<ReloadOutcome> {
+    if (this.#reloading === undefined) {
+      this.#reloading = this.#handOver().finally(() => {
+        this.#reloading = undefined
+      })
+      return this.#reloading
     }
-    if (this.#reloadAgain) await this.#reload()
+    this.#nextReload ??= this.#reloading.then(() => {
+      this.#nextReload = undefined
+      return this.reload()
+    })
+    return this.#nextReload
   }
 
   /** One slot at a time: the others serve while a successor starts, and the machine is never two gateways at once. */
-  async #handOver(): Promise<void> {
-    const outcome = await this.#options.readConfig()
-    if (!outcome.ok) {
-      this.#log.reloadRefused(outcome.problems)
-      return
+  async #handOver(): Promise<ReloadOutcome> {
+    const came = this.#exitStatus === undefined ? await this.#replaceAll() : ({ outcome: 'stopping' } as const)
+    if (came.outcome !== 'stopping') this.#overview.counts.count('postern_reloads_total', came.outcome).value++
+    return came
+  }
+
+  async #replaceAll(): Promise<ReloadOutcome> {
+    const read = await this.#options.readConfig()
+    if (!read.ok) {
+      this.#log.reloadRefused(read.problems)
+      return { outcome: 'refused', problems: read.problems }
     }
-    for (const warning of outcome.warnings) this.#log.configWarning(warning)
-    const changes = startChanges(this.#config.start, outcome.config.start)
+    for (const warning of read.warnings) this.#log.configWarning(warning)
+    const changes = startChanges(this.#config.start, read.config.start)
     if (changes.length > 0) this.#log.restartNeeded(changes)
 
     const before = this.#config
-    this.#use({ start: before.start, live: liveFor(before, outcome.config) })
+    this.#use({ start: before.start, live: liveFor(before, read.config) })
     const replaced: Slot[] = []
     for (const slot of this.#slots) {
-      if (this.#exitStatus !== undefined) return
+      if (this.#exitStatus !== undefined) return { outcome: 'stopping' }
       if (await slot.replace(this.#config.live.limits.drainTimeoutMs)) {
         replaced.push(slot)
       } else if (this.#exitStatus === undefined) {
         this.#log.handOverFailed()
         this.#use(before)
         for (const one of replaced) await one.replace(before.live.limits.drainTimeoutMs)
-        return
+        return { outcome: 'failed' }
       }
     }
     this.#log.reloaded()
+    return { outcome: 'done' }
   }
 
   #use(config: Config): void {
@@ -265,6 +327,18 @@ class Supervisor {
 
   // ── the end ───────────────────────────────────────────────────────────────
 
+  /** Health checks fail from now on; new clients are served until balancers had time to see that, then it stops. */
+  drain(): number {
+    const { drainNoticeMs, drainTimeoutMs } = this.#config.live.limits
+    if (!this.#isLeaving && this.#exitStatus === undefined) {
+      this.#isLeaving = true
+      this.#log.leaving(drainNoticeMs)
+      for (const worker of this.#workers()) worker.send({ type: 'leave' })
+      setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs)
+    }
+    return drainNoticeMs + drainTimeoutMs
+  }
+
   /** First: graceful. Again: at once. */
   #stop(): void {
     if (this.#exitStatus !== undefined) {
@@ -275,6 +349,7 @@ class Supervisor {
     }
     this.#exitStatus = 0
     this.#stoppingSince = performance.now()
+    this.#sessionsBefore = this.#overview.drainedSessions
     const { drainTimeoutMs } = this.#config.live.limits
     this.#log.stopping(this.#workers().length, drainTimeoutMs)
     // Nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
@@ -296,7 +371,11 @@ class Supervisor {
     if (this.#exitStatus === undefined) return
     // The slot that reports an end still counts its worker: look when it has settled.
     setImmediate(() => {
-      if (this.#workers().every((worker) => worker.state === 'gone')) this.#end.resolve(this.#exitStatus ?? 0)
+      if (!this.#workers().every((worker) => worker.state === 'gone')) return
+      const { finished, cut, inDoubt } = this.#overview.drainedSessions
+      const before = this.#sessionsBefore
+      this.#log.stopped(finished - before.finished, cut - before.cut, inDoubt - before.inDoubt)
+      this.#end.resolve(this.#exitStatus ?? 0)
     })
   }
 }

@@ -60,6 +60,8 @@ export interface GroupListeners {
   readonly onSuspicion: (backend: string) => void
   /** From here on the backend is left alone, or no longer. */
   readonly onAvoided: (backend: string, forMs: number, detail: string) => void
+  /** A connection to a backend came to something, or did not. */
+  readonly onOutcome?: (outcome: 'opened' | 'failed') => void
 }
 
 export class BackendGroup {
@@ -147,6 +149,7 @@ export class BackendGroup {
   succeeded(name: string, offers?: readonly string[]): void {
     const backend = this.#byName.get(name)
     if (backend === undefined) return
+    this.#listeners.onOutcome?.('opened')
     if (backend.failures >= this.#config.health.fall) this.#listeners.onAvoided(name, 0, '')
     backend.failures = 0
     backend.avoidedUntil = 0
@@ -169,6 +172,7 @@ export class BackendGroup {
   failed(name: string, detail: string): void {
     const backend = this.#byName.get(name)
     if (backend === undefined) return
+    this.#listeners.onOutcome?.('failed')
     backend.failures++
     backend.triedUntil = 0
     this.#listeners.onSuspicion(name)

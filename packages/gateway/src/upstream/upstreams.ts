@@ -9,6 +9,8 @@ export interface UpstreamsOptions {
   /** This worker met a failure: the supervisor may look at once. */
   readonly onSuspicion: (upstream: string, backend: string) => void
   readonly log: { avoided(upstream: string, backend: string, forMs: number, detail: string): void }
+  /** A connection to a backend came to something, or did not. */
+  readonly onOutcome?: (upstream: string, outcome: 'opened' | 'failed') => void
 }
 
 /** All upstreams of one snapshot of the configuration, and the routes that lead to them. */
@@ -16,7 +18,8 @@ export class Upstreams {
   readonly routes: RouteTable
   readonly #byName: ReadonlyMap<string, Upstream>
 
-  constructor({ upstreams, routes }: Pick<LiveConfig, 'upstreams' | 'routes'>, { onSuspicion, log }: UpstreamsOptions) {
+  constructor({ upstreams, routes }: Pick<LiveConfig, 'upstreams' | 'routes'>, options: UpstreamsOptions) {
+    const { onSuspicion, onOutcome, log } = options
     this.routes = new RouteTable(routes, upstreams)
     this.#byName = new Map(
       upstreams.map((config) => {
@@ -24,6 +27,7 @@ export class Upstreams {
         const group = new BackendGroup(config, {
           onSuspicion: (backend) => onSuspicion(name, backend),
           onAvoided: (backend, forMs, detail) => log.avoided(name, backend, forMs, detail),
+          onOutcome: (outcome) => onOutcome?.(name, outcome),
         })
         return [name, new Upstream(config, group)]
       }),

@@ -33,10 +33,12 @@ async function begin(start: WorkerStart): Promise<void> {
   await worker.listen()
   send({ type: 'ready' })
   setInterval(() => send({ type: 'alive', connections: worker.connections }), limits.aliveEveryMs)
+  setInterval(() => send(worker.takeNews()), limits.countsEveryMs)
 }
 
 async function finish(manner: 'retire' | 'stop', withinMs: number): Promise<void> {
   await running?.worker.drain(manner, withinMs)
+  if (running !== undefined) await sendLast(running.worker.takeNews())
   await running?.sink.flush()
   process.exit(0)
 }
@@ -49,6 +51,14 @@ async function endByFault(error: unknown): Promise<void> {
     await running.sink.flush()
   }
   process.exit(1)
+}
+
+/** What is sent right before the exit would be lost. */
+function sendLast(message: ToSupervisor): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send?.(message, undefined, undefined, () => resolve())
+    else resolve()
+  })
 }
 
 /** The supervisor may be gone; `disconnect` says so. */

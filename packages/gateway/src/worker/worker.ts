@@ -17,6 +17,10 @@ import { ClientNameLookup } from '../dns/client-names.ts'
 import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
 import { openLookups } from '../lookup/open-lookups.ts'
+import { Counts } from '../observe/counts.ts'
+import { EventLoopWatch } from '../observe/event-loop.ts'
+import { Incidents } from '../observe/incidents.ts'
+import { ListenerCounts } from '../observe/listener-counts.ts'
 import { UpstreamLog } from '../observe/upstream-log.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -33,8 +37,9 @@ import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
 import { tableRouter, type LocalMailbox } from '../route/table-router.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
-import type { DrainManner, ToSupervisor, ToWorker, WorkerStart } from '../supervisor/messages.ts'
+import type { DrainManner, ToSupervisor, ToWorker, WorkerNews, WorkerStart } from '../supervisor/messages.ts'
 import { MailboxHints } from './mailbox-hints.ts'
+import { answerSessions } from './sessions.ts'
 
 /**
  * What one process runs: every listener, on the sockets it inherited, in one event loop. It serves one snapshot of the
@@ -44,7 +49,12 @@ export class Worker {
   readonly #start: WorkerStart
   readonly #logger: Logger
   readonly #log: WorkerLog
+  readonly #send: (message: ToSupervisor) => void
   readonly #connections = new OpenConnections()
+  readonly #counts = new Counts()
+  readonly #incidents = new Incidents()
+  readonly #eventLoop = new EventLoopWatch()
+  #cpu = { user: 0, system: 0 }
   readonly #summary: QuietSummary
   readonly #decisions = new PolicyDecisions()
   readonly #tally: SharedTally
@@ -56,6 +66,7 @@ export class Worker {
   readonly #gates: TlsGate[] = []
   #directories: ReadonlyMap<string, Directory> = new Map()
   readonly #servers: Server[] = []
+  #isLeaving = false
   #end: Promise<void> | undefined
   #hurry: () => void = () => {}
 
@@ -63,6 +74,7 @@ export class Worker {
     const { live } = start.config
     const hints = new MailboxHints(send)
     this.#start = start
+    this.#send = send
     this.#logger = logger
     this.#log = new WorkerLog(logger)
     this.#summary = new QuietSummary(logger)
@@ -73,10 +85,13 @@ export class Worker {
     this.#names = live.dns.clientNames
       ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))
       : undefined
-    this.#upstreamLog = new UpstreamLog(logger)
+    this.#upstreamLog = new UpstreamLog(logger, this.#counts)
     this.#upstreams = new Upstreams(live, {
       onSuspicion: (upstream, backend) => send({ type: 'backend-failed', upstream, backend }),
       log: this.#upstreamLog,
+      onOutcome: (upstream, outcome) => {
+        this.#counts.count('postern_upstream_connections_total', upstream, outcome).value++
+      },
     })
     this.#upstreams.receive(start.backends)
     this.#store = withFolders(
@@ -141,10 +156,12 @@ export class Worker {
           places: new Places(settings.maxConnections, places),
           awaitedHeaders,
           logger: this.#logger,
+          counts: new ListenerCounts(this.#counts, name, this.#incidents),
           summary: this.#summary,
           connections: this.#connections,
           names: protocol === 'imap' ? undefined : this.#names,
           backendsDown: this.#upstreams.troubleOf(listener),
+          isLeaving: () => this.#isLeaving,
           refusesWhenBackendsDown: settings.whenBackendsDown === 'refuse',
         }),
       )
@@ -168,8 +185,35 @@ export class Worker {
       case 'backends':
         this.#upstreams.receive(message.states)
         break
+      case 'leave':
+        this.#isLeaving = true
+        break
+      case 'sessions':
+        this.#send(answerSessions(message, this.#connections.describe()))
+        break
       case 'mailboxes-changed':
         for (const [account, mailbox] of message.mailboxes) this.#store.notify(account, mailbox)
+    }
+  }
+
+  /** What was counted since it was asked last, and how this process is. */
+  takeNews(): WorkerNews {
+    const cpu = process.cpuUsage()
+    const spentUs = cpu.user - this.#cpu.user + cpu.system - this.#cpu.system
+    this.#cpu = cpu
+    this.#counts.count('postern_process_cpu_seconds_total', 'workers').value += spentUs / 1e6
+    const open = this.#counts.countsOf('postern_connections_open').map(({ labels, held }) => [labels[0], held.value])
+    const incidents = this.#incidents.takeNews()
+    return {
+      type: 'news',
+      counts: this.#counts.takeChanges(),
+      vitals: {
+        ...this.#eventLoop.take(),
+        residentBytes: process.memoryUsage.rss(),
+        passwordChecksWaiting: this.#authenticator.checksWaiting,
+        open: Object.fromEntries(open) as Record<string, number>,
+      },
+      ...(incidents === undefined ? {} : { incidents }),
     }
   }
 
@@ -178,12 +222,12 @@ export class Worker {
    * time, those of a stopping one are asked to finish; when the time is up all take leave. Asked again, it may only hurry.
    */
   drain(manner: DrainManner, withinMs: number): Promise<void> {
-    this.#end ??= this.#drain()
+    this.#end ??= this.#drain(this.#connections.size)
     if (manner === 'stop') this.#connections.stop()
     const deadline = setTimeout(
       () => {
         this.#connections.stop()
-        setTimeout(() => this.#connections.cut(), limits.farewellMs)
+        setTimeout(() => this.#cut(), limits.farewellMs)
         setTimeout(() => this.#hurry(), 2 * limits.farewellMs)
       },
       Math.max(0, withinMs - limits.farewellMs),
@@ -191,12 +235,21 @@ export class Worker {
     return this.#end.finally(() => clearTimeout(deadline))
   }
 
-  async #drain(): Promise<void> {
+  #cut(): void {
+    const cut = this.#connections.cut()
+    this.#counts.count('postern_drained_sessions_total', 'cut').value += cut
+    this.#counts.count('postern_drained_sessions_total', 'finished').value -= cut
+  }
+
+  /** @param open - connections that it begins with: they finish, unless they are cut. */
+  async #drain(open: number): Promise<void> {
+    this.#counts.count('postern_drained_sessions_total', 'finished').value += open
     const given = new Promise<void>((resolve) => {
       this.#hurry = resolve
     })
     const closed = this.#servers.map((server) => once(server.close(), 'close'))
     await Promise.race([Promise.all(closed), given])
+    this.#eventLoop.stop()
     this.#summary.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     await this.#store.close()

@@ -6,6 +6,8 @@ import { AwaitedHeaders, Places } from '../../src/accept/admission.ts'
 import { OpenConnections } from '../../src/accept/open-connections.ts'
 import { accessList } from '../../src/policy/access-list.ts'
 import { networks } from '../../src/policy/networks.ts'
+import type { Counts } from '../../src/observe/counts.ts'
+import type { MetricName } from '../../src/observe/metric-catalogue.ts'
 import { clientLimits } from '../../src/policy/client-limits.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
 import { Client, openBench, v1, v2, v2Local, type LogLine } from '../kit/acceptor-bench.ts'
@@ -419,5 +421,87 @@ describe('X4: when all backends are down', () => {
     using client = new Client(bench.port)
     client.say(v2Local)
     expect(await client.hears(/\r\n/)).toMatch(/^HELLO/)
+  })
+})
+
+/** By all labels but that of the listener. */
+const totals = ({ counts }: { readonly counts: Counts }, name: MetricName) =>
+  Object.fromEntries(counts.countsOf(name).map(({ labels, held }) => [labels.slice(1).join(' '), held.value]))
+
+describe('what is counted', () => {
+  test('each connection that was accepted ends in one outcome', async () => {
+    await using bench = await openBench({ ignoredHosts: ['10.0.0.0/24'], proxy: { headerTimeoutMs: 50 } })
+    for (const bytes of [v1('203.0.113.7'), v2('203.0.113.7'), v1('10.0.0.9'), v2Local]) {
+      using client = new Client(bench.port)
+      client.say(bytes).say('QUIT\r\n')
+      await client.ends()
+    }
+    for (const bytes of ['GET / HTTP/1.0\r\n', 'PROXY TCP4 no\r\n', '']) {
+      using client = new Client(bench.port)
+      client.say(bytes)
+      await client.ends()
+    }
+    const leaving = new Client(bench.port)
+    await once(leaving.socket, 'connect')
+    leaving[Symbol.dispose]()
+    bench.summary.tell()
+    while (bench.counts.sumOf('postern_connections_open') > 0) await delay(5)
+    await bench.idle()
+    expect(totals(bench, 'postern_connections_total')).toEqual({
+      quit: 2,
+      ignored: 1,
+      'health-check': 1,
+      'proxy-refused': 3,
+      'silent-peer': 1,
+    })
+    expect(bench.counts.sumOf('postern_connections_accepted_total')).toBe(8)
+    expect(totals(bench, 'postern_proxy_headers_total')).toEqual({ '1 proxy': 2, '2 proxy': 1, '2 local': 1 })
+    expect(totals(bench, 'postern_proxy_refused_total')).toMatchObject({ 'proxy-missing ': 1, 'proxy-timeout ': 1 })
+    const [wait] = bench.counts.distributionsOf('postern_proxy_header_wait_seconds')
+    expect(wait?.held.buckets.reduce((sum, count) => sum + count, 0)).toBe(4)
+  })
+
+  test('X1, W4: who is not trusted, and who is and keeps silent, is told with the mend', async () => {
+    await using bench = await openBench({ proxy: { mode: 'require', headerTimeoutMs: 50 } })
+    using stranger = new Client(bench.port, '127.0.0.7')
+    await stranger.ends()
+    using silent = new Client(bench.port)
+    await silent.ends()
+    await bench.idle()
+    expect(bench.incidents.takeNews()).toMatchObject({
+      peers: [
+        { kind: 'untrusted-sender', peer: '127.0.0.7', count: 1, mend: /add 127\.0\.0\.7 to trusted-networks/ },
+        { kind: 'silent-peer', peer: '127.0.0.1', count: 1, mend: /holds the header back/ },
+      ].map(({ mend, ...peer }) => ({ ...peer, mend: expect.stringMatching(mend) })),
+      refusals: [
+        { event: 'proxy.refused', reason: 'not-trusted', client: '127.0.0.7' },
+        { event: 'proxy.refused', reason: 'proxy-timeout', proxy: '127.0.0.1' },
+      ],
+    })
+  })
+
+  test('a refusal of a policy is counted by its reason, and an open connection can be looked at', async () => {
+    const policies = [accessList(networks(['203.0.113.0/24']), undefined)]
+    await using bench = await openBench({ policies })
+    using refused = new Client(bench.port)
+    refused.say(v1('203.0.113.7'))
+    await refused.ends()
+    using open = new Client(bench.port)
+    open.say(v2('198.51.100.1'))
+    await open.hears(/^HELLO /)
+    expect(totals(bench, 'postern_policy_refusals_total')).toEqual({ 'connect listed': 1 })
+    expect([...bench.connections.describe()]).toMatchObject([
+      { listener: 'mx', client: '198.51.100.1', clientPort: 45_678, proxy: '127.0.0.1', via: 'v2', commands: 0 },
+    ])
+  })
+
+  test('X4: while the gateway leaves, a health check is refused and a client is served', async () => {
+    await using bench = await openBench({ isLeaving: () => true })
+    using check = new Client(bench.port)
+    check.say(v2Local)
+    expect(await check.ends()).toBe('REFUSED stopping\r\n')
+    using client = new Client(bench.port)
+    client.say(v2('203.0.113.7'))
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO 203\.0\.113\.7/)
   })
 })

@@ -106,6 +106,7 @@ describe('a complete configuration', () => {
         maxTlsHandshakesPerWorker: 1000,
         tlsHandshakeTimeoutMs: 10_000,
         drainTimeoutMs: 30_000,
+        drainNoticeMs: 10_000,
         passwordChecksAtOnce: 2,
         passwordChecksWaiting: 64,
       },
@@ -176,6 +177,7 @@ max-connections-per-worker = "unlimited"
 max-tls-handshakes-per-worker = 8
 tls-handshake-timeout = "5s"
 drain-timeout = "1m"
+drain-notice = "20s"
 password-checks-at-once = 4
 password-checks-waiting = 5
 [log]
@@ -248,6 +250,7 @@ bind = "off"
         maxTlsHandshakesPerWorker: 8,
         tlsHandshakeTimeoutMs: 5_000,
         drainTimeoutMs: 60_000,
+        drainNoticeMs: 20_000,
         passwordChecksAtOnce: 4,
         passwordChecksWaiting: 5,
       },

@@ -8,6 +8,9 @@ import { AwaitedHeaders, Places } from '../../src/accept/admission.ts'
 import type { Dialect } from '../../src/accept/dialects.ts'
 import { OpenConnections } from '../../src/accept/open-connections.ts'
 import type { ListenerProxyConfig } from '../../src/config/schema.ts'
+import { Counts } from '../../src/observe/counts.ts'
+import { Incidents } from '../../src/observe/incidents.ts'
+import { ListenerCounts } from '../../src/observe/listener-counts.ts'
 import { QuietSummary } from '../../src/observe/quiet-summary.ts'
 import { networks } from '../../src/policy/networks.ts'
 
@@ -132,6 +135,8 @@ export interface Bench extends AsyncDisposable {
   readonly logged: (event: string) => Promise<LogLine>
   readonly connections: OpenConnections
   readonly summary: QuietSummary
+  readonly counts: Counts
+  readonly incidents: Incidents
   /** Resolves when every accepted connection has ended. */
   idle(): Promise<void>
 }
@@ -148,7 +153,10 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const { logger, lines, logged } = recordingLogger()
   const connections = options.connections ?? new OpenConnections()
   const summary = options.summary ?? new QuietSummary(logger)
+  const counts = new Counts()
+  const incidents = new Incidents()
   const accept = createAcceptor({
+    counts: new ListenerCounts(counts, options.listener?.name ?? 'mx', incidents),
     dialect: echoDialect,
     policies: [],
     places: new Places('unlimited'),
@@ -182,6 +190,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     logged,
     connections,
     summary,
+    counts,
+    incidents,
     idle: async () => {
       await Promise.all(running)
     },

@@ -2,6 +2,9 @@ import { endpoint, identify, type ConnectionInfo } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { ConnectionLog } from '../../src/observe/connection-log.ts'
+import { Counts } from '../../src/observe/counts.ts'
+import { Incidents } from '../../src/observe/incidents.ts'
+import { ListenerCounts } from '../../src/observe/listener-counts.ts'
 import { recordingLogger } from '../kit/acceptor-bench.ts'
 
 const peer = endpoint('203.0.113.7', 40_000)
@@ -19,9 +22,11 @@ const envelope = {
   body: '8BITMIME',
 } as const
 
+const listenerCounts = (name: string) => new ListenerCounts(new Counts(), name, new Incidents())
+
 function openLog(level: 'debug' | 'info' = 'info') {
   const { logger, lines } = recordingLogger(level)
-  const log = new ConnectionLog(logger, connection.id, 'mx', peer)
+  const log = new ConnectionLog(logger, connection.id, listenerCounts('mx'), peer)
   log.identified(identity, { isIgnored: false, isCheck: false })
   lines.length = 0
   return { log, lines }
@@ -98,7 +103,7 @@ describe('the records of a connection', () => {
 
   test('LG-01: the longest line stays within one write of the log', () => {
     const { logger, lines } = recordingLogger()
-    const log = new ConnectionLog(logger, connection.id, 'l'.repeat(500), peer)
+    const log = new ConnectionLog(logger, connection.id, listenerCounts('l'.repeat(500)), peer)
     const evil = '\u001b'.repeat(5000)
     log.proxyRefused('proxy-malformed', evil, { code: evil, firstBytes: evil })
     log.closed('internal-error', { in: 1, out: 2 }, Object.assign(new Error(evil), { stack: evil }))
@@ -107,7 +112,7 @@ describe('the records of a connection', () => {
 
   test('S9: of an ignored host nothing is written, whatever happens', () => {
     const { logger, lines } = recordingLogger()
-    const log = new ConnectionLog(logger, connection.id, 'mx', peer)
+    const log = new ConnectionLog(logger, connection.id, listenerCounts('mx'), peer)
     log.identified(identity, { isIgnored: true, isCheck: false })
     log.refused({ connection, verb: 'RCPT', reason: 'no-relay', detail: 'not ours' })
     log.transaction({ connection, id: 'x.1', envelope, replyCode: 250, bytes: 4096 })

@@ -68,6 +68,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         maxTlsHandshakesPerWorker: 100,
         tlsHandshakeTimeoutMs: 10_000,
         drainTimeoutMs: 30_000,
+        drainNoticeMs: 10_000,
         passwordChecksAtOnce: 2,
         passwordChecksWaiting: 100,
       },

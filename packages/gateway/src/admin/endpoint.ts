@@ -1,0 +1,195 @@
+/*
+ * The admin endpoint, served by the supervisor, so that it answers also when every worker is busy.
+ *
+ *   GET  /healthz    whether a balancer may send connections: 200 or 503
+ *   GET  /metrics    for Prometheus
+ *   GET  /status     all there is to know, as JSON
+ *   GET  /events     what of it moves, once a second, as server-sent events
+ *   GET  /sessions   what is open now; `?matching=` searches
+ *   POST /reload     with the token: reads the configuration again, and answers what came of it
+ *   POST /drain      with the token: leaves the balancer, then stops
+ *
+ * Reading changes nothing and tells no secret. What changes something asks for the token.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { AdminConfig, BindAddress, ConfigProblem } from '../config/schema.ts'
+import { limits } from '../limits.ts'
+import type { Health } from '../supervisor/health.ts'
+import { AdminAccess } from './access.ts'
+import { EventStreams } from './events.ts'
+import type { Sessions, Status, StatusNews } from './status.ts'
+
+export interface AdminEndpoint {
+  readonly host: string
+  readonly port: number
+  close(): void
+}
+
+/** What came of a reload. */
+export type ReloadOutcome =
+  | { readonly outcome: 'done' }
+  /** The new configuration has problems: nothing changed. */
+  | { readonly outcome: 'refused'; readonly problems: readonly ConfigProblem[] }
+  /** A successor did not start: the configuration before is in force. */
+  | { readonly outcome: 'failed' }
+  | { readonly outcome: 'stopping' }
+
+/** What the endpoint shows and asks for. */
+export interface AdminSubject {
+  health(): Promise<Health>
+  readonly metricsType: string
+  metrics(): Promise<string>
+  status(): Promise<Status>
+  /** @param since - of the news before, milliseconds since 1970. */
+  news(since: number): Promise<StatusNews>
+  sessions(matching: string): Promise<Sessions>
+  reload(): Promise<ReloadOutcome>
+  /** @returns how long it may take, in milliseconds. */
+  drain(): number
+}
+
+/** @param config - with an address. */
+export async function openAdmin(
+  bind: BindAddress,
+  { tokenFile }: Pick<AdminConfig, 'tokenFile'>,
+  subject: AdminSubject,
+): Promise<AdminEndpoint> {
+  const access = new AdminAccess(bind, tokenFile)
+  const streams = new EventStreams(subject)
+  const server = createServer(
+    {
+      requestTimeout: limits.adminRequestMs,
+      headersTimeout: limits.adminRequestMs,
+      keepAliveTimeout: limits.adminRequestMs,
+    },
+    (request, response) => void answer(request, response, { subject, access, streams }),
+  )
+  server.maxConnections = limits.maxAdminConnections
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  // Stays for good: when the system later runs out of descriptors, an error that nobody hears would end the supervisor.
+  server.on('error', reject)
+  server.listen({ host: bind.host, port: bind.port }, resolve)
+  await promise
+  const { address, port } = server.address() as AddressInfo
+  return {
+    host: address,
+    port,
+    close: () => {
+      streams.close()
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
+
+interface Endpoint {
+  readonly subject: AdminSubject
+  readonly access: AdminAccess
+  readonly streams: EventStreams
+}
+
+interface Asked extends Endpoint {
+  readonly url: URL
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST'
+  readonly answer: (asked: Asked) => Promise<void> | void
+}
+
+const routes: Readonly<Record<string, Route>> = {
+  '/healthz': {
+    method: 'GET',
+    answer: async ({ subject, response }) => {
+      const health = await subject.health()
+      reply(response, health.status === 'ok' ? 200 : 503, health)
+    },
+  },
+  '/metrics': {
+    method: 'GET',
+    answer: async ({ subject, response }) => {
+      const text = await subject.metrics()
+      response.writeHead(200, { ...safety, 'content-type': subject.metricsType }).end(text)
+    },
+  },
+  '/status': {
+    method: 'GET',
+    answer: async ({ subject, response }) => reply(response, 200, await subject.status()),
+  },
+  '/sessions': {
+    method: 'GET',
+    answer: async ({ subject, access, url, request, response }) => {
+      const found = await subject.sessions(url.searchParams.get('matching')?.slice(0, limits.maxLogValueChars) ?? '')
+      const isTrusted = (await access.judge(request)).verdict === 'granted'
+      reply(response, 200, isTrusted ? found : withoutUsers(found))
+    },
+  },
+  '/events': { method: 'GET', answer: ({ streams, response }) => streams.add(response, safety) },
+  '/reload': {
+    method: 'POST',
+    answer: (asked) =>
+      whenGranted(asked, async ({ subject, response }) => {
+        const came = await subject.reload()
+        reply(response, came.outcome === 'done' ? 200 : 409, came)
+      }),
+  },
+  '/drain': {
+    method: 'POST',
+    answer: (asked) =>
+      whenGranted(asked, ({ subject, response }) =>
+        reply(response, 202, { outcome: 'leaving', withinMs: subject.drain() }),
+      ),
+  },
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {
+  request.resume()
+  // A client that leaves in the middle of an answer is nobody's fault.
+  response.on('error', () => {})
+  const url = new URL(request.url ?? '/', 'http://admin')
+  const route = routes[url.pathname]
+  if (!endpoint.access.isForUs(request)) {
+    reply(response, 421, { error: 'this name is none of this endpoint: use its address, or localhost' })
+  } else if (route === undefined) {
+    reply(response, 404, { error: 'not found' })
+  } else if (request.method !== route.method && !(request.method === 'HEAD' && route.method === 'GET')) {
+    response.setHeader('allow', route.method === 'GET' ? 'GET, HEAD' : 'POST')
+    reply(response, 405, { error: 'method not allowed' })
+  } else {
+    try {
+      await route.answer({ ...endpoint, url, request, response })
+    } catch {
+      // A bug; the endpoint goes on, and says so to whoever asks.
+      if (response.headersSent) response.destroy()
+      else reply(response, 500, { error: 'internal error' })
+    }
+  }
+}
+
+async function whenGranted(asked: Asked, act: (asked: Asked) => Promise<void> | void): Promise<void> {
+  const judgement = await asked.access.judge(asked.request)
+  if (judgement.verdict === 'granted') await act(asked)
+  else reply(asked.response, judgement.status, { error: judgement.why })
+}
+
+/** Whoever reaches the endpoint may read it, and need not learn who has an account. */
+function withoutUsers(found: Sessions): Sessions {
+  return { ...found, sessions: found.sessions.map(({ username: _username, ...session }) => session) }
+}
+
+/** Nothing here is ever to be framed, guessed at or kept; what is shown is shown by scripts of our own alone. */
+const safety = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const
+
+function reply(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { ...safety, 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(body)}\n`)
+}
