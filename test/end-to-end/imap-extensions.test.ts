@@ -6,11 +6,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { ann, startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
+import { eventually } from '../kit/patience.ts'
 import { peer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
 
 const ports = await freePorts('admin', 'imap', 'imaps')
 const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
+/** More than the programs of these tests open at once. */
+const sessionsPerUser = 8
 let gateway: Gateway
 
 beforeAll(async () => {
@@ -19,6 +22,7 @@ beforeAll(async () => {
     listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
     listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit', mode: 'off' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+    `[policy.concurrency]\nsessions-per-user = ${sessionsPerUser}`,
   ]
   gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin, accounts: [ann, bob] })
 })
@@ -59,15 +63,29 @@ test('IM-21: sessions that end by a reset, by half a close, or by LOGOUT, are al
   expect(reasons.filter((reason) => reason === 'internal-error')).toEqual([])
 })
 
+test('IM-21: a user has as many sessions as are allowed, over all workers, and one more when one ended', async () => {
+  const open: TLSSocket[] = []
+  for (let count = 0; count < sessionsPerUser; count += 1) open.push(await signIn())
+  const refused = gateway.waitForLog('the refusal', ({ event }) => event === 'policy.refused')
+  await expect(signIn()).rejects.toThrow('a NO [LIMIT] ')
+  expect((await refused).msg).toContain('policy.concurrency.sessions-per-user')
+  // Other users are not concerned, and a connection that was cut off gives its place back.
+  open.push(await signIn(bob))
+  open.pop()?.destroy()
+  open.pop()?.destroy()
+  open.push(await eventually('a place', () => signIn().catch(() => undefined)))
+  for (const socket of open) socket.destroy()
+})
+
 function isSessionEnd(record: LogRecord): boolean {
   return record.event === 'connection.close' && record['listener'] === 'imaps'
 }
 
 /** A session over implicit TLS in which ann has her INBOX selected. */
-async function signIn(): Promise<TLSSocket> {
+async function signIn({ name, password }: Account = ann): Promise<TLSSocket> {
   const raw = connect(ports.imaps, '127.0.0.1')
   const socket = connectTls({ socket: raw, rejectUnauthorized: false })
-  socket.write(`a LOGIN ${ann.name} "${ann.password}"\r\nb SELECT INBOX\r\n`)
+  socket.write(`a LOGIN ${name} "${password}"\r\nb SELECT INBOX\r\n`)
   let heard = ''
   for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
     heard += String(chunk)

@@ -266,7 +266,7 @@ IM-17 | C | change  | kept   | an ID of two hundred pairs
 IM-18 | C | nightly | partly | IDLE and what is not DONE; many idle sessions on one mailbox | ten thousand sessions on one mailbox are not run
 IM-19 | C | change  | kept   | bad commands in a row end the session
 IM-20 | B | change  | kept   | a client that never reads holds its own commands back
-IM-21 | C | change  | partly | sessions that vanish are counted off | shown for one user's sessions, and not for each way to vanish
+IM-21 | C | change  | kept   | sessions of a user are bounded, and those that vanish are counted off
 IM-22 | A | change  | kept   | expunge under another session: a UID never has another message
 IM-23 | A | change  | kept   | no name leads to another user's mail
 `,

@@ -95,6 +95,13 @@ export interface Policy {
   onGreeting?(at: { readonly connection: ConnectionInfo; readonly domain: string }): Awaitable<Decision>
   /** Before a password is checked. */
   onAuthenticate?(at: { readonly connection: ConnectionInfo; readonly username: string }): Awaitable<Decision>
+  /** IMAP: a user signed in whose mail is in the store here, and their session is about to begin. */
+  onSession?(at: { readonly connection: ConnectionInfo; readonly principal: Principal }): Awaitable<Decision>
+  /**
+   * The session that passed `onSession` has ended, or its user signed out: give back what was counted. Called exactly
+   * once.
+   */
+  onSessionEnd?(at: { readonly connection: ConnectionInfo; readonly principal: Principal }): void
   /** MAIL. */
   onReversePath?(at: {
     readonly connection: ConnectionInfo

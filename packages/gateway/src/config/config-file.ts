@@ -123,7 +123,7 @@ export interface PolicyTable {
     readonly 'address-literal': CheckAction
   }
   readonly rate: { readonly 'connections-per-client': Rate | 'unlimited' }
-  readonly concurrency: { readonly 'connections-per-client': Ceiling }
+  readonly concurrency: { readonly 'connections-per-client': Ceiling; readonly 'sessions-per-user': Ceiling }
 }
 
 /** `[accounts.oauth]` */

@@ -80,5 +80,8 @@ export const policy: z.ZodType<PolicyTable> = table({
     'connections-per-client': ceiling(1_000_000)
       .prefault(100)
       .describe('Open connections of one client; over it `421`. An IPv6 client is its /64.'),
+    'sessions-per-user': ceiling(1_000_000)
+      .prefault(100)
+      .describe('IMAP sessions of one user at once, wherever they come from; over it `NO [LIMIT]`.'),
   }).prefault({}),
 })

@@ -81,6 +81,9 @@ export function resolvePolicy(
       addressLiteral: hello['address-literal'],
     },
     rate: { connectionsPerClient: policy.rate['connections-per-client'] },
-    concurrency: { connectionsPerClient: policy.concurrency['connections-per-client'] },
+    concurrency: {
+      connectionsPerClient: policy.concurrency['connections-per-client'],
+      sessionsPerUser: policy.concurrency['sessions-per-user'],
+    },
   }
 }

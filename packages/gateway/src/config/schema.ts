@@ -328,7 +328,7 @@ export interface PolicyConfig {
   readonly dnsLists: readonly DnsListConfig[]
   readonly hello: HelloChecksConfig
   readonly rate: { readonly connectionsPerClient: Rate | 'unlimited' }
-  readonly concurrency: { readonly connectionsPerClient: Ceiling }
+  readonly concurrency: { readonly connectionsPerClient: Ceiling; readonly sessionsPerUser: Ceiling }
 }
 
 export interface AccessRuleConfig {

@@ -6,7 +6,8 @@ import { counted, type PolicyDecisions, type PolicyStage } from './decisions.ts'
 import { dnsLists, type OnListed, type UsedDnsList } from './dns-lists.ts'
 import { helloChecks, type OnNote } from './hello-checks.ts'
 import { networks } from './networks.ts'
-import type { Tally, TallyLimits } from './tally.ts'
+import type { Tally, TallyLimits, TallySubject } from './tally.ts'
+import { userLimits } from './user-limits.ts'
 
 interface ConnectMoment {
   readonly identity: ClientIdentity
@@ -44,7 +45,7 @@ export async function askOnConnect(policies: readonly Policy[], at: ConnectMomen
 
 /** What the policies of a configuration work with. */
 export interface PolicyParts {
-  readonly tally: Tally
+  readonly tallies: Readonly<Record<TallySubject, Tally>>
   /** Counts what was decided. */
   readonly decisions: Pick<PolicyDecisions, 'count'>
   /** Names that are ours, in lower case: no other host greets with one. */
@@ -70,7 +71,7 @@ export interface PolicyNote {
 
 /** The policies that a configuration asks for, the cheap ones first. */
 export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly Policy[] {
-  const { tally, decisions, ownNames, openDnsList, log } = parts
+  const { tallies, decisions, ownNames, openDnsList, log } = parts
   const policies: Policy[] = []
   const note = (stage: PolicyStage, noted: PolicyNote, detail: string): void => {
     const { listener, policy, reason } = noted
@@ -84,7 +85,7 @@ export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly 
   else if (denied !== undefined) policies.push(denied)
   const bounds = tallyLimits(config)
   if (bounds.rate !== undefined || bounds.concurrent !== undefined) {
-    policies.push(clientLimits(bounds, networks(config.exemptNetworks), tally))
+    policies.push(clientLimits(bounds, networks(config.exemptNetworks), tallies.clients))
   }
   if (config.dnsLists.length > 0) {
     const lists = config.dnsLists.map((list) => ({ config: list, list: openDnsList(list) }))
@@ -111,9 +112,19 @@ export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly 
       )
     policies.push(helloChecks(config.hello, { names: ownNames, isAllowed }, onNote))
   }
+  const ofUsers = userTallyLimits(config)
+  if (ofUsers.concurrent !== undefined) {
+    policies.push(userLimits(ofUsers, networks(config.exemptNetworks), tallies.users))
+  }
   return policies.map((policy) => counted(policy, decisions))
 }
 
+/** What is counted of users. */
+export function userTallyLimits({ concurrency: { sessionsPerUser } }: PolicyConfig): TallyLimits {
+  return sessionsPerUser === 'unlimited' ? {} : { concurrent: sessionsPerUser }
+}
+
+/** What is counted of clients. */
 export function tallyLimits({ rate, concurrency }: PolicyConfig): TallyLimits {
   const { connectionsPerClient } = rate
   return {

@@ -13,7 +13,7 @@ const pass: Decision = { verdict: 'pass' }
 export function clientLimits(bounds: TallyLimits, exempt: CidrSet, tally: Tally): Policy {
   const decide = async (client: string, asked: Awaitable<TallyVerdict>): Promise<Decision> => {
     const first = await asked
-    const verdict = first === 'concurrency' ? await askAgain(client, tally) : first
+    const verdict = await askedTwice(client, first, tally)
     return verdict === 'pass' ? pass : tooMany(client, verdict, bounds)
   }
   return {
@@ -32,12 +32,13 @@ export function clientLimits(bounds: TallyLimits, exempt: CidrSet, tally: Tally)
 }
 
 /**
- * A client that closes a connection and opens the next at once may come to another worker before the news of its close:
- * it gets a moment before it is called too many.
+ * Who closes a connection and opens the next at once may come to another worker before the news of its close: a moment is
+ * given before it is called too many.
  */
-async function askAgain(client: string, tally: Tally): Promise<TallyVerdict> {
+export async function askedTwice(key: string, first: TallyVerdict, tally: Tally): Promise<TallyVerdict> {
+  if (first !== 'concurrency') return first
   await delay(limits.closeNewsMs)
-  return tally.opened(client, 'again')
+  return tally.opened(key, 'again')
 }
 
 function tooMany(client: string, reason: 'rate' | 'concurrency', { rate, concurrent }: TallyLimits): Decision {

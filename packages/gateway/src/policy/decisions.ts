@@ -4,7 +4,14 @@
  */
 import type { Awaitable, Decision, ListenerInfo, Policy, ReasonCode } from '@postern/core'
 
-export type PolicyStage = 'connect' | 'greeting' | 'authenticate' | 'reverse-path' | 'forward-path' | 'message'
+export type PolicyStage =
+  | 'connect'
+  | 'greeting'
+  | 'authenticate'
+  | 'session'
+  | 'reverse-path'
+  | 'forward-path'
+  | 'message'
 
 export interface PolicyDecision {
   readonly listener: string
@@ -56,6 +63,10 @@ export function counted(policy: Policy, decisions: Pick<PolicyDecisions, 'count'
     ...(policy.onAuthenticate !== undefined && {
       onAuthenticate: (at) => watch('authenticate', at.connection.listener, policy.onAuthenticate?.(at)),
     }),
+    ...(policy.onSession !== undefined && {
+      onSession: (at) => watch('session', at.connection.listener, policy.onSession?.(at)),
+    }),
+    ...(policy.onSessionEnd !== undefined && { onSessionEnd: (at) => policy.onSessionEnd?.(at) }),
     ...(policy.onReversePath !== undefined && {
       onReversePath: (at) => watch('reverse-path', at.connection.listener, policy.onReversePath?.(at)),
     }),

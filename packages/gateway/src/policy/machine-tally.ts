@@ -1,10 +1,7 @@
 import { limits } from '../limits.ts'
-import type { TallyAsk, ToSupervisor, ToWorker } from '../supervisor/messages.ts'
+import type { TallyAnswered, TallyAsk, TallyAsked } from '../supervisor/messages.ts'
 import { shareOf } from './tally-share.ts'
 import { LocalTally, type TallyLimits, type TallyVerdict } from './tally.ts'
-
-export type TallyAsked = Extract<ToSupervisor, { type: 'tally' }>
-export type TallyAnswered = Extract<ToWorker, { type: 'tally' }>
 
 /** A client that is counted here, for the whole machine. */
 interface SharedClient {

@@ -1,11 +1,8 @@
 import type { Awaitable } from '@postern/core'
 import { limits } from '../limits.ts'
-import type { TallyAsk, TallyTold, ToSupervisor, ToWorker } from '../supervisor/messages.ts'
+import type { TallyAnswered, TallyAsk, TallyAsked, TallyTold } from '../supervisor/messages.ts'
 import { shareOf } from './tally-share.ts'
 import { LocalTally, type Tally, type TallyAttempt, type TallyLimits, type TallyVerdict } from './tally.ts'
-
-type Asked = Extract<ToSupervisor, { type: 'tally' }>
-type Answered = Extract<ToWorker, { type: 'tally' }>
 
 interface Ask {
   readonly client: string
@@ -29,7 +26,7 @@ interface Ask {
  * and in the channel.
  */
 export class SharedTally implements Tally {
-  readonly #send: (asked: Asked) => void
+  readonly #send: (asked: TallyAsked) => void
   readonly #onAway: (isAway: boolean) => void
   readonly #share: TallyLimits | undefined
   /** Connections that the supervisor does not count: those within a share, and those decided while it was silent. */
@@ -49,7 +46,12 @@ export class SharedTally implements Tally {
    * @param send - to the supervisor.
    * @param onAway - told when the supervisor falls silent, and when it is back.
    */
-  constructor(bounds: TallyLimits, workers: number, send: (asked: Asked) => void, onAway: (isAway: boolean) => void) {
+  constructor(
+    bounds: TallyLimits,
+    workers: number,
+    send: (asked: TallyAsked) => void,
+    onAway: (isAway: boolean) => void,
+  ) {
     this.#here = new LocalTally(bounds)
     this.#share = shareOf(bounds, workers)
     this.#send = send
@@ -74,7 +76,7 @@ export class SharedTally implements Tally {
     else this.#tellClosed(client)
   }
 
-  receive({ verdicts, recalled, forgotten }: Answered): void {
+  receive({ verdicts, recalled, forgotten }: TallyAnswered): void {
     if (this.#isAway) this.#onAway((this.#isAway = false))
     for (const client of forgotten) this.#told.delete(client)
     for (const client of recalled) this.#tell(client)

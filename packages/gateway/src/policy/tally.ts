@@ -9,6 +9,9 @@ export interface TallyLimits {
   readonly concurrent?: number
 }
 
+/** Who is counted: connections of clients, or IMAP sessions of users. */
+export type TallySubject = 'clients' | 'users'
+
 export type TallyAttempt = 'first' | 'again'
 
 export type TallyVerdict = 'pass' | 'rate' | 'concurrency'

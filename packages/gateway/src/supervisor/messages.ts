@@ -7,7 +7,7 @@ import type { OpenConnection } from '../observe/connection-log.ts'
 import type { CountChange } from '../observe/counts.ts'
 import type { IncidentNews } from '../observe/incidents.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
-import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
+import type { TallyAttempt, TallySubject, TallyVerdict } from '../policy/tally.ts'
 
 export interface InheritedListener {
   /** Its name, a key of the configured listeners. */
@@ -88,6 +88,24 @@ export interface SessionsAnswer {
   readonly topClients: readonly (readonly [client: string, connections: number])[]
 }
 
+/** What the machine's tally is told and asked, and clients whose connections ended, gathered over one turn of the event loop. */
+export interface TallyAsked {
+  readonly type: 'tally'
+  readonly told: readonly TallyTold[]
+  readonly asks: readonly TallyAsk[]
+  readonly closed: readonly string[]
+}
+
+/** What the machine's tally answers a worker. */
+export interface TallyAnswered {
+  readonly type: 'tally'
+  readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[]
+  /** Clients that the supervisor counts from now on: each worker answers with what it counted itself. */
+  readonly recalled: readonly string[]
+  /** Clients that the supervisor counts no longer. */
+  readonly forgotten: readonly string[]
+}
+
 export type ToWorker =
   | WorkerStart
   | { readonly type: 'drain'; readonly manner: DrainManner; readonly withinMs: number }
@@ -97,14 +115,7 @@ export type ToWorker =
   | MailboxesChanged
   | BackendNews
   | SessionsQuestion
-  | {
-      readonly type: 'tally'
-      readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[]
-      /** Clients that the supervisor counts from now on: each worker answers with what it counted itself. */
-      readonly recalled: readonly string[]
-      /** Clients that the supervisor counts no longer. */
-      readonly forgotten: readonly string[]
-    }
+  | (TallyAnswered & { readonly of: TallySubject })
 
 export type ToSupervisor =
   /** All listeners accept. */
@@ -116,13 +127,7 @@ export type ToSupervisor =
   | { readonly type: 'backend-failed'; readonly upstream: string; readonly backend: string }
   | WorkerNews
   | SessionsAnswer
-  /** What the machine's tally is told and asked, and clients whose connections ended, gathered over one turn of the event loop. */
-  | {
-      readonly type: 'tally'
-      readonly told: readonly TallyTold[]
-      readonly asks: readonly TallyAsk[]
-      readonly closed: readonly string[]
-    }
+  | (TallyAsked & { readonly of: TallySubject })
 
 /** What concerns the supervisor beyond the life of the process that sent it. */
 export type FromReadyWorker = Exclude<ToSupervisor, { readonly type: 'ready' | 'alive' }>

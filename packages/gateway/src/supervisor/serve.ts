@@ -7,11 +7,12 @@ import { mailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
 import { openLog } from '../observe/logger.ts'
 import { Lifecycle } from '../observe/lifecycle.ts'
-import { tallyLimits } from '../policy/chain.ts'
+import { tallyLimits, userTallyLimits } from '../policy/chain.ts'
 import { RouteTable } from '../route/route-table.ts'
 import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
 import { MachineTally } from '../policy/machine-tally.ts'
+import type { TallyLimits, TallySubject } from '../policy/tally.ts'
 import { judgeHealth, type Health } from './health.ts'
 import { holdSockets, type HeldListener } from './held-sockets.ts'
 import { Overview } from './overview.ts'
@@ -74,7 +75,7 @@ class Supervisor implements AdminSubject {
   readonly #options: ServeOptions
   readonly #held: readonly HeldListener[]
   readonly #log: Lifecycle
-  readonly #tally: MachineTally
+  readonly #tallies: Readonly<Record<TallySubject, MachineTally>>
   readonly #backends: HealthChecks
   readonly #overview: Overview
   readonly #bound: readonly BoundListener[]
@@ -101,14 +102,16 @@ class Supervisor implements AdminSubject {
     this.#held = held
     this.#log = log
     this.#bound = held.map(({ listener, host, port }) => ({ name: listener, host, port }))
-    this.#tally = new MachineTally(
-      tallyLimits(this.#config.live.policy),
-      this.#config.start.workers,
-      (serial, answer) =>
+    const tallyOf = (of: TallySubject, bounds: TallyLimits): MachineTally =>
+      new MachineTally(bounds, this.#config.start.workers, (serial, answer) =>
         this.#workers()
           .find((worker) => worker.serial === serial)
-          ?.send(answer),
-    )
+          ?.send({ ...answer, of }),
+      )
+    this.#tallies = {
+      clients: tallyOf('clients', tallyLimits(this.#config.live.policy)),
+      users: tallyOf('users', userTallyLimits(this.#config.live.policy)),
+    }
     this.#routes = routesOf(this.#config)
     this.#overview = new Overview({
       bound: this.#bound,
@@ -139,7 +142,7 @@ class Supervisor implements AdminSubject {
     const watch = setInterval(() => {
       for (const slot of this.#slots) slot.look()
     }, limits.aliveEveryMs)
-    const tidying = setInterval(() => this.#tally.tidy(), limits.tallyTidyMs)
+    const tidying = setInterval(() => this.#eachTally((tally) => tally.tidy()), limits.tallyTidyMs)
     const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
     this.#backends.use(this.#config.live.upstreams)
     for (const slot of this.#slots) slot.start()
@@ -204,6 +207,10 @@ class Supervisor implements AdminSubject {
       .map(({ name }) => name)
   }
 
+  #eachTally(work: (tally: MachineTally) => void): void {
+    for (const tally of Object.values(this.#tallies)) work(tally)
+  }
+
   #workers(): readonly SupervisedWorker[] {
     return this.#slots.flatMap((slot) => slot.workers)
   }
@@ -213,12 +220,12 @@ class Supervisor implements AdminSubject {
   #makeSlot(index: number): Slot {
     return new Slot((listeners) => this.#spawn(index, listeners), {
       onReady: (worker) => {
-        this.#tally.join(worker.serial)
+        this.#eachTally((tally) => tally.join(worker.serial))
         this.#log.workerReady(worker)
         this.#tellWhenReady()
       },
       onMessage: (worker, message) => {
-        if (message.type === 'tally') this.#tally.receive(worker.serial, message)
+        if (message.type === 'tally') this.#tallies[message.of].receive(worker.serial, message)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
         else if (message.type === 'news') this.#overview.receive(worker.serial, message)
         else if (message.type === 'sessions') this.#overview.answered(message)
@@ -236,7 +243,7 @@ class Supervisor implements AdminSubject {
       },
       onDrained: (worker, how) => this.#log.workerDrained(worker, how),
       onGone: (worker) => {
-        this.#tally.leave(worker.serial)
+        this.#eachTally((tally) => tally.leave(worker.serial))
         this.#overview.forget(worker.serial)
         this.#endWhenEmpty()
       },
@@ -320,7 +327,8 @@ class Supervisor implements AdminSubject {
   #use(config: Config): void {
     this.#config = config
     this.#routes = routesOf(config)
-    this.#tally.rebound(tallyLimits(config.live.policy))
+    this.#tallies.clients.rebound(tallyLimits(config.live.policy))
+    this.#tallies.users.rebound(userTallyLimits(config.live.policy))
     this.#backends.use(config.live.upstreams)
     this.#log.level = config.live.logLevel
   }

@@ -29,9 +29,10 @@ import { announcers } from '../policy/announcers.ts'
 import { PolicyDecisions } from '../policy/decisions.ts'
 import { DnsList } from '../policy/dns-list.ts'
 import { ownSender } from '../policy/own-sender.ts'
-import { policiesFor, tallyLimits } from '../policy/chain.ts'
+import { policiesFor, tallyLimits, userTallyLimits } from '../policy/chain.ts'
 import { networks } from '../policy/networks.ts'
 import { SharedTally } from '../policy/shared-tally.ts'
+import type { TallyLimits, TallySubject } from '../policy/tally.ts'
 import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
@@ -57,7 +58,7 @@ export class Worker {
   #cpu = { user: 0, system: 0 }
   readonly #summary: QuietSummary
   readonly #decisions = new PolicyDecisions()
-  readonly #tally: SharedTally
+  readonly #tallies: Readonly<Record<TallySubject, SharedTally>>
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
@@ -78,9 +79,23 @@ export class Worker {
     this.#logger = logger
     this.#log = new WorkerLog(logger)
     this.#summary = new QuietSummary(logger)
-    this.#tally = new SharedTally(tallyLimits(live.policy), start.config.start.workers, send, (isAway) =>
-      this.#log.tally(isAway),
-    )
+    const away = new Set<TallySubject>()
+    const tallyOf = (of: TallySubject, bounds: TallyLimits): SharedTally =>
+      new SharedTally(
+        bounds,
+        start.config.start.workers,
+        (asked) => send({ ...asked, of }),
+        (isAway) => {
+          const wasAway = away.size > 0
+          if (isAway) away.add(of)
+          else away.delete(of)
+          if (away.size > 0 !== wasAway) this.#log.tally(!wasAway)
+        },
+      )
+    this.#tallies = {
+      clients: tallyOf('clients', tallyLimits(live.policy)),
+      users: tallyOf('users', userTallyLimits(live.policy)),
+    }
     this.#authenticator = createAuthenticator(live, (problems) => this.#log.accountsUnusable(problems))
     this.#names = live.dns.clientNames
       ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))
@@ -117,7 +132,7 @@ export class Worker {
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()
     const policies = policiesFor(live.policy, {
-      tally: this.#tally,
+      tallies: this.#tallies,
       decisions: this.#decisions,
       ownNames: new Set([live.hostname.toLowerCase(), ...live.smtp.localDomains]),
       openDnsList: ({ zone, answers }) => this.#openDnsList(zone, answers),
@@ -177,7 +192,7 @@ export class Worker {
   receive(message: Exclude<ToWorker, WorkerStart | { readonly type: 'drain' }>): void {
     switch (message.type) {
       case 'tally':
-        this.#tally.receive(message)
+        this.#tallies[message.of].receive(message)
         break
       case 'ticket-keys':
         for (const gate of this.#gates) gate.useTicketKeys(Buffer.from(message.ticketKeys, 'base64'))

@@ -99,7 +99,7 @@ describe('a complete configuration', () => {
         dnsLists: [],
         hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
         rate: { connectionsPerClient: 'unlimited' },
-        concurrency: { connectionsPerClient: 100 },
+        concurrency: { connectionsPerClient: 100, sessionsPerUser: 100 },
       },
       limits: {
         maxConnectionsPerWorker: 20_000,
@@ -172,6 +172,7 @@ exempt-networks = ["127.0.0.1"]
 connections-per-client = "10/1m"
 [policy.concurrency]
 connections-per-client = "unlimited"
+sessions-per-user = 30
 [limits]
 max-connections-per-worker = "unlimited"
 max-tls-handshakes-per-worker = 8
@@ -243,7 +244,7 @@ bind = "off"
         dnsLists: [],
         hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
         rate: { connectionsPerClient: { count: 10, perMs: 60_000 } },
-        concurrency: { connectionsPerClient: 'unlimited' },
+        concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 30 },
       },
       limits: {
         maxConnectionsPerWorker: 'unlimited',

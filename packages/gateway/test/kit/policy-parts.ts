@@ -9,7 +9,7 @@ export function partsWith(
 ): PolicyParts & { readonly decisions: PolicyDecisions; readonly notes: (PolicyNote & { readonly detail: string })[] } {
   const notes: (PolicyNote & { readonly detail: string })[] = []
   return {
-    tally,
+    tallies: { clients: tally, users: tally },
     ownNames: new Set(),
     openDnsList: () => {
       throw new Error('no list is expected')

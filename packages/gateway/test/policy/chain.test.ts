@@ -1,7 +1,7 @@
 import { endpoint, identify, type ClientIdentity, type ListenerInfo, type Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import type { PolicyConfig } from '../../src/config/schema.ts'
-import { askOnConnect, policiesFor, tallyLimits } from '../../src/policy/chain.ts'
+import { askOnConnect, policiesFor, tallyLimits, userTallyLimits } from '../../src/policy/chain.ts'
 import { partsWith } from '../kit/policy-parts.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
 
@@ -9,6 +9,11 @@ const listener: ListenerInfo = { name: 'mx', protocol: 'smtp', tls: 'off' }
 const clientAt = (address: string): ClientIdentity =>
   identify({ peer: endpoint(address, 40_000), local: endpoint('192.0.2.1', 25), verdict: { rule: 'absent' } })
 const at = { listener, identity: clientAt('203.0.113.7') }
+
+const sessionOf = (account: string, address: string) => ({
+  connection: { id: 'c', listener, identity: clientAt(address), security: { kind: 'cleartext' } } as const,
+  principal: { account, username: account },
+})
 
 /** A policy that notes what happens to it. */
 const noting = (notes: string[], name: string, verdict: 'pass' | 'refuse' | 'throw'): Policy => ({
@@ -55,7 +60,7 @@ describe('the policies of a configuration', () => {
     dnsLists: [],
     hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
     rate: { connectionsPerClient: 'unlimited' },
-    concurrency: { connectionsPerClient: 'unlimited' },
+    concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 'unlimited' },
   }
 
   test('none are made of a configuration that asks for none', () => {
@@ -85,5 +90,32 @@ describe('the policies of a configuration', () => {
       reason: 'rate',
       detail: '203.0.113.7 connected more than 1 times in 60 s (policy.rate.connections-per-client)',
     })
+  })
+
+  test('IM-21: sessions of a user are counted apart from clients, and the refusal says which bound was met', async () => {
+    const limited: PolicyConfig = {
+      ...config,
+      exemptNetworks: ['198.51.100.0/24'],
+      concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 2 },
+    }
+    const [policy, ...others] = policiesFor(limited, partsWith(new LocalTally(userTallyLimits(limited))))
+    expect(others).toEqual([])
+    const ann = sessionOf('ann', '203.0.113.7')
+    const again = sessionOf('ann', '203.0.113.8')
+    expect(await policy?.onSession?.(ann)).toEqual({ verdict: 'pass' })
+    expect(await policy?.onSession?.(again)).toEqual({ verdict: 'pass' })
+    expect(await policy?.onSession?.(ann)).toEqual({
+      verdict: 'defer',
+      reason: 'concurrency',
+      detail: 'ann has 2 IMAP sessions open (policy.concurrency.sessions-per-user)',
+    })
+    expect(await policy?.onSession?.(sessionOf('bob', '203.0.113.7'))).toEqual({ verdict: 'pass' })
+    // A webmail that speaks for all of them is not counted, and gives nothing back.
+    const webmail = sessionOf('ann', '198.51.100.7')
+    expect(await policy?.onSession?.(webmail)).toEqual({ verdict: 'pass' })
+    policy?.onSessionEnd?.(webmail)
+    expect(await policy?.onSession?.(ann)).toMatchObject({ verdict: 'defer' })
+    policy?.onSessionEnd?.(again)
+    expect(await policy?.onSession?.(ann)).toEqual({ verdict: 'pass' })
   })
 })

@@ -61,7 +61,7 @@ function config(names: readonly string[], hostname: string, maxConnections = 10)
         dnsLists: [],
         hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
         rate: { connectionsPerClient: 'unlimited' },
-        concurrency: { connectionsPerClient: 'unlimited' },
+        concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 'unlimited' },
       },
       limits: {
         maxConnectionsPerWorker: 1000,

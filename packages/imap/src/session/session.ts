@@ -15,7 +15,7 @@ import { endsSession, Opening, tellProxyHeader } from './opening.ts'
 import type { ImapSessionOptions } from './options.ts'
 import { mailboxGone, type Conversation, type Finished, type IncomingMessages, type Outcome } from './outcome.ts'
 import { refusalResponse } from './refusal.ts'
-import { SessionState } from './state.ts'
+import { endSignedIn, SessionState } from './state.ts'
 
 /** Makes the machine that serves one connection; `runSession` of core runs it. */
 export function createImapSession(context: SessionContext, options: ImapSessionOptions): SessionMachine {
@@ -115,7 +115,7 @@ class ImapSession implements SessionMachine {
       if (pending?.as === 'messages') await pending.messages.abort()
       await this.#state.unselect()
     } finally {
-      await signedIn?.account.close()
+      if (signedIn !== undefined) await endSignedIn(signedIn)
     }
   }
 

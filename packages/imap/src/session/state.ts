@@ -30,6 +30,14 @@ export type Enableable = (typeof enableable)[number]
 export interface SignedIn {
   readonly principal: Principal
   readonly account: Account
+  /** Gives back what policies counted of the session. */
+  readonly release: () => void
+}
+
+/** Lets go of who was signed in. */
+export async function endSignedIn({ account, release }: SignedIn): Promise<void> {
+  release()
+  await account.close()
 }
 
 type AuthenticationOutcome = Parameters<NonNullable<SessionObserver['authenticated']>>[0]['outcome']
@@ -237,7 +245,7 @@ export class SessionState {
     this.signedIn = undefined
     this.hasSignedOut = true
     this.enabled.clear()
-    await signedIn?.account.close()
+    if (signedIn !== undefined) await endSignedIn(signedIn)
   }
 
   /** Leaves the selected state. */

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import type { Policy } from '@postern/core'
+import { describe, expect, test } from 'vitest'
 import { dialogue, signedIn, TestSession } from '../dialogue.ts'
 import { MemoryStore } from '../memory-store.ts'
 
@@ -382,4 +383,90 @@ test.for([
   await session.start()
   expect(await session.ask('a LOGIN ann secret')).toBe(`a ${answer}\r\n`)
   expect(session.closed).toBe(closed)
+})
+
+describe('IM-21: a policy that counts sessions of users', () => {
+  /** Lets two sessions be. */
+  function counting() {
+    const counted = { open: 0, ends: 0 }
+    const policy: Policy = {
+      name: 'sessions',
+      onSession: () =>
+        counted.open === 2 ? { verdict: 'defer', reason: 'concurrency', detail: 'mend it' } : (counted.open++, passed),
+      onSessionEnd: () => {
+        counted.open -= 1
+        counted.ends += 1
+      },
+    }
+    return { counted, policy }
+  }
+  const passed = { verdict: 'pass' } as const
+
+  test('refuses one too many with LIMIT, later each time, and then no more', async () => {
+    const { policy } = counting()
+    const refusals: (string | undefined)[] = []
+    const observer = {
+      refused: ({ reason, detail }: { reason: string; detail?: string }) => void refusals.push(`${reason}: ${detail}`),
+    }
+    const store = new MemoryStore()
+    await signedIn({ store, policies: [policy] })
+    await signedIn({ store, policies: [policy] })
+    const third = new TestSession({ security: 'tls', store, policies: [policy], observer })
+    await third.start()
+    expect(await third.ask('a LOGIN ann secret')).toBe('a NO [LIMIT] Too many logins\r\n')
+    expect(third.wishes.at(-1)).toMatchObject({ afterMs: 1_000 })
+    expect(await third.ask('b LOGIN ann wrong')).toMatch(/^b NO \[AUTHENTICATIONFAILED\]/)
+    expect(await third.ask('c LOGIN ann secret')).toBe(
+      'c NO [LIMIT] Too many logins\r\n* BYE Too many failed logins\r\n',
+    )
+    expect(refusals.filter((text) => text === 'concurrency: mend it')).toHaveLength(2)
+  })
+
+  test.each([
+    ['LOGOUT', (session: TestSession) => session.ask('a LOGOUT')],
+    ['UNAUTHENTICATE', (session: TestSession) => session.ask('a UNAUTHENTICATE')],
+    ['a lost connection', (session: TestSession) => session.machine.ended('connection-lost')],
+  ])('is told of the end once: %s', async (_, end) => {
+    const { counted, policy } = counting()
+    const session = await signedIn({ policies: [policy] })
+    expect(counted).toEqual({ open: 1, ends: 0 })
+    await end(session)
+    await session.machine.ended('quit')
+    expect(counted).toEqual({ open: 0, ends: 1 })
+  })
+
+  test('is told of the end when the mail cannot be opened, and when the client left meanwhile', async () => {
+    const { counted, policy } = counting()
+    const store = new MemoryStore()
+    const gate = Promise.withResolvers<void>()
+    const open = store.openAccount.bind(store)
+    store.openAccount = async () => Promise.reject(new Error('EIO'))
+    const session = new TestSession({ security: 'tls', store, policies: [policy] })
+    await session.start()
+    await session.ask('a LOGIN ann secret')
+    expect(counted).toEqual({ open: 0, ends: 1 })
+    store.openAccount = async (account) => {
+      await gate.promise
+      return open(account)
+    }
+    const login = session.send('b LOGIN ann secret\r\n')
+    await session.machine.ended('connection-lost')
+    gate.resolve()
+    await login.catch(() => undefined)
+    expect(counted).toEqual({ open: 0, ends: 2 })
+  })
+
+  test('gives back what was counted before another policy refused, or failed', async () => {
+    const { counted, policy } = counting()
+    const refuses: Policy = { name: 'refuses', onSession: () => ({ verdict: 'refuse', reason: 'listed' }) }
+    const session = new TestSession({ security: 'tls', policies: [policy, refuses] })
+    await session.start()
+    expect(await session.ask('a LOGIN ann secret')).toBe('a NO [AUTHORIZATIONFAILED] Login is not allowed\r\n')
+    expect(counted).toEqual({ open: 0, ends: 1 })
+    const fails: Policy = { name: 'fails', onSession: async () => Promise.reject(new Error('a bug')) }
+    const other = new TestSession({ security: 'tls', policies: [policy, fails] })
+    await other.start()
+    await expect(other.ask('a LOGIN ann secret')).rejects.toThrow('a bug')
+    expect(counted).toEqual({ open: 0, ends: 2 })
+  })
 })

@@ -1,13 +1,14 @@
 /* What LOGIN and AUTHENTICATE have in common: when they are refused, and what becomes of their outcomes (RFC 5530). */
-import type { Account, SaslEnd } from '@postern/core'
+import type { Principal, SaslEnd } from '@postern/core'
 import { describeError } from '../../errors.ts'
 import { passedCapabilities } from '../../proxy/capabilities.ts'
 import type { EnteredBackend } from '../../proxy/login.ts'
 import { bad, no, ok, type Completion } from '../../wire/response.ts'
+import { askOnSession } from '../begin-session.ts'
 import { isSecure } from '../capabilities.ts'
 import type { Finished } from '../outcome.ts'
 import { onOneLine } from '../refusal.ts'
-import type { SessionState } from '../state.ts'
+import { endSignedIn, type SessionState, type SignedIn } from '../state.ts'
 
 /** The same words for an unknown user and a wrong password (RFC 5530 section 3). */
 const failed: Completion = no('Authentication failed', 'AUTHENTICATIONFAILED')
@@ -47,7 +48,7 @@ export async function concludeSignIn(state: SessionState, mechanism: string, end
 }
 
 /** Counts; after the last one the connection ends. */
-export function failSignIn(state: SessionState, refusal: Completion = failed): Finished {
+export function failSignIn(state: SessionState, refusal: Finished = failed): Finished {
   state.countFailedLogin()
   if (state.failedLogins < state.limits.maxFailedLogins) return refusal
   state.refused('LOGIN', 'limit', describeError('IMAP_TOO_MANY_LOGINS'))
@@ -66,20 +67,19 @@ async function open(
     // The user was signed in here: what a backend says to that is no word on the client's password.
     return entered.completion
   }
-  let account: Account
-  try {
-    account = await state.options.store.openAccount(principal.account)
-  } catch (cause) {
+  const begun = await askOnSession(state.options.policies, { connection: state.connection, principal })
+  // Each try costs the check of a password: who comes again and again is answered later and later, and then no more.
+  if (!begun.ok) return failSignIn(state, refusedByPolicy(state, begun))
+  const opened = await openAccount(state, principal, begun.release)
+  if (!opened.ok) {
     // The password was right, and the disk is not: a client that tries again later needs no new one.
-    state.tellAuthenticated(mechanism, username, 'unavailable', messageOf(cause))
+    state.tellAuthenticated(mechanism, username, 'unavailable', messageOf(opened.cause))
     return no('Mail cannot be opened now, try again later', 'UNAVAILABLE')
   }
-  if (state.isOver) {
-    await account.close()
-    return ok('Logged in')
+  if (!state.isOver) {
+    state.signedIn = opened.signedIn
+    state.tellAuthenticated(mechanism, username, 'granted')
   }
-  state.signedIn = { principal, account }
-  state.tellAuthenticated(mechanism, username, 'granted')
   return ok('Logged in', `CAPABILITY ${state.capabilities()}`)
 }
 
@@ -99,9 +99,26 @@ function handOn(state: SessionState, mechanism: string, username: string, backen
   return { ...ok('Logged in'), after }
 }
 
+/** Whatever comes of it, what the policies counted is given back when there is no session for it. */
+async function openAccount(
+  state: SessionState,
+  principal: Principal,
+  release: () => void,
+): Promise<{ readonly ok: true; readonly signedIn: SignedIn } | { readonly ok: false; readonly cause: unknown }> {
+  try {
+    const account = await state.options.store.openAccount(principal.account)
+    const signedIn = { principal, account, release }
+    if (state.isOver) await endSignedIn(signedIn)
+    return { ok: true, signedIn }
+  } catch (cause) {
+    release()
+    return { ok: false, cause }
+  }
+}
+
 function refusedByPolicy(
   state: SessionState,
-  { decision, by }: Extract<SaslEnd, { readonly outcome: 'refused' }>,
+  { decision, by }: Pick<Extract<SaslEnd, { readonly outcome: 'refused' }>, 'decision' | 'by'>,
 ): Finished {
   state.refused('LOGIN', decision.reason, decision.detail ?? `policy ${by}`)
   const configured = decision.reply?.text === undefined ? undefined : onOneLine(decision.reply.text)
