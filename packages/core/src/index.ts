@@ -58,13 +58,8 @@ export {
 } from './server/session-server.ts'
 export type { ServerTlsOptions } from './server/tls.ts'
 export { MailboxGoneError } from './session/mailbox-gone.ts'
-export {
-  ConnectionLostError,
-  runSession,
-  type PumpOptions,
-  type RunningSession,
-  type SessionEnd,
-} from './session/pump.ts'
+export { ConnectionLostError } from './session/outbox.ts'
+export { runSession, type PumpOptions, type RunningSession, type SessionEnd } from './session/pump.ts'
 export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'
 export { connect, type Connecting } from './socket/connect.ts'
 export { localOf, peerOf } from './socket/endpoints.ts'

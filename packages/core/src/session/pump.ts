@@ -11,9 +11,11 @@ import type { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Awaitable } from '../contracts/awaitable.ts'
 import type { Connection, ConnectionInfo } from '../contracts/connection.ts'
-import type { CloseReason, Output, SessionContext, SessionMachine, Splice, Wish } from '../contracts/session.ts'
+import type { CloseReason, SessionContext, SessionMachine, Splice, Wish } from '../contracts/session.ts'
 import { limits } from '../limits.ts'
+import { Deadline } from './deadline.ts'
 import { deflated } from './deflated.ts'
+import { ConnectionLostError, Outbox } from './outbox.ts'
 import { Spliced } from './spliced.ts'
 import { throwAway } from './throw-away.ts'
 
@@ -49,11 +51,6 @@ export interface RunningSession {
   cut(): void
 }
 
-/** A write was awaited on a connection that is gone. */
-export class ConnectionLostError extends Error {
-  override readonly name = 'ConnectionLostError'
-}
-
 /**
  * Runs a session over a connection until one of them ends. Never rejects; the stream is destroyed at the end.
  *
@@ -69,8 +66,9 @@ export function runSession(
 
 type ReadWish = Extract<Wish, { readonly next: 'read' }>
 
-/** One object in three parts: what writes, what the session may know and use, and what its worker may ask for. */
-class Pump implements Output, SessionContext, RunningSession {
+/** One object in two parts: what the session may know and use, and what its worker may ask for. */
+class Pump implements SessionContext, RunningSession {
+  readonly output: Outbox
   readonly ended: Promise<SessionEnd>
   readonly #settleEnd: (end: SessionEnd) => void
   readonly #machine: SessionMachine
@@ -89,29 +87,19 @@ class Pump implements Output, SessionContext, RunningSession {
   /** It was woken: what its client sent comes before it is woken again. */
   #clientsTurn: 'over' | 'next' | 'now' = 'over'
   #stopAsked = false
-  #deadlinePassed = false
   #sessionPassed = false
   #otherEnd: (() => CloseReason) | undefined
 
   /** Bytes pass by the machine, between the client and somebody else. */
   #spliced: Spliced | undefined
-  #deadline: NodeJS.Timeout | undefined
-  #deadlineMs = 0
+  readonly #deadline: Deadline
   /** When the machine began to wait for something that is not the client. */
   #waitingSince = 0
-  /** What such waits have taken since the deadline was set: the client gets it back. */
-  #waitedMs = 0
   #sessionEnd: NodeJS.Timeout | undefined
   /** Runs while what was written is held back. */
   #delay: NodeJS.Timeout | undefined
 
-  /** Text and buffers of this step, in order; `#text` comes after all of `#chunks`. */
-  #chunks: (Buffer | string)[] = []
-  #text = ''
-  #pendingBytes = 0
   #bytesIn = 0
-  #bytesOut = 0
-  #rejectDrained: ((error: Error) => void) | undefined
 
   constructor(connection: Connection, makeMachine: (context: SessionContext) => SessionMachine, options: PumpOptions) {
     const { promise, resolve } = Promise.withResolvers<SessionEnd>()
@@ -120,6 +108,8 @@ class Pump implements Output, SessionContext, RunningSession {
     this.#options = options
     this.#connection = connection
     this.#stream = connection.stream
+    this.output = new Outbox(connection.stream, () => this.#end('stalled'))
+    this.#deadline = new Deadline({ isBusy: () => this.#isBusy, onPassed: () => this.#whenIdle() })
     this.#machine = makeMachine(this)
     if (options.maxSessionMs !== undefined) {
       this.#sessionEnd = setTimeout(() => {
@@ -136,10 +126,6 @@ class Pump implements Output, SessionContext, RunningSession {
 
   get connection(): ConnectionInfo {
     return this.#connection
-  }
-
-  get output(): Output {
-    return this
   }
 
   get signal(): AbortSignal {
@@ -198,7 +184,7 @@ class Pump implements Output, SessionContext, RunningSession {
 
   /** What the machine waited for is there. */
   #goOn(wish: Wish): void {
-    this.#waitedMs += performance.now() - this.#waitingSince
+    this.#deadline.waited(performance.now() - this.#waitingSince)
     this.#follow(wish)
   }
 
@@ -230,8 +216,8 @@ class Pump implements Output, SessionContext, RunningSession {
   }
 
   #readOn(wish: ReadWish): void {
-    this.#flush()
-    this.#setDeadline(wish)
+    this.output.flush()
+    this.#deadline.set(wish.patienceMs, wish.keepsDeadline === true)
     if (this.#stream.writableNeedDrain) this.#waitForReader()
     else this.#becomeIdle()
   }
@@ -259,8 +245,7 @@ class Pump implements Output, SessionContext, RunningSession {
       this.#step(() => ({ next: 'close', reason: otherEnd() }))
     } else if (this.#clientClosed && this.#spliced === undefined) {
       this.#finish('client-closed')
-    } else if (this.#deadlinePassed) {
-      this.#deadlinePassed = false
+    } else if (this.#deadline.take()) {
       this.#step(() => this.#machine.timedOut('patience'))
     } else if (this.#sessionPassed) {
       this.#sessionPassed = false
@@ -323,119 +308,10 @@ class Pump implements Output, SessionContext, RunningSession {
   readonly #onError = (error: Error): void => this.#lose(error)
   readonly #onClose = (): void => this.#lose(undefined)
 
-  // ── writing ───────────────────────────────────────────────────────────────
-
-  write(chunk: Buffer | string): void {
-    if (typeof chunk === 'string') {
-      this.#text += chunk
-      this.#pendingBytes += chunk.length
-    } else {
-      if (this.#text !== '') this.#chunks.push(this.#text)
-      this.#text = ''
-      this.#chunks.push(chunk)
-      this.#pendingBytes += chunk.length
-    }
-  }
-
-  get isFull(): boolean {
-    return this.#stream.writableNeedDrain || this.#pendingBytes >= limits.maxPendingOutputBytes
-  }
-
-  drained(): Promise<void> {
-    if (this.#isOver) return Promise.reject(new ConnectionLostError('the connection is gone'))
-    this.#flush()
-    if (!this.#stream.writableNeedDrain) return Promise.resolve()
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#rejectDrained = reject
-    this.#onDrain(resolve)
-    return promise
-  }
-
-  /** @param onWritten - called when the last of it has been handed to the kernel, or the stream is gone. */
-  #flush(onWritten: () => void = ignore): void {
-    if (this.#pendingBytes === 0 || this.#stream.writableEnded) {
-      onWritten()
-      return
-    }
-    this.#pendingBytes = 0
-    const text = this.#text
-    this.#text = ''
-    if (this.#chunks.length === 0) {
-      this.#bytesOut += Buffer.byteLength(text)
-      this.#stream.write(text, onWritten)
-      return
-    }
-    const chunks = this.#chunks
-    this.#chunks = []
-    if (text !== '') chunks.push(text)
-    this.#stream.cork()
-    const last = chunks.length - 1
-    for (const [index, chunk] of chunks.entries()) {
-      this.#bytesOut += Buffer.byteLength(chunk)
-      this.#stream.write(chunk, index === last ? onWritten : ignore)
-    }
-    this.#stream.uncork()
-  }
-
   /** The client reads slower than we write: answer nothing more until it caught up, but not for ever. */
   #waitForReader(): void {
     this.#stream.pause()
-    this.#onDrain(() => this.#becomeIdle())
-  }
-
-  /** Resolves when the kernel has all that waits, or the connection is over: a client that reads nothing is cut off. */
-  async #sent(): Promise<void> {
-    const stalled = setTimeout(() => this.#end('stalled'), limits.stalledReaderMs)
-    await new Promise<void>((resolve) => this.#flush(resolve))
-    clearTimeout(stalled)
-  }
-
-  #onDrain(next: () => void): void {
-    const stalled = setTimeout(() => this.#end('stalled'), limits.stalledReaderMs)
-    const stream = this.#stream
-    const settle = (): void => {
-      clearTimeout(stalled)
-      stream.off('drain', settle)
-      stream.off('close', settle)
-      this.#rejectDrained = undefined
-      if (!this.#isOver) next()
-    }
-    stream.once('drain', settle)
-    stream.once('close', settle)
-  }
-
-  // ── time ──────────────────────────────────────────────────────────────────
-
-  /** A deadline that is kept is later by what was waited for beside the client: a slow disk is not its fault. */
-  #setDeadline(wish: ReadWish): void {
-    if (wish.keepsDeadline === true && this.#deadline !== undefined) {
-      if (this.#deadlinePassed) this.#deadlineReached()
-      return
-    }
-    this.#deadlinePassed = false
-    this.#waitedMs = 0
-    if (this.#deadlineMs === wish.patienceMs && this.#deadline !== undefined) this.#deadline.refresh()
-    else this.#startDeadline(wish.patienceMs)
-  }
-
-  #startDeadline(ms: number): void {
-    clearTimeout(this.#deadline)
-    this.#deadlineMs = ms
-    this.#deadline = setTimeout(() => {
-      if (this.#isBusy) this.#deadlinePassed = true
-      else this.#deadlineReached()
-    }, ms)
-  }
-
-  #deadlineReached(): void {
-    this.#deadlinePassed = this.#waitedMs === 0
-    if (this.#deadlinePassed) {
-      if (!this.#isBusy) this.#whenIdle()
-      return
-    }
-    const owedMs = this.#waitedMs
-    this.#waitedMs = 0
-    this.#startDeadline(owedMs)
+    this.output.whenDrained(() => this.#becomeIdle())
   }
 
   // ── TLS ───────────────────────────────────────────────────────────────────
@@ -454,10 +330,9 @@ class Pump implements Output, SessionContext, RunningSession {
     // A read tells listeners what it takes: the session must not hear what is thrown away.
     this.#stream.off('data', this.#onData)
     while (this.#stream.read() !== null);
-    clearTimeout(this.#deadline)
-    this.#deadline = undefined
+    this.#deadline.clear()
     try {
-      await this.#sent()
+      await this.output.sent()
       if (this.#isOver) return
       this.#unlisten()
       const spent = this.#stream
@@ -470,6 +345,7 @@ class Pump implements Output, SessionContext, RunningSession {
       return
     }
     this.#stream = this.#connection.stream
+    this.output.use(this.#stream)
     if (this.#isOver) {
       this.#stream.destroy()
       return
@@ -482,9 +358,10 @@ class Pump implements Output, SessionContext, RunningSession {
   // ── compression ───────────────────────────────────────────────────────────
 
   #compress(patienceMs: number): void {
-    this.#flush()
+    this.output.flush()
     this.#unlisten()
     this.#stream = deflated(this.#stream)
+    this.output.use(this.#stream)
     this.#listen()
     this.#readOn({ next: 'read', patienceMs })
   }
@@ -493,10 +370,8 @@ class Pump implements Output, SessionContext, RunningSession {
 
   /** No deadline runs from here on: the two of them know how long they may be silent, and we cannot tell what they say. */
   #splice(splice: Splice): void {
-    this.#flush()
-    clearTimeout(this.#deadline)
-    this.#deadline = undefined
-    this.#deadlinePassed = false
+    this.output.flush()
+    this.#deadline.clear()
     this.#stream.off('data', this.#onData)
     this.#stream.off('end', this.#onEnd)
     this.#spliced = new Spliced(this.#stream, splice, {
@@ -514,7 +389,7 @@ class Pump implements Output, SessionContext, RunningSession {
 
   /** What the machine wrote meanwhile stands between what is passed on. */
   #passOn(): void {
-    this.#flush()
+    this.output.flush()
     this.#becomeIdle()
   }
 
@@ -522,7 +397,7 @@ class Pump implements Output, SessionContext, RunningSession {
 
   /** Sends what waits, closes our half, and lets the client read it: closing with unread input would reset it away. */
   #finish(reason: CloseReason, error?: unknown): void {
-    this.#flush()
+    this.output.flush()
     this.#unlisten()
     this.#spliced?.close()
     const stream = this.#stream
@@ -572,10 +447,10 @@ class Pump implements Output, SessionContext, RunningSession {
   /** The machine lets go at once; whoever counts connections hears of the end when the stream is closed. */
   async #over(reason: CloseReason, error: unknown): Promise<void> {
     this.#isOver = true
-    clearTimeout(this.#deadline)
+    this.#deadline.clear()
     clearTimeout(this.#sessionEnd)
     clearTimeout(this.#delay)
-    this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
+    this.output.close()
     let fault = error
     try {
       await this.#machine.ended(reason)
@@ -587,7 +462,7 @@ class Pump implements Output, SessionContext, RunningSession {
     this.#settleEnd({
       reason,
       bytesIn: this.#bytesIn + (this.#spliced?.bytesIn ?? 0),
-      bytesOut: this.#bytesOut + (this.#spliced?.bytesOut ?? 0),
+      bytesOut: this.output.bytes + (this.#spliced?.bytesOut ?? 0),
       connection: this.#connection,
       ...(fault === undefined ? {} : { error: fault }),
     })
