@@ -1,6 +1,6 @@
 import type { Policy } from '@postern/core'
 import type { LocalRecipient } from '../route/local-accounts.ts'
-import { splitMailbox, type LocalMailbox } from '../route/table-router.ts'
+import { splitMailbox, type LocalMailbox } from '../route/local-mailbox.ts'
 
 /**
  * Submission: who signed in may send as an address whose mail is theirs, and as nobody else (RFC 6409 section 6.1). The

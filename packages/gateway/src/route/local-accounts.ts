@@ -1,6 +1,6 @@
 import type { StoreOutcome } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
-import type { LocalMailbox } from './table-router.ts'
+import type { LocalMailbox } from './local-mailbox.ts'
 
 /** Who has an account; read anew whenever the accounts file changed. */
 export interface AccountDirectory {

@@ -4,7 +4,8 @@
  */
 import type { Awaitable, CidrSet, ConnectionInfo, Decision, Principal, Route, Router } from '@postern/core'
 import type { FoundRoute, RouteFinder } from './route-finder.ts'
-import { splitMailbox, type LocalRouter } from './table-router.ts'
+import { splitMailbox } from './local-mailbox.ts'
+import type { LocalRouter } from './table-router.ts'
 
 export interface RouterOptions {
   readonly finder: RouteFinder

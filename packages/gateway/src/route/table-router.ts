@@ -1,18 +1,12 @@
-import { domainToASCII } from 'node:url'
 import type { Decision, Route, Router } from '@postern/core'
 import type { LocalRecipient } from './local-accounts.ts'
+import { splitMailbox, type LocalMailbox } from './local-mailbox.ts'
 
 export interface RoutingTable {
   /** Domains that are ours, lower case. */
   readonly localDomains: readonly string[]
   /** The account that a local mailbox belongs to; `undefined` when there is none. Rejects when nobody can tell. */
   readonly accountFor: (mailbox: LocalMailbox) => Promise<LocalRecipient | undefined>
-}
-
-export interface LocalMailbox {
-  readonly localPart: string
-  /** Lower case; an internationalized one as A-labels (RFC 5890), however it was written. */
-  readonly domain: string
 }
 
 /**
@@ -52,18 +46,6 @@ export interface LocalRouter extends Router {
   /** The account of a recipient, whatever its domain. */
   intoStore(forwardPath: string): Promise<Route>
 }
-
-/** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
-export function splitMailbox(forwardPath: string): LocalMailbox {
-  const at = forwardPath.lastIndexOf('@')
-  const domain = forwardPath.slice(at + 1)
-  return {
-    localPart: forwardPath.slice(0, at),
-    domain: nonAscii.test(domain) ? domainToASCII(domain) : domain.toLowerCase(),
-  }
-}
-
-const nonAscii = /[^\0-\x7f]/
 
 const unknown: Decision = { verdict: 'refuse', reason: 'unknown-recipient', detail: 'no account has this name' }
 

@@ -1,9 +1,8 @@
 import { chooseSasl, type SaslClient } from '@postern/core'
 import type { Reply } from '../wire/reply.ts'
 import type { Capabilities } from './capabilities.ts'
-import type { UpstreamDialogue } from './dialogue.ts'
+import type { Securable, UpstreamDialogue } from './dialogue.ts'
 import { sayOf, type UpstreamFailure } from './failures.ts'
-import type { Securable } from './opening.ts'
 import type { RelayOptions, UpstreamCredentials } from './options.ts'
 
 /**

@@ -10,9 +10,8 @@ import {
   exporterOf,
 } from '@postern/core'
 import { clientLimits, type SmtpClientLimits } from '../limits.ts'
-import { UpstreamDialogue, type Link } from './dialogue.ts'
+import { UpstreamDialogue, type Link, type Securable } from './dialogue.ts'
 import { failed, type Answer } from './failures.ts'
-import type { Securable } from './opening.ts'
 import type { Backend, RelayOptions } from './options.ts'
 
 export type Connecting = { readonly ok: true; readonly connection: UpstreamConnection } | Extract<Answer, { ok: false }>

@@ -50,6 +50,16 @@ interface Waiting {
   readonly resolve: (answer: Answer) => void
 }
 
+/** A connection to a backend, whose dialogue may be secured (RFC 3207). */
+export interface Securable {
+  readonly dialogue: UpstreamDialogue
+  readonly isSecure: boolean
+  /** The channel binding of RFC 9266; present with TLS 1.3. */
+  readonly tlsExporter: Buffer | undefined
+  /** Fails the dialogue when the handshake does. */
+  startTls(): Promise<void>
+}
+
 export class UpstreamDialogue {
   readonly limits: SmtpClientLimits
   readonly #link: Link

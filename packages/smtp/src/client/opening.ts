@@ -12,19 +12,9 @@ import { encodeAnnouncement, type Attribute } from '../wire/announcement.ts'
 import { xclientAttributes, xforwardAttributes } from './announce.ts'
 import { signIn } from './authenticate.ts'
 import { capabilitiesOf, type Capabilities } from './capabilities.ts'
-import type { UpstreamDialogue } from './dialogue.ts'
+import type { Securable, UpstreamDialogue } from './dialogue.ts'
 import { sayOf, type UpstreamFailure } from './failures.ts'
 import type { RelayOptions } from './options.ts'
-
-/** What the opening needs of a connection beside its dialogue. */
-export interface Securable {
-  readonly dialogue: UpstreamDialogue
-  readonly isSecure: boolean
-  /** The channel binding of RFC 9266; present with TLS 1.3. */
-  readonly tlsExporter: Buffer | undefined
-  /** Fails the dialogue when the handshake does. */
-  startTls(): Promise<void>
-}
 
 /** How to open: a part of what a relay is told. */
 export type OpeningOptions = Pick<

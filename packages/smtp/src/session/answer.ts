@@ -1,7 +1,6 @@
-import type { CloseReason, SessionObserver } from '@postern/core'
+import type { Awaitable, CloseReason, SessionObserver } from '@postern/core'
 import type { Reply } from '../wire/reply.ts'
 import { decisionReply, type RefusalMoment } from './decisions.ts'
-import type { Octets } from './octets.ts'
 import type { Refusal } from './policies.ts'
 
 /** What the observer is told beside a refusing reply. */
@@ -18,6 +17,22 @@ export interface Answer {
   readonly refused?: RefusalReport
   /** The reply is 4yz and no fault of the client's: it does not count as an error. */
   readonly isExcused?: boolean
+}
+
+/** Takes what the client sends in place of command lines: the data behind DATA, or a chunk behind BDAT. */
+export interface Octets {
+  /** The command that it belongs to, for the observer. */
+  readonly verb: 'DATA' | 'BDAT'
+  /** How many more bytes it can tell to be its own; all that come, while only their content tells. */
+  readonly wants: number
+  /** Its end was found. */
+  readonly isDone: boolean
+  /** How many bytes of the last `receive` were its own. */
+  readonly consumed: number
+  /** @param bytes - the next piece, up to its end or beyond it. A view, valid until the promise settles. */
+  receive(bytes: Buffer): Awaitable<void>
+  /** The answer to all of it. */
+  finish(): Awaitable<Answer>
 }
 
 /** The same for each of so many recipients. */

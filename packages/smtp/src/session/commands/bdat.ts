@@ -7,12 +7,11 @@
  */
 import type { Awaitable } from '@postern/core'
 import { parseChunkHeader, type ChunkHeader } from '../../wire/bdat.ts'
-import { repeated, type Answer } from '../answer.ts'
+import { repeated, type Answer, type Octets } from '../answer.ts'
 import { after } from '../awaitable.ts'
 import type { Dialogue } from '../dialogue.ts'
 import { faultAnswer } from '../faults.ts'
 import { IncomingMessage } from '../message.ts'
-import type { Octets } from '../octets.ts'
 import { beginMessage, objectionToMessage } from '../trace.ts'
 import type { Transaction } from '../transaction.ts'
 
