@@ -27,6 +27,8 @@ import { writeUidList } from './uidlist.ts'
 /** Folders in use by this process, kept by the store. */
 export interface FolderPool {
   use(place: MailboxPlace): Folder
+  /** As it is known already, if it is. */
+  find(path: string): Folder | undefined
   release(folder: Folder): void
   /** The folder's path means something else from now on. */
   forget(path: string): void
@@ -218,7 +220,9 @@ export class MaildirAccount implements Account, MailboxOwner {
     if (!parsed.ok) return parsed
     const place = this.#placeOf(parsed.value)
     try {
-      const stats = await this.#context.disk.lstat(place.path)
+      const known = this.#pool.find(place.path)
+      const stats = await (known?.isLocal === true ? known.statFolder() : this.#context.disk.lstat(place.path))
+      if (stats === undefined) return refused('no-such-mailbox', parsed.value.name)
       if (!stats.isDirectory()) return refused('unavailable', `${place.path} is no folder; a link is not followed`)
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', parsed.value.name)

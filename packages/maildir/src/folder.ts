@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs'
 import type { Flag, FlagChange, MessageContent, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { messageContent, openMessageFile } from './content.ts'
@@ -55,6 +56,16 @@ export class Folder {
     this.#announce = announce
     this.watch = new ChangeWatch(context.disk, context.limits, place.path)
     this.#index = new MailboxIndex(place, context, (work) => this.#locked(work))
+  }
+
+  /** The mailbox is on a file system of this machine, as far as was asked. */
+  get isLocal(): boolean {
+    return this.#index.subFolders.quick.isLocal
+  }
+
+  /** Its own folder, asked in place: only when `isLocal`. */
+  statFolder(): BigIntStats | undefined {
+    return this.#index.subFolders.quick.of(this.place.path)
   }
 
   get messages(): readonly StoredMessage[] {
@@ -334,7 +345,7 @@ export class Folder {
     try {
       return await work()
     } finally {
-      await this.#context.locks.release(lock, `${this.place.path}/${lockName}`)
+      await this.#context.locks.release(lock, `${this.place.path}/${lockName}`, this.isLocal)
     }
   }
 
@@ -380,8 +391,8 @@ export class Folder {
         for (let from = 0; from < left.length; from += messagesPerLock) {
           const some = left.slice(from, from + messagesPerLock)
           await this.#locked(() =>
-            this.#index.subFolders.changingCur(async () => {
-              await this.#index.readJournalLocked(of)
+            this.#changing(async (isKnown) => {
+              if (!isKnown) await this.#index.readJournalLocked(of)
               try {
                 for (const uid of some) {
                   const message = this.#find(uid, of)
@@ -399,6 +410,12 @@ export class Folder {
     } finally {
       this.#index.known.publish()
     }
+  }
+
+  /** Around changes of our own to `cur` and the files beside it, under the lock; `work` is told whether those are known. */
+  #changing(work: (isKnown: boolean) => Promise<void>): Promise<void> {
+    const index = this.#index
+    return index.quickLook.changing((isAsSeen) => index.subFolders.changingCur(() => work(isAsSeen && index.isSettled)))
   }
 
   /** False when the file has another name by now. */

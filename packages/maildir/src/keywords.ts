@@ -13,7 +13,7 @@ import { sortLetters } from './filename.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { Disk } from './options.ts'
 
-const fileName = 'dovecot-keywords'
+export const keywordsName = 'dovecot-keywords'
 const moreFileName = 'postern-keywords'
 
 /** Keywords with a letter. */
@@ -130,7 +130,7 @@ export class Keywords {
         table[at] = parts[2]
       }
     }
-    takeLines(await readSmallFile(disk, `${folder}/${fileName}`), 0, Math.min(letterCount, limits.maxKeywords))
+    takeLines(await readSmallFile(disk, `${folder}/${keywordsName}`), 0, Math.min(letterCount, limits.maxKeywords))
     takeLines(await readSmallFile(disk, `${folder}/${moreFileName}`), letterCount, limits.maxKeywords)
     return new Keywords(table)
   }
@@ -144,7 +144,7 @@ export class Keywords {
       })
     }
     // Last and always: its time tells others that there is something new in either.
-    await replaceFile(disk, folder, fileName, async (handle) => {
+    await replaceFile(disk, folder, keywordsName, async (handle) => {
       await handle.writeFile(lines.slice(0, letterCount).join(''))
     })
   }

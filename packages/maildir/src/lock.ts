@@ -34,6 +34,8 @@ import type { Disk } from './options.ts'
 
 export interface HeldLock {
   readonly text: string
+  /** When it was taken, ms of the monotonic clock. */
+  readonly sinceMs: number
 }
 
 interface Owner {
@@ -67,7 +69,7 @@ export class LockFiles {
     const deadline = performance.now() + this.#limits.lockWaitMs
     let waitMs = 1
     for (;;) {
-      if (await this.#create(text, path)) return { text }
+      if (await this.#create(text, path)) return { text, sinceMs: performance.now() }
       const held = await this.#read(path)
       if (held === undefined) continue
       if (this.#isStale(held)) {
@@ -81,10 +83,14 @@ export class LockFiles {
     }
   }
 
-  /** `path` is where the lock is now: its folder may have been renamed under it. */
-  async release(lock: HeldLock, path: string): Promise<void> {
-    // Read first: had it been broken from a machine that could not ask us, it would belong to somebody else now.
-    if ((await this.#read(path)) !== lock.text) return
+  /**
+   * @param path - where the lock is now: its folder may have been renamed under it.
+   * @param isLocal - all who could break it measure its age by this machine's clock.
+   */
+  async release(lock: HeldLock, path: string, isLocal = false): Promise<void> {
+    // Had it been broken by one that could not ask us, it would belong to somebody else now; but that takes its time.
+    const cannotBeBroken = isLocal && performance.now() - lock.sinceMs < this.#limits.foreignLockMs / 2
+    if (!cannotBeBroken && (await this.#read(path)) !== lock.text) return
     try {
       await this.#disk.unlink(path)
     } catch (error) {

@@ -58,6 +58,11 @@ export class MailboxJournal {
     if (!(await this.read(uidValidity))) await this.#makeAnew(uidValidity)
   }
 
+  /** It could be read or written, and holds all that is known. */
+  get isUpToDate(): boolean {
+    return this.#header !== undefined && !this.isBehind
+  }
+
   /** Something is to be recorded. */
   get isBehind(): boolean {
     const { unjournaled, goneUnjournaled } = this.#known

@@ -112,6 +112,9 @@ export class MailboxUidList {
     const writer = await this.#openWriter()
     try {
       await writer.append(uids)
+      this.#header = writer.header
+      this.#deadLines += 2 * uids.length
+      for (const uid of uids) this.#known.takeExpunged(uid)
     } finally {
       await writer.close()
     }

@@ -1,25 +1,41 @@
+import type { BigIntStats } from 'node:fs'
 import type * as fs from 'node:fs/promises'
 import type { Awaitable, MailStore, StoreOutcome } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
 
-/** The calls of the file system that this store makes: those of `node:fs/promises`, unless a test makes one fail. */
-export type Disk = Pick<
-  typeof fs,
-  | 'lstat'
-  | 'mkdir'
-  | 'open'
-  | 'opendir'
-  | 'readdir'
-  | 'readFile'
-  | 'readlink'
-  | 'realpath'
-  | 'rename'
-  | 'rm'
-  | 'rmdir'
-  | 'symlink'
-  | 'unlink'
-  | 'link'
->
+/**
+ * What the kernel of this machine answers from its memory, asked without a thread: only of file systems of its own, as
+ * `statfs` tells them.
+ */
+export interface LocalStats {
+  /** The number of the file system that holds `path`. */
+  statfs(path: string): Promise<{ readonly type: number }>
+  /** On the event loop; `undefined` when there is nothing. */
+  lstatSync(path: string, options: { readonly bigint: true; readonly throwIfNoEntry: false }): BigIntStats | undefined
+}
+
+/**
+ * The calls of the file system that this store makes: those of `node:fs/promises`, unless a test makes one fail. Without
+ * those of `LocalStats` every question goes through a thread.
+ */
+export type Disk = Partial<LocalStats> &
+  Pick<
+    typeof fs,
+    | 'lstat'
+    | 'mkdir'
+    | 'open'
+    | 'opendir'
+    | 'readdir'
+    | 'readFile'
+    | 'readlink'
+    | 'realpath'
+    | 'rename'
+    | 'rm'
+    | 'rmdir'
+    | 'symlink'
+    | 'unlink'
+    | 'link'
+  >
 
 /** What an operator should hear of; nothing was lost and nothing was refused because of it. */
 export interface MaildirProblem {

@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
@@ -42,7 +43,7 @@ class Store implements MaildirStore, FolderPool {
   #realRoot: Promise<string> | undefined
 
   constructor(options: MaildirStoreOptions) {
-    const disk = options.disk ?? fs
+    const disk = options.disk ?? { ...fs, lstatSync }
     const limits = { ...defaultLimits, ...options.limits }
     const now = options.now ?? (() => new Date())
     const report = options.onProblem ?? (() => undefined)
@@ -145,6 +146,10 @@ class Store implements MaildirStore, FolderPool {
     folder.users += 1
     this.#cleanNowAndThen(place)
     return folder
+  }
+
+  find(path: string): Folder | undefined {
+    return this.#folders.get(path)
   }
 
   release(folder: Folder): void {

@@ -3,9 +3,11 @@
  * races that these times are about are told in `sync.ts`.
  */
 import type { BigIntStats } from 'node:fs'
+import type { Awaitable } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { isErrno, StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
+import { QuickStat } from './quick-stat.ts'
 import { yieldTurn } from './turns.ts'
 
 export type SubFolder = 'new' | 'cur'
@@ -20,6 +22,7 @@ interface FolderTime {
 }
 
 export class SubFolders {
+  readonly quick: QuickStat
   readonly #place: MailboxPlace
   readonly #context: StoreContext
   readonly #times: Record<SubFolder, FolderTime | undefined> = { new: undefined, cur: undefined }
@@ -27,6 +30,7 @@ export class SubFolders {
   constructor(place: MailboxPlace, context: StoreContext) {
     this.#place = place
     this.#context = context
+    this.quick = new QuickStat(place.path, context.disk)
   }
 
   /** Their times now. Makes a folder that is missing: other programs make `cur` and `new` only when they first need them. */
@@ -82,15 +86,16 @@ export class SubFolders {
    * before.
    */
   async changingCur<T>(work: () => Promise<T>): Promise<T> {
-    const before = await this.#context.disk.lstat(`${this.#place.path}/cur`, { bigint: true })
+    const path = `${this.#place.path}/cur`
+    const before = await this.statKnown(path)
     const known = this.#times.cur
     try {
       return await work()
     } finally {
-      if (known !== undefined && !known.mustReadAgain && known.mtimeNs === before.mtimeNs) {
-        const after = await this.#context.disk.lstat(`${this.#place.path}/cur`, { bigint: true })
+      if (known !== undefined && !known.mustReadAgain && known.mtimeNs === before?.mtimeNs) {
+        const after = await this.statKnown(path)
         const readAgainAtMs = Math.min(known.readAgainAtMs, Date.now() + this.#context.limits.ownChangeRescanMs)
-        this.#times.cur = { mtimeNs: after.mtimeNs, mustReadAgain: false, readAgainAtMs }
+        this.#times.cur = after && { mtimeNs: after.mtimeNs, mustReadAgain: false, readAgainAtMs }
       }
     }
   }
@@ -112,6 +117,11 @@ export class SubFolders {
     throw new StoreError('MAILDIR_SYMLINK', `${path} is no folder`, this.#place)
   }
 
+  /** Of a file or folder that every look asks about, and the kernel therefore remembers. */
+  statKnown(path: string): Awaitable<BigIntStats | undefined> {
+    return this.quick.isLocal ? this.quick.of(path) : this.stat(path)
+  }
+
   async stat(path: string | Buffer): Promise<BigIntStats | undefined> {
     try {
       return await this.#context.disk.lstat(path, { bigint: true })
@@ -123,7 +133,7 @@ export class SubFolders {
 
   async #statFolder(name: SubFolder): Promise<BigIntStats> {
     const path = `${this.#place.path}/${name}`
-    let stats = await this.stat(path)
+    let stats = await this.statKnown(path)
     if (stats === undefined) {
       await this.assertThere()
       await this.#context.disk.mkdir(path, { mode: 0o700, recursive: true })

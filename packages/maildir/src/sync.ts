@@ -31,13 +31,14 @@ import type { Uid, UidValidity } from '@postern/core'
 import { claimNew } from './claim.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { baseOf, sortByArrival } from './filename.ts'
-import { Keywords } from './keywords.ts'
+import { Keywords, keywordsName } from './keywords.ts'
 import { KnownMessages } from './known-messages.ts'
 import { Look } from './look.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
 import { MailboxJournal } from './mailbox-journal.ts'
 import { MailboxUidList } from './mailbox-uid-list.ts'
 import { measureFiles, pathOfFile, type FoundFile } from './measure.ts'
+import { QuickLook } from './quick-look.ts'
 import { SubFolders } from './sub-folders.ts'
 import { resolveTwins } from './twins.ts'
 
@@ -45,6 +46,7 @@ import { resolveTwins } from './twins.ts'
 export class MailboxIndex {
   readonly known: KnownMessages = new KnownMessages()
   readonly subFolders: SubFolders
+  readonly quickLook: QuickLook
   readonly uidList: MailboxUidList
   readonly journal: MailboxJournal
   readonly #parts: MailboxParts
@@ -54,6 +56,7 @@ export class MailboxIndex {
 
   constructor(place: MailboxPlace, context: StoreContext, locked: MailboxParts['locked']) {
     this.subFolders = new SubFolders(place, context)
+    this.quickLook = new QuickLook(place, this.subFolders)
     this.#parts = { place, context, known: this.known, subFolders: this.subFolders, locked }
     this.uidList = new MailboxUidList(this.#parts)
     this.journal = new MailboxJournal(this.#parts)
@@ -66,6 +69,10 @@ export class MailboxIndex {
    * @param options.thorough - read both folders, whatever their times say.
    */
   async sync(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
+    const isDone = options.thorough !== true && this.isSettled && !(options.claim && this.known.mayHaveNew)
+    if (isDone && this.quickLook.isAsSeen()) return []
+    await this.subFolders.quick.prepare()
+    const stamp = this.quickLook.take()
     const claimed: Uid[] = []
     const { maxLooks } = this.#parts.context.limits
     // The journal is read last, and may tell of messages that came meanwhile. Their files and lines are in place by now.
@@ -74,7 +81,14 @@ export class MailboxIndex {
       await this.#followJournal()
     }
     await this.#knowAllKeywords()
+    this.quickLook.keep(stamp)
     return claimed
+  }
+
+  /** The last look left nothing for the next one to do, should the mailbox be as it was. */
+  get isSettled(): boolean {
+    const { early, keywords, unseen } = this.known
+    return early.size === 0 && unseen.size === 0 && !keywords.sawUnknown && this.journal.isUpToDate
   }
 
   async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
@@ -179,7 +193,7 @@ export class MailboxIndex {
   }
 
   async #timeOfKeywords(): Promise<bigint> {
-    const table = await this.subFolders.stat(`${this.#parts.place.path}/dovecot-keywords`)
+    const table = await this.subFolders.statKnown(`${this.#parts.place.path}/${keywordsName}`)
     return table?.mtimeNs ?? 0n
   }
 

@@ -1,0 +1,212 @@
+/** A look at a mailbox of which nothing changed costs no read; and whatever anybody changed, the very next look tells. */
+import { lstatSync } from 'node:fs'
+import * as disk from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Mailbox } from '@postern/core'
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
+import { append, value } from './conformance.ts'
+import { ann, openTestStore, type TestStore } from './kit.ts'
+
+// The disk of a busy machine is slow; no test waits for a time to pass.
+vi.setConfig({ testTimeout: 60_000 })
+
+const ext4 = 0xef53
+const nfs = 0x6969
+
+/** A disk whose calls through threads are counted, on a file system of this type. */
+function countingDisk(type: number, more: Partial<Disk> = {}): { readonly disk: Disk; calls: number } {
+  const counting = { calls: 0, disk: disk as Disk }
+  counting.disk = new Proxy<Disk>(
+    { ...disk, lstatSync, statfs: async () => ({ type }), ...more },
+    {
+      get(target, key) {
+        const member: unknown = Reflect.get(target, key)
+        if (typeof member !== 'function' || key === 'lstatSync' || key === 'statfs') return member
+        return (...args: unknown[]) => {
+          counting.calls += 1
+          return Reflect.apply(member, undefined, args) as unknown
+        }
+      },
+    },
+  )
+  return counting
+}
+
+let opened: TestStore
+const others: MaildirStore[] = []
+beforeEach(async () => {
+  opened = await openTestStore()
+  for (const subject of ['one', 'two', 'three']) await append(opened.store, ann, 'INBOX', subject)
+})
+afterEach(async () => {
+  for (const store of others.splice(0)) await store.close()
+  await opened.end()
+})
+
+/** INBOX as another process sees it. */
+async function elsewhere(of: Disk): Promise<Mailbox> {
+  const store = openMaildirStore({ root: opened.root, hostname: 'other', disk: of })
+  others.push(store)
+  return value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+}
+
+/** Looks until the times of all files are past, so that the look after it has nothing to read. */
+async function settle(mailbox: Mailbox, counting: { calls: number }): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      counting.calls = 0
+      await mailbox.refresh()
+      expect(counting.calls).toBe(0)
+    },
+    { timeout: 20_000, interval: 5 },
+  )
+}
+
+describe('a look at a mailbox of which nothing changed', () => {
+  test('waits for no call of the file system where it is local', async () => {
+    const counting = countingDisk(ext4)
+    const inbox = await elsewhere(counting.disk)
+    await settle(inbox, counting)
+    const { expunged, arrived, changed } = await inbox.refresh()
+    expect([expunged, arrived, changed, counting.calls]).toEqual([[], [], [], 0])
+  })
+
+  test('opens the files each time where another machine may change them', async () => {
+    const counting = countingDisk(nfs)
+    const inbox = await elsewhere(counting.disk)
+    for (let looks = 0; looks < 3; looks += 1) {
+      counting.calls = 0
+      await inbox.refresh()
+      expect(counting.calls).toBeGreaterThan(4)
+    }
+  })
+
+  test('after a change of our own is known as well, and the change is not told again', async () => {
+    const counting = countingDisk(ext4)
+    const inbox = await elsewhere(counting.disk)
+    await settle(inbox, counting)
+    const { uid } = inbox.records()[1]!
+    value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Flagged'] }))
+    counting.calls = 0
+    expect(await inbox.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+    expect(counting.calls).toBe(0)
+  })
+})
+
+const firstOf = async () => (await disk.readdir(join(opened.maildir, 'cur'))).sort()[0]
+
+const seen = ({ uid, flags, modseq }: ReturnType<Mailbox['records']>[number]) => [uid, flags.toSorted(), modseq]
+
+describe('a change of somebody else', () => {
+  type Change = (here: Mailbox, at: number) => Promise<unknown>
+  const changes: Readonly<Record<string, Change>> = {
+    'a delivery': () => append(opened.store, ann, 'INBOX', 'more'),
+    'a flag': async (here, at) => {
+      const uids = here.records().map(({ uid }) => uid)
+      const op = at % 2 === 0 ? 'add' : 'remove'
+      if (uids.length > 0) value(await here.setFlags([uids[at % uids.length]!], { op, flags: ['\\Flagged'] }))
+    },
+    'a keyword': async (here, at) => {
+      const [first] = here.records()
+      if (first !== undefined) value(await here.setFlags([first.uid], { op: 'add', flags: [`keyword-${at % 4}`] }))
+    },
+    'an expunge': async (here) => {
+      const [first] = here.records()
+      if (first === undefined) return
+      value(await here.setFlags([first.uid], { op: 'add', flags: ['\\Deleted'] }))
+      value(await here.expunge([first.uid]))
+    },
+    'a flag of another program': async () => {
+      const name = await firstOf()
+      if (name === undefined) return
+      const turned = name.endsWith('S') ? name.slice(0, -1) : `${name}S`
+      await disk.rename(join(opened.maildir, 'cur', name), join(opened.maildir, 'cur', turned))
+    },
+    'a removal by another program': async () => {
+      const name = await firstOf()
+      if (name !== undefined) await disk.unlink(join(opened.maildir, 'cur', name))
+    },
+    'a delivery of another program': (_, at) =>
+      disk.writeFile(join(opened.maildir, 'new', `1${at}.foreign`), 'Subject: foreign\r\n\r\n'),
+  }
+
+  test.each([
+    ['local', ext4],
+    ['remote', nfs],
+  ])('is told by the next look, whatever it is (%s)', async (_, type) => {
+    let named = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(...Object.keys(changes)), { maxLength: 6 }), async (names) => {
+        const here = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
+        const there = await elsewhere(countingDisk(type).disk)
+        for (const name of names) {
+          await changes[name]!(here, (named += 1))
+          await there.refresh()
+          await here.refresh()
+          expect(there.records().map(seen)).toEqual(here.records().map(seen))
+        }
+        await here.close()
+        await there.close()
+      }),
+      { numRuns: 12 },
+    )
+  })
+
+  test('is told though its header was written after we looked, in the same tick of the clock', async () => {
+    // Without a letter in the name: such a keyword is told by the journal alone.
+    const keywords = Array.from({ length: 27 }, (__, at) => `keyword-${at}`)
+    const here = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
+    const [first, second] = here.records().map(({ uid }) => uid)
+    value(await here.setFlags([second!], { op: 'add', flags: keywords }))
+    // Then the journal's time does not move, as within a tick of the clock.
+    let isFrozen = false
+    const stopped = BigInt(Date.now() + 60_000) * 1_000_000n
+    const counting = countingDisk(ext4, {
+      lstatSync: (path, options) => {
+        const stats = lstatSync(path, options)
+        if (isFrozen && path.endsWith('/postern-journal')) stats!.mtimeNs = stopped
+        return stats
+      },
+    })
+    const there = await elsewhere(counting.disk)
+    await settle(there, counting)
+    const asked = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const slow = await elsewhere({ ...disk, open: pausing(asked.resolve, goOn.promise) })
+    isFrozen = true
+    const changing = slow.setFlags([first!], { op: 'add', flags: ['keyword-26'] })
+    await asked.promise
+    // The record is there, and its header is not.
+    await there.refresh()
+    goOn.resolve()
+    value(await changing)
+    await there.refresh()
+    expect(there.records()[0]?.flags).toEqual(['keyword-26'])
+    expect(there.records()[0]?.modseq).toBe(slow.records()[0]?.modseq)
+    await here.close()
+  })
+})
+
+/** The journal's header is written only when `goOn` resolves. */
+function pausing(onHeader: () => void, goOn: Promise<void>): Disk['open'] {
+  return async (...args) => {
+    const handle = await disk.open(...args)
+    if (!String(args[0]).endsWith('/postern-journal')) return handle
+    return new Proxy(handle, {
+      get(target, key) {
+        const member: unknown = Reflect.get(target, key, target)
+        if (key !== 'write') return typeof member === 'function' ? (member.bind(target) as unknown) : member
+        return async (...write: unknown[]) => {
+          if (write[3] === 0) {
+            onHeader()
+            await goOn
+          }
+          return (await Reflect.apply(member as FileHandle['write'], target, write)) as unknown
+        }
+      },
+    })
+  }
+}
