@@ -29,6 +29,8 @@ export interface GatewayOptions {
   readonly folder?: string
   /** A command that runs the gateway, as `setpriv` does with fewer capabilities. */
   readonly under?: readonly string[]
+  /** Which records are kept, for runs that log more than a test can hold; all otherwise. */
+  readonly keeps?: (record: LogRecord) => boolean
 }
 
 export interface Gateway {
@@ -81,7 +83,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const child = start(program, args, { cwd: folder })
   const { pid } = child
   if (pid === undefined) throw new Error('the gateway could not be started')
-  const log = new Log(child)
+  const log = new Log(child, options.keeps)
   const exit = new Promise<number | null>((resolve) => {
     child.once('close', (code) => {
       log.end()
@@ -151,8 +153,10 @@ class Log {
   #lines = ''
   #errors = ''
   #isEnded = false
+  readonly #keeps: (record: LogRecord) => boolean
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, keeps: (record: LogRecord) => boolean = () => true) {
+    this.#keeps = keeps
     child.stdout?.on('data', (chunk: Buffer) => {
       this.#read(chunk.toString())
     })
@@ -203,7 +207,7 @@ class Log {
         this.#notJson.push(line)
         continue
       }
-      this.records.push(record)
+      if (this.#keeps(record)) this.records.push(record)
       for (const look of this.#waiting) look(record)
     }
   }

@@ -24,6 +24,8 @@ export interface SenderOptions {
   readonly protocol: 'smtp' | 'lmtp'
   readonly recipients: readonly string[]
   readonly senders: number
+  /** Between two messages of a sender. */
+  readonly pauseMs?: number
 }
 
 /** From a header field to the last line: of any length, the same each time, and no half of it looks like a whole. */
