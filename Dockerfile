@@ -16,7 +16,7 @@ COPY tools/docs/package.json tools/docs/
 RUN node scripts/bootstrap.mjs
 COPY tsconfig.json tsconfig.base.json ./
 COPY packages packages
-RUN node_modules/.bin/tsc -b packages/gateway
+RUN node_modules/.bin/tsc -b packages/gateway packages/gateway/page
 # The gateway with its packages and libraries, and nothing that only builds or tests.
 RUN node_modules/.bin/pnpm --filter @postern/gateway --prod deploy /out
 

@@ -32,8 +32,9 @@ function words(pattern: RegExp): string[] {
 
 beforeAll(async () => {
   const deploy = /^RUN (node_modules\/\.bin\/pnpm) (.* deploy) \/out$/m.exec(dockerfile)
-  const args = [...(deploy?.[2] ?? '').split(' '), '--offline', out]
-  const deployed = await run(join(root, deploy?.[1] ?? ''), args, { cwd: root, timeoutMs: 60_000 })
+  // Without the network the age of a release cannot be asked; the lockfile pins them all.
+  const args = [...(deploy?.[2] ?? '').split(' '), '--offline', '--config.minimumReleaseAge=0', out]
+  const deployed = await run(join(root, deploy?.[1] ?? ''), args, { cwd: root, timeoutMs: 90_000 })
   if (deployed.code !== 0) throw new Error(deployed.stdout + deployed.stderr)
 
   const { cert, key } = await makeCertificate()
@@ -50,7 +51,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'postern.toml'), config)
   const [, ...entrypoint] = words(/^ENTRYPOINT (.*)$/m)
   child = start(process.execPath, [...entrypoint, ...words(/^CMD (.*)$/m)], { cwd: folder })
-})
+}, 120_000)
 afterAll(() => child?.kill('SIGTERM'))
 
 async function healthCheck(): Promise<number | null> {

@@ -10,6 +10,7 @@ export type Peer =
   | 'mbsync'
   | 'redis-server'
   | 'haproxy'
+  | 'chromium'
   | 'strace'
   | 'nginx'
   | 'smtp-sink'
@@ -23,16 +24,22 @@ export type Peer =
   | 'gsasl'
   | 'msmtp'
 
-const found = new Set<Peer>()
+const found = new Map<Peer, string>()
 
 /** A missing peer fails the test that needs it: a row that was skipped in silence would count as kept. */
 export function requirePeer(name: Peer): void {
-  if (found.has(name)) return
+  peerPath(name)
+}
+
+export function peerPath(name: Peer): string {
+  const known = found.get(name)
+  if (known !== undefined) return known
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin']
-  if (!folders.some((folder) => existsSync(join(folder, name)))) {
+  const path = folders.map((folder) => join(folder, name)).find(existsSync)
+  if (path === undefined)
     throw new Error(`${name} is not installed: run \`sh scripts/install-test-peers.sh\` and try again`)
-  }
-  found.add(name)
+  found.set(name, path)
+  return path
 }
 
 /** Runs one of the peers, bounded in time. */

@@ -6,6 +6,8 @@
  *   GET  /status     all there is to know, as JSON
  *   GET  /events     what of it moves, once a second, as server-sent events
  *   GET  /sessions   what is open now; `?matching=` searches
+ *   GET  /           the dashboard, and its files below /page/
+ *   POST /inspect    bytes in hexadecimal, or a PROXY line: what they say, and nothing is kept
  *   POST /reload     with the token: reads the configuration again, and answers what came of it
  *   POST /drain      with the token: leaves the balancer, then stops
  *
@@ -18,6 +20,8 @@ import { limits } from '../limits.ts'
 import type { Health } from '../supervisor/health.ts'
 import { AdminAccess } from './access.ts'
 import { EventStreams } from './events.ts'
+import { inspectText, readQuestion } from './inspect.ts'
+import { pageFiles, pagePolicy, type PageFile } from './page.ts'
 import type { Sessions, Status, StatusNews } from './status.ts'
 
 export interface AdminEndpoint {
@@ -101,6 +105,15 @@ interface Route {
 }
 
 const routes: Readonly<Record<string, Route>> = {
+  ...Object.fromEntries([...pageFiles].map(([path, file]) => [path, pageRoute(file)])),
+  '/inspect': {
+    method: 'POST',
+    answer: async ({ request, response }) => {
+      const question = await readQuestion(request)
+      if (question === undefined) reply(response, 413, { error: 'that is longer than a header can be' })
+      else reply(response, 200, inspectText(question))
+    },
+  },
   '/healthz': {
     method: 'GET',
     answer: async ({ subject, response }) => {
@@ -143,6 +156,16 @@ const routes: Readonly<Record<string, Route>> = {
         reply(response, 202, { outcome: 'leaving', withinMs: subject.drain() }),
       ),
   },
+}
+
+function pageRoute({ type, read }: PageFile): Route {
+  return {
+    method: 'GET',
+    answer: async ({ response }) => {
+      const content = await read()
+      response.writeHead(200, { ...safety, 'content-security-policy': pagePolicy, 'content-type': type }).end(content)
+    },
+  }
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): Promise<void> {

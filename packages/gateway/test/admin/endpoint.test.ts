@@ -6,6 +6,7 @@ import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { pagePolicy } from '../../src/admin/page.ts'
 import { openAdmin, type AdminSubject, type ReloadOutcome } from '../../src/admin/endpoint.ts'
 import type { Sessions, Status, StatusNews } from '../../src/admin/status.ts'
 import { limits } from '../../src/limits.ts'
@@ -132,8 +133,50 @@ describe('OP-08: the health endpoint', () => {
   })
 
   test('OP-06: nothing else is answered, and nothing can be changed', async () => {
-    expect((await get({}, '/')).status).toBe(404)
+    for (const path of [
+      '/elsewhere',
+      '/page/',
+      '/page/main.ts',
+      '/page/../package.json',
+      '/page/%2e%2e/package.json',
+    ]) {
+      expect((await get({}, path)).status).toBe(404)
+    }
     expect((await get({}, '/healthz', 'POST')).status).toBe(405)
+  })
+})
+
+describe('the dashboard’s part of it', () => {
+  test('the page comes under its own policy, and is kept by nobody', async () => {
+    const admin = await openAdmin({ host: '127.0.0.1', port: 0 }, {}, new Subject())
+    try {
+      const response = await fetch(`http://127.0.0.1:${admin.port}/`)
+      expect(response.status).toBe(200)
+      expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
+      expect(response.headers.get('content-security-policy')).toBe(pagePolicy)
+      expect(response.headers.get('cache-control')).toBe('no-store')
+      expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+      expect(await response.text()).toMatch(/^<!doctype html>/)
+    } finally {
+      admin.close()
+    }
+  })
+
+  test.each([
+    ['a header', 'PROXY TCP4 203.0.113.7 192.0.2.1 4567 25', 200, /"text":"valid: /],
+    ['nothing of the kind', 'hello', 200, /"error":"it is neither/],
+    ['more than the largest header', '0'.repeat(600_000), 413, /"error":"that is longer/],
+  ])('C5: what is asked of the decoder: %s', async (_, body, status, answer) => {
+    const admin = await openAdmin({ host: '127.0.0.1', port: 0 }, {}, new Subject())
+    try {
+      const response = await fetch(`http://127.0.0.1:${admin.port}/inspect`, { method: 'POST', body })
+      expect({ status: response.status, answer: await response.text() }).toEqual({
+        status,
+        answer: expect.stringMatching(answer),
+      })
+    } finally {
+      admin.close()
+    }
   })
 })
 
