@@ -67,6 +67,13 @@ export const limits = {
   /** Clients whose rate is remembered; some 300 bytes each, so 20 MB at most. Over it, the one not seen for longest is forgotten. */
   maxTalliedClients: 65_536,
 
+  /** Bans and failed sign-ins that are remembered, of clients and of users each; some 200 bytes each. Over it the oldest is forgotten. */
+  maxBans: 65_536,
+  /** Pairs of user and client that are remembered for having signed in; some 150 bytes each. Over it the one that signed in longest ago is forgotten. */
+  maxKnownClients: 65_536,
+  /** Of these, how many a worker is told when it starts: one message of under 1 MB. */
+  maxKnownClientsTold: 10_000,
+
   /** Changed mailboxes are gathered for this long before other workers hear of them; RFC 2177 asks for no more than promptness. */
   mailboxHintMs: 50,
 

@@ -19,6 +19,7 @@ export type ReasonCode =
   | 'health-check'
   | 'dns-list'
   | 'hello'
+  | 'banned'
 
 /**
  * What a policy says. `defer` is a temporary refusal (SMTP 4yz), `refuse` a permanent one (5yz), `drop` closes without

@@ -32,6 +32,7 @@ import {
   type Endpoint,
   type ListenerInfo,
   type Policy,
+  type SessionObserver,
   type TrustVerdict,
 } from '@postern/core'
 import type { ListenerProxyConfig } from '../config/schema.ts'
@@ -66,6 +67,8 @@ export interface AcceptorOptions {
   readonly counts: ListenerCounts
   readonly summary: QuietSummary
   readonly connections: OpenConnections
+  /** Told of each sign-in that ended. */
+  readonly onSignIn?: SessionObserver['authenticated']
   /** Looks up the names of clients; absent where nobody needs them. */
   readonly names?: Pick<ClientNameLookup, 'namesOf'> | undefined
   /** Why nothing to which this listener's routes lead takes mail or logins now; absent while something does. */
@@ -103,7 +106,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       summary.overloaded(listener.name, 'more connections than max-connections')
       return sayGoodbye(socket, '')
     }
-    const log = new ConnectionLog(options.logger, newConnectionId(), counts, peer)
+    const log = new ConnectionLog(options.logger, newConnectionId(), counts, peer, options.onSignIn)
     connections.begin(socket, log)
     let admission: Admission | undefined
     try {

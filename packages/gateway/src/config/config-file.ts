@@ -122,8 +122,23 @@ export interface PolicyTable {
     readonly 'own-name': CheckAction
     readonly 'address-literal': CheckAction
   }
-  readonly rate: { readonly 'connections-per-client': Rate | 'unlimited' }
-  readonly concurrency: { readonly 'connections-per-client': Ceiling; readonly 'sessions-per-user': Ceiling }
+  readonly 'network-bits': { readonly ipv4: number; readonly ipv6: number }
+  readonly rate: {
+    readonly 'connections-per-client': Rate | 'unlimited'
+    readonly 'connections-per-network': Rate | 'unlimited'
+    readonly 'messages-per-client': Rate | 'unlimited'
+    readonly 'messages-per-user': Rate | 'unlimited'
+    readonly 'recipients-per-client': Rate | 'unlimited'
+    readonly 'recipients-per-user': Rate | 'unlimited'
+    readonly 'failed-logins-per-client': Rate | 'unlimited'
+    readonly 'failed-logins-per-user': Rate | 'unlimited'
+  }
+  readonly concurrency: {
+    readonly 'connections-per-client': Ceiling
+    readonly 'connections-per-network': Ceiling
+    readonly 'sessions-per-user': Ceiling
+  }
+  readonly ban: { readonly first: number; readonly longest: number }
 }
 
 /** `[accounts.oauth]` */

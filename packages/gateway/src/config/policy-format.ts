@@ -1,7 +1,7 @@
 /* The tables of the configuration file about who may come, and how often. */
 import { z } from 'zod'
 import type { PolicyTable } from './config-file.ts'
-import { ceiling, domain, networks, oneOf, rate, table, text, wholeNumber } from './format-values.ts'
+import { ceiling, domain, duration, networks, oneOf, rate, table, text, wholeNumber } from './format-values.ts'
 
 const replyText = text('a line of printable ASCII, at most 400 characters', /^[ -~]{1,400}$/)
 const listeners = z
@@ -71,17 +71,53 @@ export const policy: z.ZodType<PolicyTable> = table({
     .prefault([])
     .describe('DNS block and allow lists.'),
   hello: hello.prefault({}),
+  'network-bits': table({
+    ipv4: wholeNumber(8, 32).prefault(24).describe('Of an IPv4 address.'),
+    ipv6: wholeNumber(16, 64).prefault(48).describe('Of an IPv6 address.'),
+  })
+    .prefault({})
+    .describe('How much of an address names its network.'),
   rate: table({
     'connections-per-client': rate
       .prefault('unlimited')
       .describe('New connections of one client; over it `421`. The time begins with the first of them.'),
+    'connections-per-network': rate
+      .prefault('unlimited')
+      .describe('The same of all clients of a network (`network-bits`) together.'),
+    'messages-per-client': rate.prefault('unlimited').describe('Messages begun by one client; over it `450` to MAIL.'),
+    'messages-per-user': rate
+      .prefault('unlimited')
+      .describe('The same of one user who signed in, from wherever they come.'),
+    'recipients-per-client': rate
+      .prefault('unlimited')
+      .describe('Recipients that one client offered, taken or not; over it `450` to RCPT.'),
+    'recipients-per-user': rate.prefault('unlimited').describe('The same of one user who signed in.'),
+    'failed-logins-per-client': rate
+      .prefault('30/10m')
+      .describe('Failed sign-ins of one client, over SMTP and IMAP together; then it is banned (`[policy.ban]`).'),
+    'failed-logins-per-user': rate
+      .prefault('100/1h')
+      .describe(
+        'Failed sign-ins as one user from anywhere; then only clients from where that user signed in before may.',
+      ),
   }).prefault({}),
   concurrency: table({
     'connections-per-client': ceiling(1_000_000)
       .prefault(100)
       .describe('Open connections of one client; over it `421`. An IPv6 client is its /64.'),
+    'connections-per-network': ceiling(1_000_000)
+      .prefault('unlimited')
+      .describe('The same of all clients of a network together.'),
     'sessions-per-user': ceiling(1_000_000)
       .prefault(100)
       .describe('IMAP sessions of one user at once, wherever they come from; over it `NO [LIMIT]`.'),
+  }).prefault({}),
+  ban: table({
+    first: duration('10s', '1d')
+      .prefault('10m')
+      .describe('How long a first ban lasts; each further one twice as long.'),
+    longest: duration('10s', '30d')
+      .prefault('1d')
+      .describe('The longest. Who stays out of trouble for so long behind a ban begins at the first again.'),
   }).prefault({}),
 })

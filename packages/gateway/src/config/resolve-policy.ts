@@ -66,7 +66,10 @@ export function resolvePolicy(
     }
   })
 
-  const { hello } = policy
+  const { hello, rate, ban } = policy
+  if (ban.longest < ban.first) {
+    problems.add({ path: ['policy', 'ban', 'longest'], expected: 'no less than `first`', found: 'a shorter time' })
+  }
   return {
     deny: policy.deny,
     ...(policy['deny-reply'] === undefined ? {} : { denyReply: policy['deny-reply'] }),
@@ -80,10 +83,22 @@ export function resolvePolicy(
       ownName: hello['own-name'],
       addressLiteral: hello['address-literal'],
     },
-    rate: { connectionsPerClient: policy.rate['connections-per-client'] },
+    rate: {
+      connectionsPerClient: rate['connections-per-client'],
+      connectionsPerNetwork: rate['connections-per-network'],
+      messagesPerClient: rate['messages-per-client'],
+      messagesPerUser: rate['messages-per-user'],
+      recipientsPerClient: rate['recipients-per-client'],
+      recipientsPerUser: rate['recipients-per-user'],
+      failedLoginsPerClient: rate['failed-logins-per-client'],
+      failedLoginsPerUser: rate['failed-logins-per-user'],
+    },
     concurrency: {
       connectionsPerClient: policy.concurrency['connections-per-client'],
+      connectionsPerNetwork: policy.concurrency['connections-per-network'],
       sessionsPerUser: policy.concurrency['sessions-per-user'],
     },
+    networkBits: policy['network-bits'],
+    ban: { firstMs: ban.first, longestMs: ban.longest },
   }
 }

@@ -327,9 +327,24 @@ export interface PolicyConfig {
   readonly access: readonly AccessRuleConfig[]
   readonly dnsLists: readonly DnsListConfig[]
   readonly hello: HelloChecksConfig
-  readonly rate: { readonly connectionsPerClient: Rate | 'unlimited' }
-  readonly concurrency: { readonly connectionsPerClient: Ceiling; readonly sessionsPerUser: Ceiling }
+  readonly rate: Readonly<Record<RateOf, Rate | 'unlimited'>>
+  readonly concurrency: Readonly<Record<'connectionsPerClient' | 'connectionsPerNetwork' | 'sessionsPerUser', Ceiling>>
+  /** How many bits of an address name the network that it is counted with. */
+  readonly networkBits: { readonly ipv4: number; readonly ipv6: number }
+  /** How long a client or a user that failed to sign in too often is kept out: at first, and at most. */
+  readonly ban: { readonly firstMs: number; readonly longestMs: number }
 }
+
+/** What has a rate. */
+export type RateOf =
+  | 'connectionsPerClient'
+  | 'connectionsPerNetwork'
+  | 'messagesPerClient'
+  | 'messagesPerUser'
+  | 'recipientsPerClient'
+  | 'recipientsPerUser'
+  | 'failedLoginsPerClient'
+  | 'failedLoginsPerUser'
 
 export interface AccessRuleConfig {
   readonly networks: readonly string[]

@@ -56,6 +56,7 @@ export class ConnectionLog implements SessionObserver {
   readonly id: string
   readonly #logger: Logger
   readonly #counts: ListenerCounts
+  readonly #onSignIn: SessionObserver['authenticated']
   readonly #acceptedAt = performance.now()
   #who: Fields
   #security: ChannelSecurity | undefined
@@ -69,7 +70,15 @@ export class ConnectionLog implements SessionObserver {
   #commands = 0
   #username: string | undefined
 
-  constructor(logger: Logger, id: string, counts: ListenerCounts, peer: Endpoint) {
+  /** @param onSignIn - told of each sign-in that ended, beside the log. */
+  constructor(
+    logger: Logger,
+    id: string,
+    counts: ListenerCounts,
+    peer: Endpoint,
+    onSignIn?: SessionObserver['authenticated'],
+  ) {
+    this.#onSignIn = onSignIn
     this.id = id
     this.#logger = logger
     this.#counts = counts
@@ -172,13 +181,10 @@ export class ConnectionLog implements SessionObserver {
     if (this.#logger.isLevelEnabled('debug')) this.#write('debug', 'session.command', { verb, reply })
   }
 
-  authenticated({
-    mechanism,
-    username,
-    outcome,
-    detail,
-  }: Parameters<NonNullable<SessionObserver['authenticated']>>[0]): void {
+  authenticated(event: Parameters<NonNullable<SessionObserver['authenticated']>>[0]): void {
+    const { mechanism, username, outcome, detail } = event
     this.#counts.authenticated(mechanism, outcome)
+    this.#onSignIn?.(event)
     if (outcome === 'granted') {
       this.#username = username
       this.#write('info', 'auth.ok', { mechanism, username })

@@ -1,6 +1,7 @@
 import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts'
 import type { BoundListener } from '../supervisor/serve.ts'
 import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
+import type { FailureOf } from '../policy/bans.ts'
 import type { Logger } from './logger.ts'
 import { UpstreamLog } from './upstream-log.ts'
 import { printable } from './text.ts'
@@ -52,6 +53,16 @@ export class Lifecycle {
       { event: 'gateway.reload-refused', problems },
       'the new configuration has problems: nothing changed',
     )
+  }
+
+  /** Of many failed sign-ins this is the one line that the supervisor writes. */
+  banned(of: FailureOf, who: string, forMs: number): void {
+    const fields = { of, who: printable(who), seconds: Math.round(forMs / 1000), event: 'policy.banned' }
+    const mend =
+      of === 'client'
+        ? 'too many failed sign-ins: many users behind one address belong in policy.exempt-networks'
+        : 'too many failed sign-ins as this user: only clients from where the user signed in before may try'
+    this.#logger.warn(fields, mend)
   }
 
   restartNeeded(paths: readonly string[]): void {

@@ -1,12 +1,24 @@
-import type { Awaitable, ClientIdentity, Decision, IpAddress, ListenerInfo, Policy, ReasonCode } from '@postern/core'
+import type {
+  Awaitable,
+  ClientIdentity,
+  Decision,
+  CidrSet,
+  IpAddress,
+  ListenerInfo,
+  Policy,
+  ReasonCode,
+} from '@postern/core'
 import type { DnsListConfig, PolicyConfig } from '../config/schema.ts'
 import { AccessRules, accessList, accessRules } from './access-list.ts'
-import { clientLimits } from './client-limits.ts'
+import { clientKey, networkKey } from './client-key.ts'
+import { connectionLimits } from './client-limits.ts'
 import { counted, type PolicyDecisions, type PolicyStage } from './decisions.ts'
 import { dnsLists, type OnListed, type UsedDnsList } from './dns-lists.ts'
 import { helloChecks, type OnNote } from './hello-checks.ts'
+import { mailLimits } from './mail-limits.ts'
+import { limitsOf, mailMeters, rateKeys } from './meters.ts'
 import { networks } from './networks.ts'
-import type { Tally, TallyLimits, TallySubject } from './tally.ts'
+import type { Meters } from './shared-meters.ts'
 import { userLimits } from './user-limits.ts'
 
 interface ConnectMoment {
@@ -45,7 +57,9 @@ export async function askOnConnect(policies: readonly Policy[], at: ConnectMomen
 
 /** What the policies of a configuration work with. */
 export interface PolicyParts {
-  readonly tallies: Readonly<Record<TallySubject, Tally>>
+  readonly tallies: Meters
+  /** Policies with a life of their own, asked ahead of whatever counts. */
+  readonly guards: readonly Policy[]
   /** Counts what was decided. */
   readonly decisions: Pick<PolicyDecisions, 'count'>
   /** Names that are ours, in lower case: no other host greets with one. */
@@ -71,7 +85,7 @@ export interface PolicyNote {
 
 /** The policies that a configuration asks for, the cheap ones first. */
 export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly Policy[] {
-  const { tallies, decisions, ownNames, openDnsList, log } = parts
+  const { tallies, guards, decisions, ownNames, openDnsList, log } = parts
   const policies: Policy[] = []
   const note = (stage: PolicyStage, noted: PolicyNote, detail: string): void => {
     const { listener, policy, reason } = noted
@@ -83,10 +97,8 @@ export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly 
   const denied = config.deny.length > 0 ? accessList(networks(config.deny), config.denyReply) : undefined
   if (config.access.length > 0) policies.push(accessRules(rules, denied))
   else if (denied !== undefined) policies.push(denied)
-  const bounds = tallyLimits(config)
-  if (bounds.rate !== undefined || bounds.concurrent !== undefined) {
-    policies.push(clientLimits(bounds, networks(config.exemptNetworks), tallies.clients))
-  }
+  const exempt = networks(config.exemptNetworks)
+  policies.push(...guards, ...limitPolicies(config, tallies, exempt))
   if (config.dnsLists.length > 0) {
     const lists = config.dnsLists.map((list) => ({ config: list, list: openDnsList(list) }))
     const onListed: OnListed = ({ listener, client }, detail) =>
@@ -112,25 +124,28 @@ export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly 
       )
     policies.push(helloChecks(config.hello, { names: ownNames, isAllowed }, onNote))
   }
-  const ofUsers = userTallyLimits(config)
-  if (ofUsers.concurrent !== undefined) {
-    policies.push(userLimits(ofUsers, networks(config.exemptNetworks), tallies.users))
-  }
   return policies.map((policy) => counted(policy, decisions))
 }
 
-/** What is counted of users. */
-export function userTallyLimits({ concurrency: { sessionsPerUser } }: PolicyConfig): TallyLimits {
-  return sessionsPerUser === 'unlimited' ? {} : { concurrent: sessionsPerUser }
-}
-
-/** What is counted of clients. */
-export function tallyLimits({ rate, concurrency }: PolicyConfig): TallyLimits {
-  const { connectionsPerClient } = rate
-  return {
-    ...(connectionsPerClient === 'unlimited'
-      ? {}
-      : { rate: { connections: connectionsPerClient.count, perMs: connectionsPerClient.perMs } }),
-    ...(concurrency.connectionsPerClient === 'unlimited' ? {} : { concurrent: concurrency.connectionsPerClient }),
+/** What is counted: connections by client and by network, messages, recipients, and sessions by user. */
+function limitPolicies(config: PolicyConfig, tallies: Meters, exempt: CidrSet): Policy[] {
+  const policies: Policy[] = []
+  const client = tallies.tally('client-connections')
+  if (client !== undefined) {
+    const bounds = limitsOf('client-connections', config)
+    const keys = { rate: rateKeys['client-connections'], concurrency: 'policy.concurrency.connections-per-client' }
+    policies.push(connectionLimits({ name: 'client-limits', bounds, tally: client, keyOf: clientKey, keys }, exempt))
   }
+  const network = tallies.tally('network-connections')
+  if (network !== undefined) {
+    const bounds = limitsOf('network-connections', config)
+    const keys = { rate: rateKeys['network-connections'], concurrency: 'policy.concurrency.connections-per-network' }
+    const keyOf = (address: IpAddress): string => networkKey(address, config.networkBits)
+    policies.push(connectionLimits({ name: 'network-limits', bounds, tally: network, keyOf, keys }, exempt))
+  }
+  const isMailLimited = mailMeters.some((meter) => tallies.tally(meter) !== undefined)
+  if (isMailLimited) policies.push(mailLimits(config, tallies, exempt))
+  const sessions = tallies.tally('user-sessions')
+  if (sessions !== undefined) policies.push(userLimits(limitsOf('user-sessions', config), exempt, sessions))
+  return policies
 }

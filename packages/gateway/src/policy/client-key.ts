@@ -7,3 +7,19 @@ import type { IpAddress } from '@postern/core'
 export function clientKey(client: IpAddress): string {
   return client.family === 6 ? `${client.network(64).toString()}/64` : client.toString()
 }
+
+/** How many bits of an address name the network that it is counted with. */
+export interface NetworkBits {
+  readonly ipv4: number
+  readonly ipv6: number
+}
+
+export function networkKey(client: IpAddress, { ipv4, ipv6 }: NetworkBits): string {
+  const bits = client.family === 6 ? ipv6 : ipv4
+  return `${client.network(bits).toString()}/${bits}`
+}
+
+/** Names of users that differ in case or composition only are one: an attacker spells them in every way. */
+export function userKey(username: string): string {
+  return username.normalize('NFKC').toLowerCase().slice(0, 320)
+}

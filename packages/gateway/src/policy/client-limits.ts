@@ -1,32 +1,41 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Awaitable, CidrSet, Decision, Policy } from '@postern/core'
+import type { Awaitable, CidrSet, Decision, IpAddress, Policy } from '@postern/core'
 import { limits } from '../limits.ts'
-import { clientKey } from './client-key.ts'
 import type { Tally, TallyLimits, TallyVerdict } from './tally.ts'
 
 const pass: Decision = { verdict: 'pass' }
 
+/** Who is limited, and how: a client, or the network that it is in. */
+export interface ConnectionLimit {
+  readonly name: 'client-limits' | 'network-limits'
+  readonly bounds: TallyLimits
+  readonly tally: Tally
+  readonly keyOf: (client: IpAddress) => string
+  /** The keys of the configuration, for the log. */
+  readonly keys: { readonly rate: string; readonly concurrency: string }
+}
+
 /**
- * Connections of one client: how often, and how many at once. Counted on the client that the identity names, so a
- * balancer is never throttled for its clients.
+ * Connections of one client, or of one network: how often, and how many at once. Counted on the client that the identity
+ * names, so a balancer is never throttled for its clients.
  */
-export function clientLimits(bounds: TallyLimits, exempt: CidrSet, tally: Tally): Policy {
-  const decide = async (client: string, asked: Awaitable<TallyVerdict>): Promise<Decision> => {
-    const first = await asked
-    const verdict = await askedTwice(client, first, tally)
-    return verdict === 'pass' ? pass : tooMany(client, verdict, bounds)
+export function connectionLimits(limit: ConnectionLimit, exempt: CidrSet): Policy {
+  const { name, tally, keyOf } = limit
+  const decide = async (key: string, asked: Awaitable<TallyVerdict>): Promise<Decision> => {
+    const verdict = await askedTwice(key, await asked, tally)
+    return verdict === 'pass' ? pass : tooMany(key, verdict, limit)
   }
   return {
-    name: 'client-limits',
+    name,
     onConnect({ identity }) {
       if (exempt.has(identity.client.address)) return pass
-      const client = clientKey(identity.client.address)
-      const first = tally.opened(client)
+      const key = keyOf(identity.client.address)
+      const first = tally.opened(key)
       if (first === 'pass') return pass
-      return decide(client, first)
+      return decide(key, first)
     },
     onClose({ identity }) {
-      if (!exempt.has(identity.client.address)) tally.closed(clientKey(identity.client.address))
+      if (!exempt.has(identity.client.address)) tally.closed(keyOf(identity.client.address))
     },
   }
 }
@@ -41,10 +50,11 @@ export async function askedTwice(key: string, first: TallyVerdict, tally: Tally)
   return tally.opened(key, 'again')
 }
 
-function tooMany(client: string, reason: 'rate' | 'concurrency', { rate, concurrent }: TallyLimits): Decision {
+function tooMany(who: string, reason: 'rate' | 'concurrency', { bounds, keys }: ConnectionLimit): Decision {
+  const { rate, concurrent } = bounds
   const detail =
     reason === 'rate'
-      ? `${client} connected more than ${rate?.connections} times in ${(rate?.perMs ?? 0) / 1000} s (policy.rate.connections-per-client)`
-      : `${client} has ${concurrent} connections open (policy.concurrency.connections-per-client)`
+      ? `${who} connected more than ${rate?.count} times in ${(rate?.perMs ?? 0) / 1000} s (${keys.rate})`
+      : `${who} has ${concurrent} connections open (${keys.concurrency})`
   return { verdict: 'defer', reason, detail }
 }

@@ -3,7 +3,6 @@
  * that was given up answers nothing, or, once its domain is parked, answers everything. So each list is examined by the
  * entries that every list must have and must not have (section 5), and is asked about clients only while both are right.
  */
-import { performance } from 'node:perf_hooks'
 import { parseIpAddress, type Awaitable, type CidrSet, type IpAddress } from '@postern/core'
 import { reversedLabels } from '../dns/reversed-labels.ts'
 import type { DnsAnswer, DnsResolver } from '../dns/resolver.ts'

@@ -53,7 +53,7 @@ export class MachineTally {
   join(worker: number): void {
     this.#workers.set(worker, new Map())
     const recalled = [...this.#shared.keys()]
-    if (recalled.length > 0) this.#send(worker, { type: 'tally', verdicts: [], recalled, forgotten: [] })
+    if (recalled.length > 0) this.#send(worker, { verdicts: [], recalled, forgotten: [] })
   }
 
   /** The worker is gone, and its connections with it. */
@@ -80,7 +80,7 @@ export class MachineTally {
       if (shared !== undefined && shared.missing.size > 0) shared.waiting.push([worker, ask])
       else verdicts.push([number, this.#opened(worker, ask)])
     }
-    if (verdicts.length > 0) this.#send(worker, { type: 'tally', verdicts, recalled: [], forgotten: [] })
+    if (verdicts.length > 0) this.#send(worker, { verdicts, recalled: [], forgotten: [] })
     for (const [client] of told) this.#heard(worker, client)
   }
 
@@ -105,7 +105,7 @@ export class MachineTally {
     const shared: SharedClient = { missing, waiting: [] }
     this.#shared.set(client, shared)
     for (const worker of this.#workers.keys()) {
-      this.#send(worker, { type: 'tally', verdicts: [], recalled: [client], forgotten: [] })
+      this.#send(worker, { verdicts: [], recalled: [client], forgotten: [] })
     }
     // A worker that hangs must not make all others wait: what it counted is added when it says so.
     setTimeout(() => {
@@ -125,7 +125,7 @@ export class MachineTally {
   #decide({ waiting }: SharedClient): void {
     for (const [asking, ask] of waiting.splice(0)) {
       const verdicts = [[ask[0], this.#opened(asking, ask)] as const]
-      this.#send(asking, { type: 'tally', verdicts, recalled: [], forgotten: [] })
+      this.#send(asking, { verdicts, recalled: [], forgotten: [] })
     }
   }
 
@@ -138,14 +138,14 @@ export class MachineTally {
       if (shared !== undefined) this.#decide(shared)
     }
     for (const worker of this.#workers.keys()) {
-      this.#send(worker, { type: 'tally', verdicts: [], recalled: [], forgotten: clients })
+      this.#send(worker, { verdicts: [], recalled: [], forgotten: clients })
     }
   }
 
   #opened(worker: number, [, client, attempt]: TallyAsk): TallyVerdict {
     if (!this.#workers.has(worker)) return 'pass'
     const verdict = this.#tally.opened(client, attempt)
-    if (verdict === 'pass') this.#hold(worker, client, 1)
+    if (verdict === 'pass' && this.#bounds.isOverAtOnce !== true) this.#hold(worker, client, 1)
     return verdict
   }
 

@@ -99,7 +99,7 @@ export class SharedTally implements Tally {
     if (share === undefined) return false
     const { recent, open } = this.#here.countOf(client)
     return (
-      (share.rate === undefined || recent < share.rate.connections) &&
+      (share.rate === undefined || recent < share.rate.count) &&
       (share.concurrent === undefined || open < share.concurrent)
     )
   }
@@ -133,7 +133,7 @@ export class SharedTally implements Tally {
     this.#toldToSend = []
     this.#closedToSend = []
     if (asks.length === 0 && told.length === 0 && closed.length === 0) return
-    this.#send({ type: 'tally', told, asks, closed })
+    this.#send({ told, asks, closed })
     if (asks.length > 0) setTimeout(() => this.#expire(asks), limits.tallyAnswerMs)
   }
 

@@ -6,13 +6,14 @@ import type { TallyLimits } from './tally.ts'
  *
  * @returns `undefined` when a limit is too small to be shared among so many: then the supervisor is asked every time.
  */
-export function shareOf({ rate, concurrent }: TallyLimits, workers: number): TallyLimits | undefined {
+export function shareOf({ rate, concurrent, isOverAtOnce }: TallyLimits, workers: number): TallyLimits | undefined {
   const part = (limit: number): number => Math.floor(limit / (2 * workers))
-  if ((rate !== undefined && part(rate.connections) === 0) || (concurrent !== undefined && part(concurrent) === 0)) {
+  if ((rate !== undefined && part(rate.count) === 0) || (concurrent !== undefined && part(concurrent) === 0)) {
     return undefined
   }
   return {
-    ...(rate && { rate: { connections: part(rate.connections), perMs: rate.perMs } }),
+    ...(rate && { rate: { count: part(rate.count), perMs: rate.perMs } }),
     ...(concurrent !== undefined && { concurrent: part(concurrent) }),
+    ...(isOverAtOnce && { isOverAtOnce }),
   }
 }

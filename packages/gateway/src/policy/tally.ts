@@ -1,16 +1,15 @@
 import type { Awaitable } from '@postern/core'
 import { limits } from '../limits.ts'
 
-/** What one client may do; absent means that nothing is counted. */
+/** What one client, network or user may do; absent means that nothing is counted. */
 export interface TallyLimits {
-  /** Connections begun by one client in a window of time. */
-  readonly rate?: { readonly connections: number; readonly perMs: number }
-  /** Connections open at once. */
+  /** What may begin in a window of time. */
+  readonly rate?: { readonly count: number; readonly perMs: number }
+  /** What may be open at once. */
   readonly concurrent?: number
+  /** What is counted is over as soon as it begins, as a message is: nothing is open, and `closed` is never called. */
+  readonly isOverAtOnce?: true
 }
-
-/** Who is counted: connections of clients, or IMAP sessions of users. */
-export type TallySubject = 'clients' | 'users'
 
 export type TallyAttempt = 'first' | 'again'
 
@@ -62,7 +61,7 @@ export class LocalTally implements Tally {
   rebound(bounds: TallyLimits): void {
     const { rate } = bounds
     const known = this.#bounds.rate
-    if (rate?.connections !== known?.connections || rate?.perMs !== known?.perMs) this.#windows.clear()
+    if (rate?.count !== known?.count || rate?.perMs !== known?.perMs) this.#windows.clear()
     this.#bounds = bounds
   }
 
@@ -72,12 +71,13 @@ export class LocalTally implements Tally {
   }
 
   opened(client: string, attempt: TallyAttempt = 'first'): TallyVerdict {
-    const { rate, concurrent } = this.#bounds
+    const { rate, concurrent, isOverAtOnce } = this.#bounds
     if (attempt === 'first' && rate !== undefined) {
       const window = this.#windowOf(client)
-      if (window !== undefined && window.count >= rate.connections) return 'rate'
+      if (window !== undefined && window.count >= rate.count) return 'rate'
       this.#count(client, 1, window?.endsAt ?? performance.now() + rate.perMs)
     }
+    if (isOverAtOnce === true) return 'pass'
     const open = this.#open.get(client) ?? 0
     if (concurrent !== undefined && open >= concurrent) return 'concurrency'
     this.#open.set(client, open + 1)
@@ -118,8 +118,8 @@ export class LocalTally implements Tally {
     return window !== undefined && window.endsAt > performance.now() ? window : undefined
   }
 
-  #count(client: string, connections: number, endsAt: number): void {
-    const count = (this.#windowOf(client)?.count ?? 0) + connections
+  #count(client: string, more: number, endsAt: number): void {
+    const count = (this.#windowOf(client)?.count ?? 0) + more
     this.#windows.delete(client)
     this.#windows.set(client, { count, endsAt })
     this.#forgetOne()

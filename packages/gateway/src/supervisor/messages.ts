@@ -7,7 +7,9 @@ import type { OpenConnection } from '../observe/connection-log.ts'
 import type { CountChange } from '../observe/counts.ts'
 import type { IncidentNews } from '../observe/incidents.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
-import type { TallyAttempt, TallySubject, TallyVerdict } from '../policy/tally.ts'
+import type { LoginNews } from '../policy/login-guard.ts'
+import type { Meter } from '../policy/meters.ts'
+import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
 
 export interface InheritedListener {
   /** Its name, a key of the configured listeners. */
@@ -26,6 +28,7 @@ export interface WorkerStart {
   readonly ticketKeys: string
   /** Every backend that is looked at. */
   readonly backends: readonly BackendState[]
+  readonly logins: LoginNews
 }
 
 /** A worker changed these mailboxes: the others look at them. A hint that is lost only delays. */
@@ -90,7 +93,6 @@ export interface SessionsAnswer {
 
 /** What the machine's tally is told and asked, and clients whose connections ended, gathered over one turn of the event loop. */
 export interface TallyAsked {
-  readonly type: 'tally'
   readonly told: readonly TallyTold[]
   readonly asks: readonly TallyAsk[]
   readonly closed: readonly string[]
@@ -98,7 +100,6 @@ export interface TallyAsked {
 
 /** What the machine's tally answers a worker. */
 export interface TallyAnswered {
-  readonly type: 'tally'
   readonly verdicts: readonly (readonly [ask: number, verdict: TallyVerdict])[]
   /** Clients that the supervisor counts from now on: each worker answers with what it counted itself. */
   readonly recalled: readonly string[]
@@ -115,7 +116,9 @@ export type ToWorker =
   | MailboxesChanged
   | BackendNews
   | SessionsQuestion
-  | (TallyAnswered & { readonly of: TallySubject })
+  | ({ readonly type: 'tally'; readonly meter: Meter } & TallyAnswered)
+  /** Who is banned from now on, and from where users signed in. */
+  | ({ readonly type: 'logins' } & LoginNews)
 
 export type ToSupervisor =
   /** All listeners accept. */
@@ -127,7 +130,11 @@ export type ToSupervisor =
   | { readonly type: 'backend-failed'; readonly upstream: string; readonly backend: string }
   | WorkerNews
   | SessionsAnswer
-  | (TallyAsked & { readonly of: TallySubject })
+  | ({ readonly type: 'tally'; readonly meter: Meter } & TallyAsked)
+  /** A password was wrong. Without `user` it is not counted against the user: see `KnownClients`. */
+  | { readonly type: 'login-failed'; readonly client: string; readonly user?: string }
+  /** A user signed in from where that one had not yet. */
+  | { readonly type: 'login-known'; readonly pair: string }
 
 /** What concerns the supervisor beyond the life of the process that sent it. */
 export type FromReadyWorker = Exclude<ToSupervisor, { readonly type: 'ready' | 'alive' }>

@@ -7,12 +7,11 @@ import { mailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
 import { openLog } from '../observe/logger.ts'
 import { Lifecycle } from '../observe/lifecycle.ts'
-import { tallyLimits, userTallyLimits } from '../policy/chain.ts'
 import { RouteTable } from '../route/route-table.ts'
 import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
-import { MachineTally } from '../policy/machine-tally.ts'
-import type { TallyLimits, TallySubject } from '../policy/tally.ts'
+import { MachineLogins } from '../policy/machine-logins.ts'
+import { MachineMeters } from '../policy/machine-meters.ts'
 import { judgeHealth, type Health } from './health.ts'
 import { holdSockets, type HeldListener } from './held-sockets.ts'
 import { Overview } from './overview.ts'
@@ -75,7 +74,8 @@ class Supervisor implements AdminSubject {
   readonly #options: ServeOptions
   readonly #held: readonly HeldListener[]
   readonly #log: Lifecycle
-  readonly #tallies: Readonly<Record<TallySubject, MachineTally>>
+  readonly #meters: MachineMeters
+  readonly #logins: MachineLogins
   readonly #backends: HealthChecks
   readonly #overview: Overview
   readonly #bound: readonly BoundListener[]
@@ -102,16 +102,17 @@ class Supervisor implements AdminSubject {
     this.#held = held
     this.#log = log
     this.#bound = held.map(({ listener, host, port }) => ({ name: listener, host, port }))
-    const tallyOf = (of: TallySubject, bounds: TallyLimits): MachineTally =>
-      new MachineTally(bounds, this.#config.start.workers, (serial, answer) =>
-        this.#workers()
-          .find((worker) => worker.serial === serial)
-          ?.send({ ...answer, of }),
-      )
-    this.#tallies = {
-      clients: tallyOf('clients', tallyLimits(this.#config.live.policy)),
-      users: tallyOf('users', userTallyLimits(this.#config.live.policy)),
-    }
+    const { policy } = this.#config.live
+    this.#meters = new MachineMeters(policy, this.#config.start.workers, (serial, message) =>
+      this.#workers()
+        .find((worker) => worker.serial === serial)
+        ?.send(message),
+    )
+    this.#logins = new MachineLogins(
+      policy,
+      (message) => this.#workers().forEach((worker) => worker.send(message)),
+      (of, key, forMs) => log.banned(of, key, forMs),
+    )
     this.#routes = routesOf(this.#config)
     this.#overview = new Overview({
       bound: this.#bound,
@@ -142,7 +143,7 @@ class Supervisor implements AdminSubject {
     const watch = setInterval(() => {
       for (const slot of this.#slots) slot.look()
     }, limits.aliveEveryMs)
-    const tidying = setInterval(() => this.#eachTally((tally) => tally.tidy()), limits.tallyTidyMs)
+    const tidying = setInterval(() => this.#meters.tidy(), limits.tallyTidyMs)
     const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
     this.#backends.use(this.#config.live.upstreams)
     for (const slot of this.#slots) slot.start()
@@ -207,10 +208,6 @@ class Supervisor implements AdminSubject {
       .map(({ name }) => name)
   }
 
-  #eachTally(work: (tally: MachineTally) => void): void {
-    for (const tally of Object.values(this.#tallies)) work(tally)
-  }
-
   #workers(): readonly SupervisedWorker[] {
     return this.#slots.flatMap((slot) => slot.workers)
   }
@@ -220,12 +217,14 @@ class Supervisor implements AdminSubject {
   #makeSlot(index: number): Slot {
     return new Slot((listeners) => this.#spawn(index, listeners), {
       onReady: (worker) => {
-        this.#eachTally((tally) => tally.join(worker.serial))
+        this.#meters.join(worker.serial)
         this.#log.workerReady(worker)
         this.#tellWhenReady()
       },
       onMessage: (worker, message) => {
-        if (message.type === 'tally') this.#tallies[message.of].receive(worker.serial, message)
+        if (message.type === 'tally') this.#meters.receive(worker.serial, message.meter, message)
+        else if (message.type === 'login-failed') this.#logins.failed(message.client, message.user)
+        else if (message.type === 'login-known') this.#logins.known(message.pair)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
         else if (message.type === 'news') this.#overview.receive(worker.serial, message)
         else if (message.type === 'sessions') this.#overview.answered(message)
@@ -243,7 +242,7 @@ class Supervisor implements AdminSubject {
       },
       onDrained: (worker, how) => this.#log.workerDrained(worker, how),
       onGone: (worker) => {
-        this.#eachTally((tally) => tally.leave(worker.serial))
+        this.#meters.leave(worker.serial)
         this.#overview.forget(worker.serial)
         this.#endWhenEmpty()
       },
@@ -254,7 +253,14 @@ class Supervisor implements AdminSubject {
     const serial = ++this.#lastSerial
     const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
     const { states } = this.#backends
-    const start = { slot, serial, config: this.#config, ticketKeys: this.#ticketKeys, backends: states }
+    const start = {
+      slot,
+      serial,
+      config: this.#config,
+      ticketKeys: this.#ticketKeys,
+      backends: states,
+      logins: this.#logins.news,
+    }
     const worker = new WorkerProcess(start, sockets, listeners)
     if (this.#isLeaving) worker.send({ type: 'leave' })
     return worker
@@ -327,8 +333,8 @@ class Supervisor implements AdminSubject {
   #use(config: Config): void {
     this.#config = config
     this.#routes = routesOf(config)
-    this.#tallies.clients.rebound(tallyLimits(config.live.policy))
-    this.#tallies.users.rebound(userTallyLimits(config.live.policy))
+    this.#meters.rebound(config.live.policy)
+    this.#logins.rebound(config.live.policy)
     this.#backends.use(config.live.upstreams)
     this.#log.level = config.live.logLevel
   }

@@ -29,10 +29,10 @@ import { announcers } from '../policy/announcers.ts'
 import { PolicyDecisions } from '../policy/decisions.ts'
 import { DnsList } from '../policy/dns-list.ts'
 import { ownSender } from '../policy/own-sender.ts'
-import { policiesFor, tallyLimits, userTallyLimits } from '../policy/chain.ts'
+import { policiesFor } from '../policy/chain.ts'
 import { networks } from '../policy/networks.ts'
-import { SharedTally } from '../policy/shared-tally.ts'
-import type { TallyLimits, TallySubject } from '../policy/tally.ts'
+import { LoginGuard } from '../policy/login-guard.ts'
+import { SharedMeters } from '../policy/shared-meters.ts'
 import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
@@ -59,7 +59,8 @@ export class Worker {
   #cpu = { user: 0, system: 0 }
   readonly #summary: QuietSummary
   readonly #decisions = new PolicyDecisions()
-  readonly #tallies: Readonly<Record<TallySubject, SharedTally>>
+  readonly #meters: SharedMeters
+  readonly #logins: LoginGuard
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
@@ -80,23 +81,9 @@ export class Worker {
     this.#logger = logger
     this.#log = new WorkerLog(logger)
     this.#summary = new QuietSummary(logger)
-    const away = new Set<TallySubject>()
-    const tallyOf = (of: TallySubject, bounds: TallyLimits): SharedTally =>
-      new SharedTally(
-        bounds,
-        start.config.start.workers,
-        (asked) => send({ ...asked, of }),
-        (isAway) => {
-          const wasAway = away.size > 0
-          if (isAway) away.add(of)
-          else away.delete(of)
-          if (away.size > 0 !== wasAway) this.#log.tally(!wasAway)
-        },
-      )
-    this.#tallies = {
-      clients: tallyOf('clients', tallyLimits(live.policy)),
-      users: tallyOf('users', userTallyLimits(live.policy)),
-    }
+    this.#meters = new SharedMeters(live.policy, start.config.start.workers, send, (isAway) => this.#log.tally(isAway))
+    this.#logins = new LoginGuard(live.policy, networks(live.policy.exemptNetworks), send)
+    this.#logins.learn(start.logins)
     this.#authenticator = createAuthenticator(live, (problems) => this.#log.accountsUnusable(problems))
     this.#names = live.dns.clientNames
       ? new ClientNameLookup(new DnsResolver(live.dns, (isSilent) => this.#log.dns(isSilent)))
@@ -133,7 +120,8 @@ export class Worker {
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()
     const policies = policiesFor(live.policy, {
-      tallies: this.#tallies,
+      tallies: this.#meters,
+      guards: [this.#logins.policy],
       decisions: this.#decisions,
       ownNames: new Set([live.hostname.toLowerCase(), ...live.smtp.localDomains]),
       openDnsList: ({ zone, answers }) => this.#openDnsList(zone, answers),
@@ -175,6 +163,7 @@ export class Worker {
           counts: new ListenerCounts(this.#counts, name, this.#incidents),
           summary: this.#summary,
           connections: this.#connections,
+          onSignIn: (event) => this.#logins.ended(event),
           names: protocol === 'imap' ? undefined : this.#names,
           backendsDown: this.#upstreams.troubleOf(listener),
           isLeaving: () => this.#isLeaving,
@@ -193,7 +182,10 @@ export class Worker {
   receive(message: Exclude<ToWorker, WorkerStart | { readonly type: 'drain' }>): void {
     switch (message.type) {
       case 'tally':
-        this.#tallies[message.of].receive(message)
+        this.#meters.receive(message.meter, message)
+        break
+      case 'logins':
+        this.#logins.learn(message)
         break
       case 'ticket-keys':
         for (const gate of this.#gates) gate.useTicketKeys(Buffer.from(message.ticketKeys, 'base64'))
@@ -289,7 +281,7 @@ export class Worker {
       settings?.signIn === 'upstream'
         ? new UpstreamAuthenticator({ upstreams: this.#upstreams, finder, hostname, log: this.#upstreamLog })
         : undefined
-    const authenticator = this.#authenticator
+    const authenticator = this.#logins.guarded(this.#authenticator)
     const offersStartTls = tls === 'starttls'
     if (protocol === 'imap') {
       const maxAppendBytes = smtp.maxMessageBytes
@@ -298,14 +290,14 @@ export class Worker {
     const store = storeDestination(this.#store)
     const relays = new Map<string, Destination>()
     const accountOf = (mailbox: LocalMailbox): Promise<LocalRecipient | undefined> =>
-      accountFor(authenticator, mailbox, smtp.subaddressSeparator)
+      accountFor(this.#authenticator, mailbox, smtp.subaddressSeparator)
     const checksSender = backendJudges === undefined && protocol === 'submission' && smtp.submissionSender === 'own'
     const options: Parameters<typeof smtpDialect>[0] = {
       hostname,
       mode: protocol === 'smtp' ? 'mx' : protocol,
       offersStartTls,
       requiresTls: settings?.requiresTls === true,
-      authenticator: backendJudges ?? authenticator,
+      authenticator: backendJudges === undefined ? authenticator : this.#logins.guarded(backendJudges),
       policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
       router: createRouter({
         finder,

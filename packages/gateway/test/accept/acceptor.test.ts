@@ -8,7 +8,8 @@ import { accessList } from '../../src/policy/access-list.ts'
 import { networks } from '../../src/policy/networks.ts'
 import type { Counts } from '../../src/observe/counts.ts'
 import type { MetricName } from '../../src/observe/metric-catalogue.ts'
-import { clientLimits } from '../../src/policy/client-limits.ts'
+import { clientKey } from '../../src/policy/client-key.ts'
+import { connectionLimits } from '../../src/policy/client-limits.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
 import { Client, openBench, v1, v2, v2Local, type LogLine } from '../kit/acceptor-bench.ts'
 
@@ -309,7 +310,11 @@ describe('policy is about the client', () => {
 
   test('J14, W8: ceilings count clients, never the balancer, and what ended is given back', async () => {
     const tally = new LocalTally({ concurrent: 1 })
-    const limit = clientLimits({ concurrent: 1 }, networks([]), tally)
+    const keys = { rate: 'rate', concurrency: 'concurrency' }
+    const limit = connectionLimits(
+      { name: 'client-limits', bounds: { concurrent: 1 }, tally, keyOf: clientKey, keys },
+      networks([]),
+    )
     await using bench = await openBench({ policies: [limit] })
     for (let round = 0; round < 3; round++) {
       using ann = new Client(bench.port)

@@ -1,9 +1,8 @@
 import { endpoint, identify, type ClientIdentity, type ListenerInfo, type Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import type { PolicyConfig } from '../../src/config/schema.ts'
-import { askOnConnect, policiesFor, tallyLimits, userTallyLimits } from '../../src/policy/chain.ts'
-import { partsWith } from '../kit/policy-parts.ts'
-import { LocalTally } from '../../src/policy/tally.ts'
+import { askOnConnect, policiesFor } from '../../src/policy/chain.ts'
+import { noPolicy, partsWith } from '../kit/policy-parts.ts'
 
 const listener: ListenerInfo = { name: 'mx', protocol: 'smtp', tls: 'off' }
 const clientAt = (address: string): ClientIdentity =>
@@ -52,29 +51,17 @@ describe('a chain of policies', () => {
 })
 
 describe('the policies of a configuration', () => {
-  const config: PolicyConfig = {
-    deny: [],
-    ignoredHosts: [],
-    exemptNetworks: [],
-    access: [],
-    dnsLists: [],
-    hello: { syntax: 'off', unqualified: 'off', ownName: 'off', addressLiteral: 'off' },
-    rate: { connectionsPerClient: 'unlimited' },
-    concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 'unlimited' },
-  }
-
   test('none are made of a configuration that asks for none', () => {
-    expect(policiesFor(config, partsWith(new LocalTally({})))).toEqual([])
-    expect(tallyLimits(config)).toEqual({})
+    expect(policiesFor(noPolicy, partsWith(noPolicy))).toEqual([])
   })
 
   test('exempt networks meet no rate', async () => {
     const limited: PolicyConfig = {
-      ...config,
+      ...noPolicy,
       exemptNetworks: ['198.51.100.0/24'],
-      rate: { connectionsPerClient: { count: 1, perMs: 60_000 } },
+      rate: { ...noPolicy.rate, connectionsPerClient: { count: 1, perMs: 60_000 } },
     }
-    const policies = policiesFor(limited, partsWith(new LocalTally(tallyLimits(limited))))
+    const policies = policiesFor(limited, partsWith(limited))
     const verdictOf = async (address: string): Promise<string> =>
       (await askOnConnect(policies, { listener, identity: clientAt(address) })).decision.verdict
     expect([await verdictOf('203.0.113.7'), await verdictOf('203.0.113.7')]).toEqual(['pass', 'defer'])
@@ -82,8 +69,11 @@ describe('the policies of a configuration', () => {
   })
 
   test('S17: the refusal is temporary and says in the log which bound was met', async () => {
-    const limited: PolicyConfig = { ...config, rate: { connectionsPerClient: { count: 1, perMs: 60_000 } } }
-    const policies = policiesFor(limited, partsWith(new LocalTally(tallyLimits(limited))))
+    const limited: PolicyConfig = {
+      ...noPolicy,
+      rate: { ...noPolicy.rate, connectionsPerClient: { count: 1, perMs: 60_000 } },
+    }
+    const policies = policiesFor(limited, partsWith(limited))
     await askOnConnect(policies, at)
     expect((await askOnConnect(policies, at)).decision).toEqual({
       verdict: 'defer',
@@ -94,11 +84,11 @@ describe('the policies of a configuration', () => {
 
   test('IM-21: sessions of a user are counted apart from clients, and the refusal says which bound was met', async () => {
     const limited: PolicyConfig = {
-      ...config,
+      ...noPolicy,
       exemptNetworks: ['198.51.100.0/24'],
-      concurrency: { connectionsPerClient: 'unlimited', sessionsPerUser: 2 },
+      concurrency: { ...noPolicy.concurrency, sessionsPerUser: 2 },
     }
-    const [policy, ...others] = policiesFor(limited, partsWith(new LocalTally(userTallyLimits(limited))))
+    const [policy, ...others] = policiesFor(limited, partsWith(limited))
     expect(others).toEqual([])
     const ann = sessionOf('ann', '203.0.113.7')
     const again = sessionOf('ann', '203.0.113.8')

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { networks } from '../../src/policy/networks.ts'
 import { clientKey } from '../../src/policy/client-key.ts'
-import { clientLimits } from '../../src/policy/client-limits.ts'
+import { connectionLimits } from '../../src/policy/client-limits.ts'
 import { MachineTally } from '../../src/policy/machine-tally.ts'
 import { SharedTally } from '../../src/policy/shared-tally.ts'
 import { LocalTally, type TallyLimits, type TallyVerdict } from '../../src/policy/tally.ts'
@@ -16,7 +16,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const tenAMinute = { rate: { connections: 10, perMs: 60_000 } }
+const tenAMinute = { rate: { count: 10, perMs: 60_000 } }
 
 describe('who a client is', () => {
   const rows = [
@@ -53,7 +53,7 @@ describe('a tally', () => {
   })
 
   test('a client that goes on stays counted while strangers come and go', () => {
-    const tally = new LocalTally({ rate: { connections: 3, perMs: 60_000 } }, 100)
+    const tally = new LocalTally({ rate: { count: 3, perMs: 60_000 } }, 100)
     let verdict = ''
     for (let n = 0; n < 4; n++) {
       verdict = tally.opened('203.0.113.7')
@@ -70,9 +70,9 @@ describe('a tally', () => {
   })
 
   test('new bounds hold at once; open connections stay counted, and an unchanged rate goes on', () => {
-    const tally = new LocalTally({ rate: { connections: 2, perMs: 60_000 } })
+    const tally = new LocalTally({ rate: { count: 2, perMs: 60_000 } })
     tally.opened('a')
-    tally.rebound({ rate: { connections: 2, perMs: 60_000 }, concurrent: 2 })
+    tally.rebound({ rate: { count: 2, perMs: 60_000 }, concurrent: 2 })
     expect([tally.opened('a'), tally.opened('a')]).toEqual(['pass', 'rate'])
     tally.rebound({ concurrent: 2 })
     expect(tally.opened('a')).toBe('concurrency')
@@ -208,7 +208,7 @@ describe('AU-02, S17: limits hold for the whole machine', () => {
   })
 
   test('a client within its share costs no message', async () => {
-    const { worker, state } = machine({ concurrent: 100, rate: { connections: 100, perMs: 60_000 } }, 2)
+    const { worker, state } = machine({ concurrent: 100, rate: { count: 100, perMs: 60_000 } }, 2)
     const tally = worker(1)
     expect(await connections(25, [tally])).toBe('25 pass')
     for (let n = 0; n < 25; n++) tally.closed('203.0.113.7')
@@ -248,13 +248,12 @@ describe('AU-02, S17: limits hold for the whole machine', () => {
     for (const serial of [1, 2]) supervisor.join(serial)
     const clients = Array.from({ length: 1000 }, (_, n) => `2001:db8:0:${n.toString(16)}::/64`)
     supervisor.receive(1, {
-      type: 'tally',
       told: clients.map((client) => [client, 0, 0, 2] as const),
       asks: clients.map((client, n) => [n, client, 'first'] as const),
       closed: [],
     })
     supervisor.leave(2)
-    supervisor.receive(1, { type: 'tally', told: [], asks: [], closed: [...clients, ...clients, ...clients] })
+    supervisor.receive(1, { told: [], asks: [], closed: [...clients, ...clients, ...clients] })
     supervisor.join(2)
     sent.length = 0
     supervisor.tidy()
@@ -269,7 +268,7 @@ describe('AU-02, S17: limits hold for the whole machine', () => {
     for (let n = 0; n < 3; n++) void ask(one, 'a').then((verdict) => verdicts.push(verdict))
     await vi.advanceTimersByTimeAsync(2)
     const strangers = Array.from({ length: 10 }, (_, n) => [n, `stranger ${n}`, 'first'] as const)
-    supervisor.receive(2, { type: 'tally', told: [], asks: strangers, closed: [] })
+    supervisor.receive(2, { told: [], asks: strangers, closed: [] })
     await vi.advanceTimersByTimeAsync(2 * limits.tallyAnswerMs)
     expect(counted(verdicts)).toBe('3 pass')
     expect(state.away).toEqual([])
@@ -334,9 +333,10 @@ describe('AU-02, S17: limits hold for the whole machine', () => {
 })
 
 test('J14: a client that closes and comes again at once is not called too many while the news travels', async () => {
-  const bounds = { concurrent: 1, rate: { connections: 2, perMs: 60_000 } }
+  const bounds = { concurrent: 1, rate: { count: 2, perMs: 60_000 } }
   const tally = new LocalTally(bounds)
-  const policy = clientLimits(bounds, networks([]), tally)
+  const keys = { rate: 'rate', concurrency: 'concurrency' }
+  const policy = connectionLimits({ name: 'client-limits', bounds, tally, keyOf: clientKey, keys }, networks([]))
   const listener = { name: 'mx', protocol: 'smtp', tls: 'off' } as const
   const peer = endpoint('203.0.113.7', 40_000)
   const identity = identify({ peer, local: endpoint('192.0.2.1', 25), verdict: { rule: 'absent' } })

@@ -31,6 +31,7 @@ const words: Readonly<Record<ReasonCode, Words>> = {
   'dns-list': { status: '7.1', text: 'Your address is on a block list' },
   // RFC 5321 §4.1.4 wants no refusal for a name that cannot be verified: these are for names that are wrong.
   hello: { status: '7.1', text: 'Greeting refused: that is not the name of your host' },
+  banned: { status: '7.0', text: 'Too many failed logins, try again later' },
   'health-check': { status: '7.1', text: 'A balancer speaking for itself may not send mail' },
 }
 

@@ -1,0 +1,137 @@
+// Rates of messages and recipients, and bans after failed logins: over both workers, SMTP and IMAP together. The tests play
+// the balancer, and say in its header that TLS ended there, so that logins are taken.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { listener } from '../kit/configuration.ts'
+import { Dialogue } from '../kit/dialogue.ts'
+import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
+import { freePorts } from '../kit/ports.ts'
+import { ends, sslTlv, v2 } from '../kit/proxy-header.ts'
+
+const ports = await freePorts('admin', 'mx', 'submission', 'imap')
+const bob: Account = { name: 'bob@example.org', password: 'a different horse' }
+const failuresPerClient = 4
+let gateway: Gateway
+
+beforeAll(async () => {
+  const tables = [
+    '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+    listener('mx', { protocol: 'smtp', bind: ports.mx, mode: 'require' }),
+    listener('submission', { protocol: 'submission', bind: ports.submission, mode: 'require' }),
+    listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
+    `[smtp]
+local-domains = ["example.org"]
+max-failed-logins = 100
+[policy.rate]
+messages-per-client = "6/10m"
+recipients-per-client = "10/10m"
+failed-logins-per-client = "${failuresPerClient}/10m"
+failed-logins-per-user = "8/10m"
+[policy.ban]
+first = "10m"`,
+  ]
+  gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin, accounts: [ann, bob] })
+})
+afterAll(async () => {
+  await gateway?.stop()
+})
+
+async function connectFor(source: string, port: number): Promise<Dialogue> {
+  const connection = await Dialogue.connect(port)
+  connection.send(v2({ ...ends, source }, { tlvs: [sslTlv(1, 0, [])] }))
+  return connection
+}
+
+describe('rates of mail', () => {
+  test('the seventh message of a client is deferred, over several connections and workers', async () => {
+    const codes: number[] = []
+    for (let session = 0; session < 4; session++) {
+      const connection = await connectFor('203.0.113.20', ports.mx)
+      await connection.reply()
+      await connection.ask('EHLO host.example.net')
+      for (let message = 0; message < 2; message++) {
+        codes.push((await connection.ask('MAIL FROM:<x@example.net>')).code)
+        await connection.ask('RSET')
+      }
+      connection.destroy()
+    }
+    expect(codes).toEqual([250, 250, 250, 250, 250, 250, 450, 450])
+    const refused = await gateway.waitForLog('the refusal', (record) => record['client'] === '203.0.113.20')
+    expect(refused).toBeDefined()
+    const record = await gateway.waitForLog(
+      'the rate',
+      ({ event, reason }) => event === 'policy.refused' && reason === 'rate',
+    )
+    expect(record).toMatchObject({ client: '203.0.113.20', verb: 'MAIL', listener: 'mx' })
+    expect(record['msg']).toContain('policy.rate.messages-per-client')
+  })
+
+  test('recipients count whether they are taken or not: guessing addresses ends', async () => {
+    const connection = await connectFor('203.0.113.21', ports.mx)
+    await connection.reply()
+    await connection.ask('EHLO host.example.net')
+    await connection.ask('MAIL FROM:<x@example.net>')
+    const codes: number[] = []
+    for (let guess = 0; guess < 11; guess++) {
+      codes.push((await connection.ask(`RCPT TO:<${guess === 0 ? ann.name : `guess${guess}@example.org`}>`)).code)
+    }
+    expect(codes).toEqual([250, ...Array.from({ length: 9 }, () => 550), 450])
+    connection.destroy()
+  })
+})
+
+/** One sign-in, by SMTP or IMAP; what came of it. */
+async function signIn(source: string, { name, password }: Account, protocol: 'smtp' | 'imap'): Promise<string> {
+  if (protocol === 'smtp') {
+    const connection = await connectFor(source, ports.submission)
+    const greeting = await connection.reply()
+    if (greeting.code !== 220) return `${greeting.code}`
+    await connection.ask('EHLO client.example.net')
+    const token = Buffer.from(`\0${name}\0${password}`).toString('base64')
+    const { code } = await connection.ask(`AUTH PLAIN ${token}`)
+    connection.destroy()
+    return `${code}`
+  }
+  const connection = await connectFor(source, ports.imap)
+  const greeting = await connection.line()
+  if (greeting.startsWith('* BYE')) return greeting
+  const response = (await connection.imap(`a LOGIN ${name} "${password}"`)).at(-1) ?? ''
+  connection.destroy()
+  return response
+}
+
+const wrong = { name: ann.name, password: 'wrong' }
+const protocolOf = (n: number): 'smtp' | 'imap' => (n % 2 === 0 ? 'smtp' : 'imap')
+
+describe('AU-02, AU-03: failed logins, in both workers and protocols together', () => {
+  test('AU-02: a client that fails four times is let in no more, by neither protocol, with no password', async () => {
+    const client = '203.0.113.30'
+    const outcomes: string[] = []
+    for (let n = 0; n < failuresPerClient; n++) {
+      outcomes.push(await signIn(client, { name: `user${n}@example.org`, password: 'guess' }, protocolOf(n)))
+    }
+    expect(outcomes.map((outcome) => outcome.replace(/ .*/s, ''))).toEqual(['535', 'a', '535', 'a'])
+    await gateway.waitForLog('the ban', ({ event, who }) => event === 'policy.banned' && who === client)
+    expect(await signIn(client, ann, 'smtp')).toBe('421')
+    expect(await signIn(client, ann, 'imap')).toMatch(/^\* BYE \[UNAVAILABLE\]/)
+    const record = await gateway.waitForLog('who tries', ({ reason }) => reason === 'banned')
+    expect(record).toMatchObject({ event: 'policy.refused', policy: 'ban', client })
+    expect(record['msg']).toMatch(/exempt-networks/)
+    // Another client is served, and mail of hosts goes on from the very address.
+    expect(await signIn('203.0.113.31', bob, 'imap')).toMatch(/^a OK/)
+    const mail = await connectFor(client, ports.mx)
+    expect((await mail.reply()).code).toBe(220)
+    mail.destroy()
+  })
+
+  test('AU-03: strangers who guess at a user lock out each other, and not the owner at a known address', async () => {
+    const home = '203.0.113.32'
+    expect(await signIn(home, ann, 'imap')).toMatch(/^a OK/)
+    for (let n = 0; n < 8; n++) await signIn(`198.18.0.${n + 1}`, wrong, protocolOf(n))
+    await gateway.waitForLog('the ban', ({ event, of }) => event === 'policy.banned' && of === 'user')
+    expect(await signIn('198.18.1.1', ann, 'imap')).toMatch(/^a NO \[UNAVAILABLE\]/)
+    expect(await signIn('198.18.1.2', ann, 'smtp')).toBe('454')
+    expect(await signIn(home, ann, 'imap')).toMatch(/^a OK/)
+    expect(await signIn(home, ann, 'smtp')).toBe('235')
+    expect(await signIn('198.18.1.1', bob, 'imap')).toMatch(/^a OK/)
+  })
+})
