@@ -10,6 +10,7 @@ import { ends, sslTlv, v2 } from '../kit/proxy-header.ts'
 const ports = await freePorts('admin', 'mx', 'submission', 'imap')
 const bob: Account = { name: 'bob@example.org', password: 'a different horse' }
 const failuresPerClient = 4
+const failuresPerUser = 5
 let gateway: Gateway
 
 beforeAll(async () => {
@@ -25,7 +26,7 @@ max-failed-logins = 100
 messages-per-client = "6/10m"
 recipients-per-client = "10/10m"
 failed-logins-per-client = "${failuresPerClient}/10m"
-failed-logins-per-user = "8/10m"
+failed-logins-per-user = "${failuresPerUser}/10m"
 [policy.ban]
 first = "10m"`,
   ]
@@ -36,7 +37,7 @@ afterAll(async () => {
 })
 
 async function connectFor(source: string, port: number): Promise<Dialogue> {
-  const connection = await Dialogue.connect(port)
+  const connection = await Dialogue.connect(port, { timeoutMs: 30_000 })
   connection.send(v2({ ...ends, source }, { tlvs: [sslTlv(1, 0, [])] }))
   return connection
 }
@@ -126,7 +127,10 @@ describe('AU-02, AU-03: failed logins, in both workers and protocols together', 
   test('AU-03: strangers who guess at a user lock out each other, and not the owner at a known address', async () => {
     const home = '203.0.113.32'
     expect(await signIn(home, ann, 'imap')).toMatch(/^a OK/)
-    for (let n = 0; n < 8; n++) await signIn(`198.18.0.${n + 1}`, wrong, protocolOf(n))
+    const strangers = Array.from({ length: failuresPerUser }, (_, n) =>
+      signIn(`198.18.0.${n + 1}`, wrong, protocolOf(n)),
+    )
+    await Promise.all(strangers)
     await gateway.waitForLog('the ban', ({ event, of }) => event === 'policy.banned' && of === 'user')
     expect(await signIn('198.18.1.1', ann, 'imap')).toMatch(/^a NO \[UNAVAILABLE\]/)
     expect(await signIn('198.18.1.2', ann, 'smtp')).toBe('454')

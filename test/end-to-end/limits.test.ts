@@ -9,6 +9,10 @@ import { ends, v1, v2, v2Local } from '../kit/proxy-header.ts'
 
 const ports = await freePorts('admin', 'smtp', 'imap', 'direct')
 let gateway: Gateway
+const processes = 3
+/** `FLOOD_CLIENTS=100000 vitest run --project end-to-end limits.test` is the long form, and prints its figures. */
+const isLongFlood = process.env['FLOOD_CLIENTS'] !== undefined
+const floodClients = Number(process.env['FLOOD_CLIENTS'] ?? 10_000)
 
 beforeAll(async () => {
   const tables = [
@@ -114,19 +118,35 @@ describe('rate', () => {
     expect(await visit('2001:db8:1:2::1')).toBe(220)
   })
 
-  test('S17: ten thousand clients are ten thousand counts and no trouble', async () => {
+  test('S17: a flood from distinct clients leaves memory bounded, and others are served', async () => {
     const before = await memoryOf(gateway)
-    for (let batch = 0; batch < 100; batch += 1) {
+    const latencies: number[] = []
+    const inBatch = 100
+    for (let batch = 0; batch < floodClients / inBatch; batch += 1) {
       await Promise.all(
-        Array.from({ length: 100 }, async (_, index) => {
-          const connection = await connectFor(`198.18.${batch}.${index + 1}`)
+        Array.from({ length: inBatch }, async (_, index) => {
+          const client = batch * inBatch + index
+          const connection = await connectFor(`100.${64 + (client >> 16)}.${(client >> 8) & 255}.${client & 255}`)
           expect((await connection.reply()).code).toBe(220)
           connection.reset()
         }),
       )
+      if (batch % 10 !== 0) continue
+      // Somebody else, who comes rarely.
+      const began = performance.now()
+      expect(await visit(`198.18.${batch >> 8}.${batch & 255}`)).toBe(220)
+      latencies.push(performance.now() - began)
     }
-    // Some 300 bytes are kept for each: far less than this, which is room for what Node's heap does on its own.
-    expect((await memoryOf(gateway)) - before).toBeLessThan(150 * 1024 * 1024)
+    const grown = (await memoryOf(gateway)) - before
+    if (isLongFlood) {
+      const median = latencies.sort((a, b) => a - b)[latencies.length >> 1] ?? 0
+      const figures = `${(grown / 1_048_576).toFixed(0)} MiB more in ${processes} processes; another client was served in ${median.toFixed(1)} ms`
+      process.stdout.write(
+        `flood: ${floodClients} distinct clients: ${figures} (median), ${latencies.at(-1)?.toFixed(1)} ms (worst)\n`,
+      )
+    }
+    // At most 65,536 clients are kept, some 300 bytes each, in each process that counts; and Node's heap has its room.
+    expect(grown).toBeLessThan(150 * 1024 * 1024)
   })
 })
 
