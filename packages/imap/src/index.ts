@@ -16,6 +16,7 @@ export type {
   LoginQuestion,
   LoginRoute,
 } from './proxy/backends.ts'
+export { inspectImapBackend, type ImapInspection } from './proxy/inspect.ts'
 export { createImapServer, type ImapServer, type ImapServerOptions, type ImapTlsOptions } from './server/imap-server.ts'
 export { showMail, type MailSource, type ShownMessage } from './server/shown-mail.ts'
 export type { ImapSessionOptions } from './session/options.ts'

@@ -8,9 +8,16 @@ export type BackendResponse =
   | { readonly kind: 'continue'; readonly text: string }
   | { readonly kind: 'tagged'; readonly tag: string; readonly status: 'OK' | 'NO' | 'BAD'; readonly text: string }
 
-/** The connection is of no use; for the operator's log. */
+/** The connection is of no use; the words are for the operator's log. */
 export class DialogueError extends Error {
   override readonly name = 'DialogueError'
+  /** `lost`: it is closed, and nothing is known beyond that. */
+  readonly how: 'lost' | 'unsound'
+
+  constructor(detail: string, how: DialogueError['how'] = 'unsound') {
+    super(detail)
+    this.how = how
+  }
 }
 
 const LF = 10
@@ -54,7 +61,7 @@ export class BackendDialogue {
     for (;;) {
       const text = this.#take()
       if (text !== undefined) return parseResponse(text)
-      if (this.#lost !== undefined) throw new DialogueError(this.#lost)
+      if (this.#lost !== undefined) throw new DialogueError(this.#lost, 'lost')
       if (this.#received.length > this.#limits.maxResponseBytes) throw new DialogueError('a response without end')
       if (signal.aborted) throw new DialogueError('not in time')
       await this.#more(signal)

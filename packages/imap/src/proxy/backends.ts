@@ -22,12 +22,6 @@ export interface ImapLogins {
    * one of them lacks. `undefined` stands for one of which nothing is known.
    */
   readonly offers: () => readonly (readonly string[] | undefined)[]
-  /**
-   * Counts a session of a user who is signed in at a backend; called behind the sign-in.
-   *
-   * @returns what gives it back, once; or nothing when it is one too many.
-   */
-  readonly admit?: (login: LoginQuestion) => Awaitable<(() => void) | undefined>
 }
 
 /** Who wants to sign in, and from where. */
@@ -62,12 +56,20 @@ export interface LoginBackends {
   next(signal: AbortSignal): Promise<BackendConnecting>
 }
 
-/** With what a user is signed in who was judged here already. */
+/** With what a user is signed in, in the place of what the client gave. */
 export type BackendCredentials =
   /** One who may act for every user (RFC 4616, the authorization identity). */
   | { readonly as: 'master'; readonly username: string; readonly password: Secret }
-  /** What a directory gave for this user. Without a name it is the user's own. */
+  /**
+   * What a directory gave for this user. Without a name it is the user's own; without password and token those of the client
+   * stand, and are judged.
+   */
   | { readonly as: 'given'; readonly username?: string; readonly password?: Secret; readonly token?: Secret }
+
+/** Whoever is signed in so was not judged by the backend. */
+export function givesProof(credentials: BackendCredentials): boolean {
+  return credentials.as === 'master' || credentials.password !== undefined || credentials.token !== undefined
+}
 
 /** A connection to a backend, or why there is none to try any more. */
 export type BackendConnecting =
@@ -85,6 +87,6 @@ export interface BackendLink {
   secure(signal: AbortSignal): Promise<BackendConnecting>
   /** It speaks IMAP. */
   succeeded(capabilities: readonly string[]): void
-  /** It does not; the socket is destroyed. */
-  failed(detail: string): void
+  /** It does not; the socket is destroyed. `lost`: it closed the connection, which may be about the client. */
+  failed(detail: string, how: 'lost' | 'unsound'): void
 }

@@ -9,6 +9,8 @@ export interface HandoverSurroundings {
   readonly write: (text: string) => void
   /** Asks for a call of `woken`. */
   readonly wake: () => void
+  /** Gives back what policies counted of the session; called once. */
+  readonly release: () => void
 }
 
 const goOn: Wish = { next: 'read', patienceMs: 0 }
@@ -67,7 +69,7 @@ export class Handover {
   ended(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#backend.leave()
+    this.#surroundings.release()
   }
 
   #backendLeft(): CloseReason {

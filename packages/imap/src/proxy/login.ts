@@ -18,7 +18,7 @@ import type {
 import { proxyLimits, type ImapProxyLimits } from '../limits.ts'
 import { onOneLine } from '../session/refusal.ts'
 import { no, type Completion } from '../wire/response.ts'
-import type { ImapLogins, LoginBackends, LoginRoute } from './backends.ts'
+import { givesProof, type ImapLogins, type LoginBackends, type LoginRoute } from './backends.ts'
 import { readClientId, type ClientId } from './client-id.ts'
 import { faults } from './faults.ts'
 import { signInAtBackend, type ClientCredentials, type FailedLogin, type OpenedBackend } from './sign-in.ts'
@@ -33,11 +33,9 @@ export interface LoginSurroundings {
   readonly limits?: Partial<ImapProxyLimits> | undefined
 }
 
-/** Somebody is signed in at a backend, and counted. */
+/** Somebody is signed in at a backend. */
 export interface EnteredBackend extends OpenedBackend {
   readonly upstream: string
-  /** Gives the place back. To be called once. */
-  readonly leave: () => void
 }
 
 export class BackendLogin implements Authenticator {
@@ -105,7 +103,6 @@ export class BackendLogin implements Authenticator {
 
   /** Nobody needs what was opened. */
   abandon(): void {
-    this.#entered?.leave()
     this.#entered?.stream.destroy()
     this.#entered = undefined
   }
@@ -186,7 +183,7 @@ export class BackendLogin implements Authenticator {
     if (route.to === 'store') return verifyHere()
     if (route.to === 'nowhere') return this.#fail(notRouted(route))
     const { backends } = route
-    if (backends.credentials !== undefined) {
+    if (backends.credentials !== undefined && givesProof(backends.credentials)) {
       const detail = `upstream ${backends.upstream}: signing in with other credentials than the client's would judge nobody`
       const { completion } = faults.misconfigured
       return this.#fail({ ok: false, fault: 'misconfigured', completion, detail })
@@ -213,7 +210,7 @@ export class BackendLogin implements Authenticator {
     credentials: ClientCredentials,
     account: string,
   ): Promise<EnteredBackend | FailedLogin> {
-    const { logins, connection, signal } = this.#surroundings
+    const { connection, signal } = this.#surroundings
     const opened = await signInAtBackend({
       backends,
       credentials,
@@ -225,17 +222,7 @@ export class BackendLogin implements Authenticator {
     })
     const { upstream } = backends
     if (!opened.ok) return { ...opened, detail: `upstream ${upstream}: ${opened.detail}` }
-    // Behind the sign-in: nobody is told how many sessions somebody else has, or locked out by others' attempts.
-    const leave =
-      logins.admit === undefined ? nothingCounted : await logins.admit({ username: account, connection: connection() })
-    if (leave !== undefined) return { ...opened, upstream, leave }
-    opened.stream.destroy()
-    return {
-      ok: false,
-      fault: 'limit',
-      completion: faults.limit.completion,
-      detail: `${account} has too many sessions`,
-    }
+    return { ...opened, upstream }
   }
 }
 
@@ -258,5 +245,3 @@ function inWordsOf(text: string | undefined, { text: ours, code }: Completion): 
 function takesTokens(offered: readonly string[]): boolean {
   return offered.includes('AUTH=OAUTHBEARER') || offered.includes('AUTH=XOAUTH2')
 }
-
-function nothingCounted(): void {}

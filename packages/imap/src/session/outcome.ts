@@ -12,7 +12,7 @@ export interface Finished extends Completion {
     | { readonly next: 'upgrade-tls' }
     | { readonly next: 'compress' }
     /** The client speaks with this backend from now on. */
-    | { readonly next: 'hand-on'; readonly backend: EnteredBackend }
+    | { readonly next: 'hand-on'; readonly backend: EnteredBackend; readonly release: () => void }
     | { readonly next: 'close'; readonly reason: CloseReason; readonly bye?: string }
 }
 

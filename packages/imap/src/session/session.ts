@@ -315,7 +315,7 @@ class ImapSession implements SessionMachine {
     if (this.#state.isMailboxGone) return this.#byeMailboxGone()
     this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
     if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }
-    if (outcome.after?.next === 'hand-on') return this.#handOn(outcome.after.backend)
+    if (outcome.after?.next === 'hand-on') return this.#handOn(outcome.after)
     if (outcome.after?.next === 'compress') {
       this.#state.isCompressed = true
       return { next: 'compress', patienceMs: limits.autologoutMs }
@@ -331,10 +331,10 @@ class ImapSession implements SessionMachine {
   }
 
   /** What the client has sent behind its login is the first that the backend gets. */
-  #handOn(backend: EnteredBackend): Wish {
+  #handOn({ backend, release }: { readonly backend: EnteredBackend; readonly release: () => void }): Wish {
     const { options, wake, output } = this.#state
     const write = (text: string): void => this.#state.write(text)
-    this.#handover = new Handover(backend, { hostname: options.hostname, write, wake })
+    this.#handover = new Handover(backend, { hostname: options.hostname, write, wake, release })
     if (this.#state.isOver) this.#handover.ended()
     if (backend.unread.length > 0) output.write(backend.unread)
     return { next: 'splice', splice: this.#handover.splice(this.#reader.takeUnread()) }

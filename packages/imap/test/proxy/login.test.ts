@@ -1,4 +1,4 @@
-import { secret } from '@postern/core'
+import { secret, type Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { dialogue, master, play, ProxySession } from './scripted.ts'
 
@@ -287,9 +287,23 @@ describe('a login at the backend', () => {
       `
       C: a LOGIN ann secret
       ${greeted}
-      P: L AUTHENTICATE PLAIN ~\\0u1000\\0internal~
+      P: L LOGIN "u1000" "internal"
       B: L OK [CAPABILITY IMAP4rev1] in
       S: a OK *
+      `,
+    ),
+  )
+
+  test(
+    'under a name that a directory gave, with the password of the client, which the backend judges',
+    dialogue(
+      { backends: { credentials: { as: 'given', username: 'u1000' } } },
+      `
+      C: a LOGIN ann wrong
+      ${greeted}
+      P: L LOGIN "u1000" "wrong"
+      B: L NO [AUTHENTICATIONFAILED] no
+      S: a NO [AUTHENTICATIONFAILED] Authentication failed
       `,
     ),
   )
@@ -369,7 +383,7 @@ describe('a login at the backend', () => {
       `
       C: a LOGIN ann secret
       ${greeted}
-      S: a NO [AUTHENTICATIONFAILED] Authentication failed
+      S: a NO [SERVERBUG] *
       !gone
       `,
     )()
@@ -451,14 +465,25 @@ describe('X2: the client is announced by ID (RFC 2971)', () => {
 })
 
 describe('limits', () => {
-  test('a session of a user is counted behind its login, and given back once', async () => {
-    let open = 0
-    const admit = (): (() => void) | undefined => {
-      if (open === 1) return undefined
-      open += 1
-      return () => void (open -= 1)
+  /** One session at a time, and how many there are. */
+  function oneAtATime(): Policy & { open: number } {
+    return {
+      name: 'one-at-a-time',
+      open: 0,
+      onSession() {
+        if (this.open === 1) return { verdict: 'defer', reason: 'concurrency' }
+        this.open += 1
+        return { verdict: 'pass' }
+      },
+      onSessionEnd() {
+        this.open -= 1
+      },
     }
-    const first = new ProxySession({ admit })
+  }
+
+  test('a session of a user is counted behind its login, and given back once', async () => {
+    const policy = oneAtATime()
+    const first = new ProxySession({ policies: [policy] })
     await play(
       first,
       `S: * OK *
@@ -468,31 +493,38 @@ describe('limits', () => {
       B: L OK [CAPABILITY IMAP4rev1] in
       S: a OK *`,
     )
-    expect(open).toBe(1)
+    expect(policy.open).toBe(1)
     await dialogue(
-      { admit },
+      { policies: [policy] },
       `
       C: a LOGIN ann secret
       ${greeted}
       P: L LOGIN "ann" "secret"
       B: L OK [CAPABILITY IMAP4rev1] in
-      S: a NO [LIMIT] Too many sessions of this user
+      S: a NO [LIMIT] *
       !gone
       `,
     )()
-    expect(open).toBe(1)
+    expect(policy.open).toBe(1)
     await play(first, '!leave\n!gone\n!hangup\n!close client-closed')
-    expect(open).toBe(0)
+    expect(policy.open).toBe(0)
+  })
+
+  test('and where no backend could be had', async () => {
+    const policy = oneAtATime()
+    await dialogue(
+      { judge: 'authenticator', policies: [policy], count: 0 },
+      `
+      C: a LOGIN ann secret
+      S: a NO [UNAVAILABLE] *
+      `,
+    )()
+    expect(policy.open).toBe(0)
   })
 
   test('a client that leaves while it is signed in leaves nothing behind', async () => {
-    let open = 0
-    const session = new ProxySession({
-      admit: () => {
-        open += 1
-        return () => void (open -= 1)
-      },
-    })
+    const policy = oneAtATime()
+    const session = new ProxySession({ policies: [policy] })
     await play(
       session,
       `S: * OK *
@@ -503,7 +535,7 @@ describe('limits', () => {
     session.client.destroy()
     session.running.cut()
     await play(session, 'B: L OK [CAPABILITY IMAP4rev1] in\n!gone')
-    expect(open).toBe(0)
+    expect(policy.open).toBe(0)
   })
 })
 

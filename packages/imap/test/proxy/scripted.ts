@@ -31,7 +31,6 @@ export interface ProxySetup {
   /** In the place of the backends. */
   readonly route?: (username: string) => LoginRoute
   readonly offers?: readonly (readonly string[] | undefined)[]
-  readonly admit?: ImapLogins['admit']
   readonly authenticator?: Authenticator
   readonly policies?: readonly Policy[]
   readonly observer?: SessionObserver
@@ -132,7 +131,6 @@ export class ProxySession {
       needsPassword: setup.needsPassword ?? false,
       routeOf: ({ username }) => setup.route?.(username) ?? { to: 'backend', backends: this.#backends(setup) },
       offers: () => setup.offers ?? [['IMAP4REV1', 'IDLE']],
-      ...(setup.admit === undefined ? {} : { admit: setup.admit }),
     }
     this.running = runSession(connection, (context) =>
       createImapSession(context, {

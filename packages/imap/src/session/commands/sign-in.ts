@@ -60,16 +60,20 @@ async function open(
   mechanism: string,
   { principal, username }: Extract<SaslEnd, { readonly outcome: 'granted' }>,
 ): Promise<Finished> {
+  const begun = await askOnSession(state.options.policies, { connection: state.connection, principal })
+  // Each try costs the check of a password: who comes again and again is answered later and later, and then no more.
+  if (!begun.ok) {
+    state.login?.abandon()
+    return failSignIn(state, refusedByPolicy(state, begun))
+  }
   const entered = (await state.login?.enter(principal)) ?? 'store'
   if (entered !== 'store') {
-    if (entered.ok) return handOn(state, mechanism, username, entered)
+    if (entered.ok) return handOn(state, mechanism, username, entered, begun.release)
+    begun.release()
     state.tellAuthenticated(mechanism, username, 'unavailable', entered.detail)
     // The user was signed in here: what a backend says to that is no word on the client's password.
     return entered.completion
   }
-  const begun = await askOnSession(state.options.policies, { connection: state.connection, principal })
-  // Each try costs the check of a password: who comes again and again is answered later and later, and then no more.
-  if (!begun.ok) return failSignIn(state, refusedByPolicy(state, begun))
   const opened = await openAccount(state, principal, begun.release)
   if (!opened.ok) {
     // The password was right, and the disk is not: a client that tries again later needs no new one.
@@ -87,13 +91,19 @@ async function open(
  * The client is told what its backend can do, and speaks with it from then on. One that asked for capabilities before looks for
  * no response code, as Dovecot found of old clients: it is told by a response of its own.
  */
-function handOn(state: SessionState, mechanism: string, username: string, backend: EnteredBackend): Finished {
+function handOn(
+  state: SessionState,
+  mechanism: string,
+  username: string,
+  backend: EnteredBackend,
+  release: () => void,
+): Finished {
   state.tellAuthenticated(mechanism, username, 'granted')
   const { upstream, backend: name } = backend
   state.options.observer?.handedOn?.({ connection: state.connection, username, upstream, backend: name })
   const capabilities = `CAPABILITY ${passedCapabilities(backend.capabilities).join(' ')}` as const
   state.write(backend.untagged)
-  const after = { next: 'hand-on', backend } as const
+  const after = { next: 'hand-on', backend, release } as const
   if (!state.asksForCapabilities) return { ...ok('Logged in', capabilities), after }
   state.write(`* ${capabilities}\r\n`)
   return { ...ok('Logged in'), after }
