@@ -17,7 +17,9 @@ missing_peers() {
   /usr/bin/python3 -c 'import aiosmtpd' >/dev/null 2>&1 || echo "python3 module aiosmtpd"
   has_nginx_module stream || echo "nginx stream module"
   has_exim || echo "exim4"
-  [ -x /usr/lib/dovecot/lmtp ] || echo "dovecot's LMTP"
+  for service in lmtp imap; do
+    [ -x "/usr/lib/dovecot/$service" ] || echo "dovecot's $service"
+  done
 }
 
 # As packages Exim and Postfix exclude each other, so Exim is unpacked beside it, and only its libraries are installed.
@@ -41,7 +43,7 @@ unpack_exim() {
 begin
 install_packages \
   haproxy nginx libnginx-mod-stream chromium swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
-  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server gsasl msmtp dovecot-lmtpd isync fetchmail \
+  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace redis-server gsasl msmtp dovecot-lmtpd dovecot-imapd isync fetchmail \
   libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0
 unpack_exim
 

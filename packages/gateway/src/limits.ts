@@ -138,6 +138,9 @@ export const limits = {
   maxAvoidanceMs: 4000,
   /** How long one connection may try a backend that was left alone, before another one may. */
   backendTrialMs: 5000,
+
+  /** Connections that are silent are asked by the kernel whether they still stand, milliseconds; balancers forget those that are silent for some minutes. */
+  keepAliveMs: 60_000,
   /** Longest PP2_TYPE_UNIQUE_ID, bytes (PROXY protocol specification, section 2.2.5). */
   maxUniqueIdBytes: 128,
 

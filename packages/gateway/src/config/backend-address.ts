@@ -46,3 +46,17 @@ export function formatBackendAddress(address: BackendAddress): string {
   if ('path' in address) return address.path
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
+
+/**
+ * One address that a directory named, with the port of the protocol where it names none.
+ *
+ * @throws on what no directory may answer.
+ */
+export function serverAddress(
+  server: string,
+  { protocol, tls }: { readonly protocol: BackendProtocol; readonly tls: { readonly mode: string } },
+): BackendAddress {
+  const address = parseBackendAddress(server)
+  if (address === undefined) throw new Error('a directory named a server that is no address')
+  return 'path' in address ? address : { port: defaultBackendPort(protocol, tls.mode === 'implicit'), ...address }
+}

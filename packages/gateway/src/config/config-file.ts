@@ -194,6 +194,8 @@ export interface UpstreamTable {
   readonly 'max-connections': Ceiling
   readonly 'credentials-in-clear': boolean
   readonly 'sign-in-mechanisms'?: readonly SaslMechanism[] | undefined
+  readonly 'master-user'?: string | undefined
+  readonly 'master-password-file'?: string | undefined
   readonly 'slow-start': number | 'off'
   readonly timeouts: 'near' | 'rfc5321'
   readonly health: {

@@ -83,7 +83,7 @@ const listener = table({
   'sign-in': oneOf(['accounts', 'upstream'])
     .prefault('accounts')
     .describe(
-      'Who says whether credentials are right: the accounts file, or the backend to which the routes lead for the user. `submission` only.',
+      'Who says whether credentials are right: the accounts file, or the backend to which the routes lead for the user. `submission` and `imap` only.',
     ),
   'when-backends-down': oneOf(['defer', 'refuse'])
     .prefault('defer')

@@ -74,35 +74,35 @@ export function resolveRoutes(
   return routes
 }
 
-/** Listeners that ask backends about credentials: there must be some to ask, over a way that keeps a secret. */
-export function checkSignIn(
-  facts: {
-    readonly tables: Readonly<Record<string, ListenerTable>>
-    readonly upstreams: readonly UpstreamConfig[]
-    readonly routes: readonly RouteConfig[]
-  },
-  { problems }: Resolving,
-): void {
+interface SignInFacts {
+  readonly tables: Readonly<Record<string, ListenerTable>>
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly routes: readonly RouteConfig[]
+}
+
+/** Backends that are told credentials: there must be some to ask where they are the judge, over a way that keeps a secret. */
+export function checkSignIn(facts: SignInFacts, { problems }: Resolving): void {
   for (const [name, { protocol, 'sign-in': signIn }] of Object.entries(facts.tables)) {
-    if (signIn !== 'upstream') continue
+    const isJudge = signIn === 'upstream'
     const path: KeyPath = ['listener', name, 'sign-in']
-    if (protocol !== 'submission') {
-      problems.add({ path, expected: '"accounts", unless protocol = "submission"', found: `protocol = "${protocol}"` })
+    if (isJudge && protocol !== 'submission' && protocol !== 'imap') {
+      const expected = '"accounts", unless protocol = "submission" or "imap"'
+      problems.add({ path, expected, found: `protocol = "${protocol}"` })
       continue
     }
-    const asked = facts.upstreams.filter(({ name: upstream, protocol: spoken }) => {
-      const leadsThere = ({ to, listeners, recipients }: RouteConfig): boolean =>
-        (to.kind === 'upstream' || to.kind === 'lookup') &&
-        to.upstream === upstream &&
-        recipients === undefined &&
-        (listeners?.includes(name) ?? true)
-      return spoken === 'smtp' && facts.routes.some(leadsThere)
-    })
-    if (asked.length === 0 && problems.isSound('route') && problems.isSound('upstream')) {
+    // Users of an IMAP listener are always signed in at their backends, whoever judges them.
+    if (!isJudge && protocol !== 'imap') continue
+    const spoken = protocol === 'imap' ? 'imap' : 'smtp'
+    const asked = upstreamsOf(name, spoken, facts)
+    if (isJudge && asked.length === 0 && problems.isSound('route') && problems.isSound('upstream')) {
       const found = 'no route without `recipients` that leads to one'
-      problems.add({ path, expected: 'an SMTP upstream that can be asked', found })
+      problems.add({ path, expected: `an ${spoken.toUpperCase()} upstream that can be asked`, found })
     }
-    for (const { name: upstream, tls, sendsCredentialsInClear } of asked) {
+    for (const { name: upstream, tls, sendsCredentialsInClear, master } of asked) {
+      if (isJudge && master !== undefined) {
+        const expected = `nothing, since it would let in everybody who comes by listener ${name}, where the backend is the judge (sign-in = "upstream")`
+        problems.add({ path: ['upstream', upstream, 'master-user'], expected, found: `"${master.username}"` })
+      }
       if (sendsCredentialsInClear || tls.mode === 'starttls' || tls.mode === 'implicit') continue
       problems.add({
         path: ['upstream', upstream, 'tls'],
@@ -111,6 +111,26 @@ export function checkSignIn(
       })
     }
   }
+}
+
+/** Upstreams to which users of a listener may come. A directory may name any of them. */
+function upstreamsOf(
+  listener: string,
+  spoken: UpstreamConfig['protocol'],
+  { upstreams, routes }: SignInFacts,
+): readonly UpstreamConfig[] {
+  const open = routes.filter(
+    ({ listeners, recipients }) => recipients === undefined && (listeners?.includes(listener) ?? true),
+  )
+  return upstreams.filter(
+    ({ name, protocol }) =>
+      protocol === spoken &&
+      open.some(
+        ({ to }) =>
+          (to.kind === 'upstream' && to.upstream === name) ||
+          (to.kind === 'lookup' && (to.upstream === name || (spoken === 'imap' && to.upstream === undefined))),
+      ),
+  )
 }
 
 function targetOf({ to, ask }: RouteTable, lookups: RouteSurroundings['lookups']): RouteTarget {

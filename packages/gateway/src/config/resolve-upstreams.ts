@@ -19,6 +19,8 @@ export interface Resolving {
   readonly warn: (path: KeyPath, message: string) => void
   /** The absolute name of a file that the configuration names. */
   readonly path: (name: string) => string
+  /** The one line of a file that other users of the machine may not read. */
+  readonly secretIn: (name: string | undefined, path: KeyPath) => Promise<string | undefined>
 }
 
 export async function resolveUpstreams(
@@ -28,6 +30,7 @@ export async function resolveUpstreams(
   return Promise.all(
     Object.entries(tables).map(async ([name, table]) => {
       const tls = await tlsOf(name, table, resolving)
+      const master = await masterOf(name, table, resolving)
       return {
         name,
         protocol: table.protocol,
@@ -41,6 +44,7 @@ export async function resolveUpstreams(
         tls,
         maxConnections: table['max-connections'],
         sendsCredentialsInClear: table['credentials-in-clear'],
+        ...(master === undefined ? {} : { master }),
         ...(table['sign-in-mechanisms'] === undefined ? {} : { signInMechanisms: table['sign-in-mechanisms'] }),
         slowStartMs: table['slow-start'] === 'off' ? 0 : table['slow-start'],
         timeouts: table.timeouts,
@@ -139,6 +143,25 @@ async function tlsOf(name: string, table: UpstreamTable, resolving: Resolving): 
       : { fingerprints: fingerprints.map((print) => print.replaceAll(':', '').toLowerCase()) }),
     ...(certificate === undefined ? {} : { certificate }),
   }
+}
+
+async function masterOf(
+  name: string,
+  { protocol, 'master-user': username, 'master-password-file': passwordFile }: UpstreamTable,
+  { problems, secretIn }: Resolving,
+): Promise<UpstreamConfig['master']> {
+  for (const [key, written] of Object.entries({ 'master-user': username, 'master-password-file': passwordFile })) {
+    if (protocol === 'imap' || written === undefined) continue
+    const path: KeyPath = ['upstream', name, key]
+    problems.add({ path, expected: 'nothing, unless protocol = "imap"', found: `protocol = "${protocol}"` })
+  }
+  const password = await secretIn(passwordFile, ['upstream', name, 'master-password-file'])
+  if ((username === undefined) !== (passwordFile === undefined)) {
+    const missing = username === undefined ? 'master-user' : 'master-password-file'
+    const found = `only ${username === undefined ? 'master-password-file' : 'master-user'}`
+    problems.add({ path: ['upstream', name, missing], expected: 'both master-user and master-password-file', found })
+  }
+  return username === undefined || password === undefined ? undefined : { username, password }
 }
 
 const tlsKeys = ['tls-ca', 'tls-server-name', 'tls-fingerprints', 'tls-cert', 'tls-key'] as const

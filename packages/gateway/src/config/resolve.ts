@@ -86,6 +86,7 @@ class Resolution {
       problems: this.#problems,
       warn: (path, message) => this.#warn(path, message),
       path: (name) => this.#path(name),
+      secretIn: (name, path) => this.#secretIn(name, path),
     }
     const upstreams = await resolveUpstreams(this.#file.upstream, resolving)
     const lookups = resolveLookups(this.#file.lookup, resolving)

@@ -219,6 +219,8 @@ export interface UpstreamConfig {
   readonly maxConnections: Ceiling
   /** Users' credentials go to the backends without TLS as well. */
   readonly sendsCredentialsInClear: boolean
+  /** IMAP: signs in for every user who was judged here; absent: users are signed in with what they gave. */
+  readonly master?: { readonly username: string; readonly password: string }
   /** By which users are signed in at the backends; all, when absent. */
   readonly signInMechanisms?: readonly SaslMechanism[]
   /** 0 for none. */

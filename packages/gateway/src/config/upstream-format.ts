@@ -106,6 +106,12 @@ export const upstream: z.ZodType<UpstreamTable> = table({
     .describe(
       'How users are signed in at backends. Default: by the strongest mechanism that they offer. For backends that offer what they cannot do for every user.',
     ),
+  'master-user': text('a user name', /^[^\s\p{Cc}]{1,320}$/u)
+    .optional()
+    .describe(
+      'IMAP: who signs in for every user, by PLAIN with the user as authorization identity (RFC 4616). Users are then judged here, by `sign-in = "accounts"`.',
+    ),
+  'master-password-file': fileName.optional().describe('Its password, the one line of a file.'),
   'slow-start': z
     .union([z.literal('off'), duration('1s', '1h')], { error: 'a duration from "1s" to "1h", or "off"' })
     .prefault('off')

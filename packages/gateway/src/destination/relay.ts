@@ -10,7 +10,7 @@ import {
   type UpstreamCredentials,
 } from '@postern/smtp'
 import { foldAddress } from '../config/resolve-routes.ts'
-import { defaultBackendPort, parseBackendAddress } from '../config/backend-address.ts'
+import { serverAddress } from '../config/backend-address.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
 import { relayOptionsOf } from '../upstream/look.ts'
 import { passedTlvs } from '../upstream/passed-tlvs.ts'
@@ -76,7 +76,7 @@ export function relayOptionsFor(options: {
     ...relayOptionsOf(config, hostname),
     *backends(transaction, forwardPath): Iterable<Backend> {
       if (server !== undefined) {
-        yield addressOf(server, config)
+        yield serverAddress(server, config)
         return
       }
       for (const { address } of group.candidates(options.keyOf(transaction, forwardPath))) yield address
@@ -103,13 +103,6 @@ export function relayOptionsFor(options: {
       },
     },
   }
-}
-
-/** @throws on what no directory may answer. */
-function addressOf(server: string, { protocol, tls }: Upstream['config']): Backend {
-  const address = parseBackendAddress(server)
-  if (address === undefined) throw new Error('a directory named a server that is no address')
-  return 'path' in address ? address : { port: defaultBackendPort(protocol, tls.mode === 'implicit'), ...address }
 }
 
 /** The user, or else whose mail it is. */

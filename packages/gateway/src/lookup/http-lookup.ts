@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Pool, type Dispatcher } from 'undici'
+import { secret } from '@postern/core'
 import { parseBackendAddress } from '../config/backend-address.ts'
 import { limits } from '../limits.ts'
 import type { Lookup, LookupAnswer, LookupQuestion } from './lookup.ts'
@@ -61,8 +62,13 @@ export class HttpLookup implements Lookup {
     }
     const status = header('auth-status')
     if (status === undefined) throw new BadAnswer('without Auth-Status')
-    if (status.toUpperCase() === 'OK')
-      return whereTo(header('auth-upstream'), header('auth-server'), header('auth-port'))
+    if (status.toUpperCase() === 'OK') {
+      const where = whereTo(header('auth-upstream'), header('auth-server'), header('auth-port'))
+      // What nginx would sign in with: of use where somebody signs in by IMAP.
+      return question.kind === 'login'
+        ? withCredentials(where, header('auth-user'), header('auth-pass'), undefined)
+        : where
+    }
     await waits(header('auth-wait'))
     const code = /^[45]\d\d/.exec(header('auth-error-code') ?? '')?.[0]
     return refusal(code, status)
@@ -77,7 +83,7 @@ export class HttpLookup implements Lookup {
     } catch (error) {
       throw new BadAnswer('not JSON', { cause: error })
     }
-    return readJson(body)
+    return readJson(body, question.kind)
   }
 
   async #request(
@@ -156,9 +162,9 @@ async function waits(seconds: string | undefined): Promise<void> {
   await delay(Math.min(Number(seconds) * 1000, limits.maxLookupWaitMs), undefined, { ref: false })
 }
 
-function readJson(body: unknown): LookupAnswer {
+function readJson(body: unknown, kind: LookupQuestion['kind']): LookupAnswer {
   if (typeof body !== 'object' || body === null) throw new BadAnswer('no object')
-  const { to, server, code, text } = body as Readonly<Record<string, unknown>>
+  const { to, server, code, text, user, password, token } = body as Readonly<Record<string, unknown>>
   if (to !== undefined && typeof to !== 'string') throw new BadAnswer('`to` is no text')
   if (server !== undefined && typeof server !== 'string') throw new BadAnswer('`server` is no text')
   if (to === 'nothing') return { found: 'nothing' }
@@ -166,9 +172,31 @@ function readJson(body: unknown): LookupAnswer {
   if (to === 'refuse')
     return refusal(typeof code === 'number' ? `${code}` : undefined, typeof text === 'string' ? text : '')
   if (to === undefined && server === undefined) throw new BadAnswer('neither `to` nor `server`')
-  return {
+  const where: LookupAnswer = {
     found: 'upstream',
     ...(to === undefined ? {} : { upstream: to }),
     ...(server === undefined ? {} : { server: checkedServer(server) }),
+  }
+  for (const [name, value] of Object.entries({ user, password, token })) {
+    if (value !== undefined && typeof value !== 'string') throw new BadAnswer(`\`${name}\` is no text`)
+  }
+  if (kind === 'mail') return where
+  return withCredentials(where, user as string | undefined, password as string | undefined, token as string | undefined)
+}
+
+function withCredentials(
+  where: LookupAnswer,
+  username: string | undefined,
+  password: string | undefined,
+  token: string | undefined,
+): LookupAnswer {
+  if (where.found !== 'upstream' || (username ?? password ?? token) === undefined) return where
+  return {
+    ...where,
+    credentials: {
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password: secret(password) }),
+      ...(token === undefined ? {} : { token: secret(token) }),
+    },
   }
 }

@@ -1,5 +1,7 @@
 /* A directory outside of this gateway that says where mail or a login goes: what it is asked, and what it may answer. */
 
+import type { Secret } from '@postern/core'
+
 export interface LookupQuestion {
   /** What is routed: a recipient's mail, or somebody who signs in. */
   readonly kind: 'mail' | 'login'
@@ -24,7 +26,19 @@ export type LookupAnswer =
   | { readonly found: 'store' }
   | { readonly found: 'refusal'; readonly isTemporary: boolean; readonly text?: string }
   /** A group of backends, or one address to reach with its settings; each may be absent for what the route itself names. */
-  | { readonly found: 'upstream'; readonly upstream?: string; readonly server?: string }
+  | {
+      readonly found: 'upstream'
+      readonly upstream?: string
+      readonly server?: string
+      readonly credentials?: GivenCredentials
+    }
+
+/** With what the user is signed in at an IMAP backend; what is absent is the user's own. */
+export interface GivenCredentials {
+  readonly username?: string
+  readonly password?: Secret
+  readonly token?: Secret
+}
 
 /** Rejects when there is no answer that can be used, in bounded time: down, slow, or not understood. */
 export interface Lookup {

@@ -195,6 +195,11 @@ export class ConnectionLog implements SessionObserver {
     }
   }
 
+  /** From here on the client speaks with its backend. */
+  handedOn({ username, upstream, backend }: Parameters<NonNullable<SessionObserver['handedOn']>>[0]): void {
+    this.#write('info', 'imap.handed-on', { username, upstream, backend })
+  }
+
   transaction(event: Parameters<NonNullable<SessionObserver['transaction']>>[0]): void {
     const { envelope, connection } = event
     this.#counts.transaction(event.replyCode, event.bytes)

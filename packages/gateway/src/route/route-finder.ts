@@ -1,14 +1,19 @@
 /* Where mail or a login goes: by the routes of the configuration, and the directories that some of them ask. */
 import type { Awaitable, Decision } from '@postern/core'
 import type { LookupConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
-import type { Lookup, LookupAnswer, LookupQuestion } from '../lookup/lookup.ts'
+import type { GivenCredentials, Lookup, LookupAnswer, LookupQuestion } from '../lookup/lookup.ts'
 import type { RouteQuestion, RouteTable } from './route-table.ts'
 
 export type FoundRoute =
   | { readonly kind: 'store' }
   | { readonly kind: 'refuse'; readonly decision: Decision }
   /** `server`: one address, which is reached with the settings of the upstream. */
-  | { readonly kind: 'upstream'; readonly upstream: string; readonly server?: string }
+  | {
+      readonly kind: 'upstream'
+      readonly upstream: string
+      readonly server?: string
+      readonly credentials?: GivenCredentials
+    }
 
 /** What is told to directories beside what routes look at. */
 export interface MailFacts {
@@ -137,7 +142,13 @@ export class RouteFinder {
         const known = kind === 'mail' ? this.#mail : this.#logins
         if (!known.has(upstream))
           throw new Error(`it names an upstream that takes no ${kind === 'mail' ? 'mail' : 'login'}`)
-        return { kind: 'upstream', upstream, ...(answer.server === undefined ? {} : { server: answer.server }) }
+        const { server, credentials } = answer
+        return {
+          kind: 'upstream',
+          upstream,
+          ...(server === undefined ? {} : { server }),
+          ...(credentials === undefined ? {} : { credentials }),
+        }
       }
       default:
         return answer satisfies never

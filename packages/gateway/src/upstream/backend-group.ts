@@ -168,6 +168,12 @@ export class BackendGroup {
     return (up.length > 0 ? up : this.#backends).flatMap(({ offers }) => (offers === undefined ? [] : [offers]))
   }
 
+  /** What each of them offers by itself; nothing where it is not known. */
+  get offersOfEach(): readonly (readonly string[] | undefined)[] {
+    const up = this.#backends.filter(({ isUp }) => isUp)
+    return (up.length > 0 ? up : this.#backends).map(({ offers }) => offers)
+  }
+
   /** It could not be reached, or not be spoken with. */
   failed(name: string, detail: string): void {
     const backend = this.#byName.get(name)

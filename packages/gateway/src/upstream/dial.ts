@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { connect as connectWithHeader, type HeaderToSend } from '@postern/core'
 import type { BackendAddress } from '../config/backend-address.ts'
 import type { UpstreamConfig } from '../config/schema.ts'
+import { limits } from '../limits.ts'
 import { tlsOptionsOf } from './tls-options.ts'
 
 export type Dialled =
@@ -23,7 +24,10 @@ export interface DialOptions {
 export async function dial(address: BackendAddress, options: DialOptions): Promise<Dialled> {
   const { config, header, timeoutMs, signal } = options
   if (signal.aborted) return { ok: false, detail: 'the client is gone' }
-  const target: NetConnectOpts = 'path' in address ? { path: address.path } : { ...address, noDelay: true }
+  const target: NetConnectOpts =
+    'path' in address
+      ? { path: address.path }
+      : { ...address, noDelay: true, keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs }
   const connecting =
     header === undefined
       ? ({ ok: true, socket: connectSocket(target) } as const)

@@ -1,9 +1,10 @@
 /* One look at one backend, as its upstream's protocol has it: for nobody, and nothing is left behind. */
 import { inspectBackend, patienceOfRfc5321, type Announcement, type InspectOptions } from '@postern/smtp'
-import type { BackendAddress } from '../config/backend-address.ts'
+import { inspectImapBackend, type BackendLink } from '@postern/imap'
+import { formatBackendAddress, type BackendAddress } from '../config/backend-address.ts'
 import type { UpstreamConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
-import { dial } from './dial.ts'
+import { dial, secure, type Dialled } from './dial.ts'
 import { tlsOptionsOf } from './tls-options.ts'
 
 export type Look =
@@ -65,9 +66,8 @@ function isSmtpAnnouncement(announce: UpstreamConfig['announce']): announce is A
   return announce !== 'received' && announce !== 'imap-id'
 }
 
-/** RFC 9051 section 7.1: `* OK` and, mostly, its capabilities. BYE, PREAUTH and anything else is no server to sign in at. */
 async function lookByImap(config: UpstreamConfig, address: BackendAddress, timeoutMs: number): Promise<Look> {
-  const { announce } = config
+  const { announce, tls } = config
   const signal = AbortSignal.timeout(timeoutMs)
   const header = announce === 'proxy-v2' ? ({ version: 2, command: 'local' } as const) : undefined
   const dialled = await dial(address, {
@@ -78,45 +78,28 @@ async function lookByImap(config: UpstreamConfig, address: BackendAddress, timeo
     signal,
   })
   if (!dialled.ok) return { ok: false, reason: dialled.detail }
-  const { socket, isSecure } = dialled
-  try {
-    const lines = linesOf(socket, signal)
-    const greeting = (await lines.next()).value ?? ''
-    if (!/^\* OK\b/i.test(greeting)) return { ok: false, reason: `greeting: ${greeting || 'none'}` }
-    socket.write('p CAPABILITY\r\n')
-    for await (const line of lines) {
-      const offered = /^\* CAPABILITY (.*)$/i.exec(line)?.[1]
-      if (offered !== undefined) {
-        socket.end('q LOGOUT\r\n')
-        return { ok: true, isSecure, offers: offered.toUpperCase().split(' ') }
-      }
-      if (/^\* BYE\b|^p /i.test(line)) return { ok: false, reason: `CAPABILITY: ${line}` }
-    }
-    return { ok: false, reason: 'it closed the connection' }
-  } catch (error) {
-    return { ok: false, reason: signal.aborted ? 'not in time' : (error as Error).message }
-  } finally {
-    // LOGOUT is a courtesy; nobody waits for what is said to it.
-    setTimeout(() => socket.destroy(), limits.lookFarewellMs).unref()
-  }
+  const inspection = await inspectImapBackend(lookedAt(dialled, address, config), tls.mode, signal)
+  // LOGOUT is a courtesy; nobody waits long for what is said to it.
+  setTimeout(() => dialled.socket.destroy(), limits.lookFarewellMs).unref()
+  if (!inspection.ok) return { ok: false, reason: inspection.detail }
+  const { capabilities, isSecure } = inspection
+  return { ok: true, isSecure, offers: capabilities.map((name) => name.toUpperCase()) }
 }
 
-/** The lines of a dialogue, bounded; rejects when the signal is aborted. */
-async function* linesOf(socket: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<string, undefined> {
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
-  aborted.catch(() => {})
-  const chunks = socket[Symbol.asyncIterator]()
-  let text = ''
-  for (;;) {
-    const chunk = await Promise.race([chunks.next(), aborted])
-    if (chunk.done === true) return undefined
-    text += chunk.value.toString('latin1')
-    for (let end = text.indexOf('\n'); end !== -1; end = text.indexOf('\n')) {
-      yield text.slice(0, end).replace(/\r$/, '')
-      text = text.slice(end + 1)
-    }
-    if (text.length > limits.maxProbeLineBytes) throw new Error('a line without end')
+function lookedAt(
+  { socket, isSecure }: Extract<Dialled, { readonly ok: true }>,
+  address: BackendAddress,
+  config: UpstreamConfig,
+): BackendLink {
+  return {
+    backend: formatBackendAddress(address),
+    socket,
+    isSecure,
+    secure: async (signal) => {
+      const secured = await secure(socket, address, config, signal)
+      return secured.ok ? { ok: true, link: lookedAt(secured, address, config) } : secured
+    },
+    succeeded: () => {},
+    failed: () => socket.destroy(),
   }
 }

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import { headerAnnouncing, type ConnectionInfo, type HeaderToSend } from '@postern/core'
 import { clientLimits, patienceOfRfc5321 } from '@postern/smtp'
-import type { BackendAddress } from '../config/backend-address.ts'
+import { formatBackendAddress, serverAddress, type BackendAddress } from '../config/backend-address.ts'
 import type { UpstreamConfig } from '../config/schema.ts'
 import type { Backend, BackendGroup } from './backend-group.ts'
 import { dial, secure } from './dial.ts'
@@ -16,6 +16,8 @@ export interface UpstreamClient {
   readonly connection: ConnectionInfo
   /** Whom `hash-user` goes by: the user who signs in. */
   readonly username: string
+  /** One address, in the place of the backends; with their settings. */
+  readonly server?: string
 }
 
 export type UpstreamConnecting =
@@ -80,13 +82,16 @@ export interface UpstreamAttempts {
 class Attempts implements UpstreamAttempts {
   readonly #upstream: Upstream
   readonly #client: UpstreamClient
-  readonly #candidates: Iterator<Backend>
+  readonly #candidates: Iterator<Pick<Backend, 'name' | 'address'>>
   #lastFailure: string | undefined
 
   constructor(upstream: Upstream, client: UpstreamClient) {
     this.#upstream = upstream
     this.#client = client
-    this.#candidates = upstream.group.candidates(client.username)[Symbol.iterator]()
+    const { server, username } = client
+    const candidates =
+      server === undefined ? upstream.group.candidates(username) : [namedServer(server, upstream.config)]
+    this.#candidates = candidates[Symbol.iterator]()
   }
 
   async next(signal: AbortSignal): Promise<UpstreamConnecting> {
@@ -154,6 +159,12 @@ class Link implements UpstreamLink {
     this.socket.destroy()
     this.#upstream.group.failed(this.backend, detail)
   }
+}
+
+/** @throws on what no directory may answer. */
+function namedServer(server: string, config: UpstreamConfig): Pick<Backend, 'name' | 'address'> {
+  const address = serverAddress(server, config)
+  return { name: formatBackendAddress(address), address }
 }
 
 function headerFor(

@@ -38,6 +38,7 @@ import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
 import type { LocalMailbox } from '../route/local-mailbox.ts'
 import { tableRouter } from '../route/table-router.ts'
+import { imapLogins } from '../upstream/login-backends.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
 import type { DrainManner, ToSupervisor, ToWorker, WorkerNews, WorkerStart } from '../supervisor/messages.ts'
 import { MailboxHints } from './mailbox-hints.ts'
@@ -285,7 +286,18 @@ export class Worker {
     const offersStartTls = tls === 'starttls'
     if (protocol === 'imap') {
       const maxAppendBytes = smtp.maxMessageBytes
-      return imapDialect({ hostname, offersStartTls, policies, authenticator, store: this.#store, now, maxAppendBytes })
+      const judge = settings?.signIn === 'upstream' ? 'backend' : 'authenticator'
+      const logins = imapLogins({ listener, judge, upstreams: this.#upstreams, finder })
+      return imapDialect({
+        hostname,
+        offersStartTls,
+        policies,
+        authenticator,
+        store: this.#store,
+        ...(logins === undefined ? {} : { logins }),
+        now,
+        maxAppendBytes,
+      })
     }
     const store = storeDestination(this.#store)
     const relays = new Map<string, Destination>()
@@ -359,7 +371,10 @@ export class Worker {
 
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {
     // Half-open: a client that closes its half after its last command still gets the replies.
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => void accept(socket))
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs },
+      (socket) => void accept(socket),
+    )
     this.#servers.push(server)
     server.listen({ fd, backlog: limits.listenBacklog })
     await once(server, 'listening')

@@ -72,18 +72,19 @@ to = "inside"`)
 })
 
 test('IMAP is looked at, too; what cannot be used makes it fail', async () => {
-  const imap = await backend('* OK ready\r\n', { 'p CAPABILITY': '* CAPABILITY IMAP4rev1 ID\r\np OK\r\n' })
+  const imap = await backend('* OK ready\r\n', { 'C CAPABILITY': '* CAPABILITY IMAP4rev1 ID\r\nC OK\r\n' })
   const bye = await backend('* BYE not now\r\n', {})
   const { status, stdout } = await check(`
 [upstream.boxes]
 protocol = "imap"
 backends = ["127.0.0.1:${imap}", "127.0.0.1:${bye}", "127.0.0.1:1"]
 announce = "imap-id"
+credentials-in-clear = true
 [[route]]
 to = "boxes"`)
   expect(status).toBe(1)
   expect(stdout).toContain('    offers: IMAP4REV1, ID\n    sees of the client: its address and port, by ID')
-  expect(stdout).toContain(`  127.0.0.1:${bye}: cannot be used: greeting: * BYE not now\n`)
+  expect(stdout).toContain(`  127.0.0.1:${bye}: cannot be used: it greeted with BYE not now\n`)
   expect(stdout).toContain('  127.0.0.1:1: cannot be used: ECONNREFUSED\n')
 })
 

@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import type { Config, ConfigOutcome } from '../../src/config/schema.ts'
+import { temporaryDirectory } from './temporary-directory.ts'
 
 const listeners = `
 [listener.mx]
@@ -44,6 +47,7 @@ const mailboxes = `
 [upstream.mailboxes]
 protocol = "imap"
 backends = ["10.0.0.2"]
+credentials-in-clear = true
 `
 
 function earlier(first: string, second: string): Promise<readonly string[]> {
@@ -320,6 +324,62 @@ describe('backends that judge who signs in', () => {
     ],
   ])('a problem: %s', async (_, text, problem) => {
     expect(await problems(text)).toEqual([expect.stringContaining(problem)])
+  })
+})
+
+describe('IMAP upstreams', () => {
+  const master = `[upstream.boxes]\nprotocol = "imap"\nbackends = ["10.0.0.2"]\ntls = "starttls"\n`
+  const withMaster = `${master}master-user = "postern"\nmaster-password-file = "upstreams.test.ts"\n`
+  const leads = '[[route]]\nto = "boxes"'
+
+  async function withPassword(): Promise<string> {
+    const file = join(await temporaryDirectory(), 'master')
+    await writeFile(file, 'm4ster\n', { mode: 0o600 })
+    return master + `master-user = "postern"\nmaster-password-file = "${file}"\n`
+  }
+
+  test('a master signs in for users who are judged here', async () => {
+    const { upstreams } = await live(`${await withPassword()}${leads}`)
+    expect(upstreams[0]).toMatchObject({
+      master: { username: 'postern', password: 'm4ster' },
+    })
+  })
+
+  test('and never where the backend is the judge: everybody would be let in', async () => {
+    const judged = '[listener.users]\nprotocol = "imap"\nbind = "127.0.0.1:2144"\ntls = "off"\nsign-in = "upstream"\n'
+    expect(await problems(`${judged}${await withPassword()}${leads}`)).toEqual([
+      expect.stringContaining('upstream.boxes.master-user: expected nothing, since it would let in everybody'),
+    ])
+    expect(await problems(`${judged}${master}${leads}`)).toEqual([])
+    expect(await problems(`${judged}${master}[[route]]\nlisteners = ["mx"]\nto = "boxes"`)).toEqual([
+      expect.stringContaining('listener.users.sign-in: expected an IMAP upstream that can be asked'),
+    ])
+  })
+
+  test('a directory may lead to any of them', async () => {
+    const asked = `${master.replace('starttls', 'off')}[lookup.users]\nurl = "http://127.0.0.1:1/"\n[[route]]\nask = "users"`
+    expect(await problems(asked)).toEqual([expect.stringContaining('upstream.boxes.tls: expected "starttls"')])
+  })
+
+  test.each([
+    [
+      'half a master',
+      `${master}master-user = "postern"\n${leads}`,
+      'upstream.boxes.master-password-file: expected both',
+    ],
+    ['no password', `${withMaster}${leads}`, 'upstream.boxes.master-password-file: expected a file with a secret'],
+    [
+      'of SMTP',
+      `${master.replace('imap', 'smtp')}master-user = "postern"\n${leads}`,
+      'upstream.boxes.master-user: expected nothing, unless protocol = "imap"',
+    ],
+    [
+      'credentials in the clear, whoever is the judge',
+      `${master.replace('starttls', 'optional')}${leads}`,
+      'upstream.boxes.tls: expected "starttls" or "implicit", or credentials-in-clear = true, since listener imap',
+    ],
+  ])('a problem: %s', async (_, text, problem) => {
+    expect(await problems(text)).toContainEqual(expect.stringContaining(problem))
   })
 })
 

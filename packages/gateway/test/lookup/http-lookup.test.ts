@@ -122,6 +122,15 @@ describe('the dialect of nginx’s auth_http', () => {
     expect(await asked.ask(question)).toEqual(answer)
   })
 
+  test('what nginx would sign in with counts for logins, and for no mail', async () => {
+    const { lookup: asked } = await lookup(says({ 'Auth-Status': 'OK', 'Auth-User': 'u1', 'Auth-Pass': 'p' }))
+    const answer = await asked.ask({ ...question, kind: 'login', username: 'ann' })
+    expect(answer).toMatchObject({ found: 'upstream', credentials: { username: 'u1' } })
+    expect(answer.found === 'upstream' && answer.credentials?.password?.reveal()).toBe('p')
+    expect(JSON.stringify(answer)).not.toContain('"p"')
+    expect(await asked.ask(question)).toEqual({ found: 'upstream' })
+  })
+
   test('Auth-Wait holds a refusal back', async () => {
     const { lookup: asked } = await lookup(says({ 'Auth-Status': 'no', 'Auth-Wait': '1' }))
     const startedAt = performance.now()
@@ -188,6 +197,14 @@ const failingTwice: Answers = (response, count) => {
   else if (count === 2) says({}, 503)(response, count)
   else says({ 'Auth-Status': 'OK' })(response, count)
 }
+
+test('JSON may name with what somebody is signed in', async () => {
+  const { lookup: asked } = await lookup(saysJson({ to: 'boxes', user: 'u1', token: 't' }), { dialect: 'json' })
+  const answer = await asked.ask({ ...question, kind: 'login', username: 'ann' })
+  expect(answer).toMatchObject({ found: 'upstream', upstream: 'boxes', credentials: { username: 'u1' } })
+  expect(answer.found === 'upstream' && answer.credentials?.token?.reveal()).toBe('t')
+  expect(await asked.ask(question)).toEqual({ found: 'upstream', upstream: 'boxes' })
+})
 
 describe('a service that fails', () => {
   test('is asked again as often as is wanted, when it was not reached or said 5xx', async () => {

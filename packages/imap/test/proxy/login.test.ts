@@ -464,23 +464,23 @@ describe('X2: the client is announced by ID (RFC 2971)', () => {
   )
 })
 
-describe('limits', () => {
-  /** One session at a time, and how many there are. */
-  function oneAtATime(): Policy & { open: number } {
-    return {
-      name: 'one-at-a-time',
-      open: 0,
-      onSession() {
-        if (this.open === 1) return { verdict: 'defer', reason: 'concurrency' }
-        this.open += 1
-        return { verdict: 'pass' }
-      },
-      onSessionEnd() {
-        this.open -= 1
-      },
-    }
+/** One session at a time, and how many there are. */
+function oneAtATime(): Policy & { open: number } {
+  return {
+    name: 'one-at-a-time',
+    open: 0,
+    onSession() {
+      if (this.open === 1) return { verdict: 'defer', reason: 'concurrency' }
+      this.open += 1
+      return { verdict: 'pass' }
+    },
+    onSessionEnd() {
+      this.open -= 1
+    },
   }
+}
 
+describe('limits', () => {
   test('a session of a user is counted behind its login, and given back once', async () => {
     const policy = oneAtATime()
     const first = new ProxySession({ policies: [policy] })
