@@ -247,6 +247,26 @@ describe('examples/kubernetes', async () => {
   })
 })
 
+describe('docs/migrating.md', () => {
+  const configurations = [...read('docs/migrating.md').matchAll(/^## (.*)$|^```toml\n([^]*?)^```$/gm)].reduce<
+    { readonly from: string; readonly text: string }[]
+  >((found, [, heading, text = '']) => {
+    if (heading !== undefined) return [...found, { from: heading, text: '' }]
+    return [...found.slice(0, -1), { from: found.at(-1)?.from ?? '', text }]
+  }, [])
+
+  test.each(configurations.filter(({ text }) => text !== ''))(
+    '$from: its configuration can be used',
+    async ({ text }) => {
+      expect((await checked(text)).live.routes.length).toBeGreaterThan(0)
+    },
+  )
+
+  test('there is one for each program that is configured', () => {
+    expect(configurations.filter(({ text }) => text === '').map(({ from }) => from)).toEqual(['From smtp-server'])
+  })
+})
+
 describe('examples/systemd', () => {
   const analyse = '/usr/bin/systemd-analyze'
 
