@@ -248,12 +248,11 @@ describe('examples/kubernetes', async () => {
 })
 
 describe('docs/migrating.md', () => {
-  const configurations = [...read('docs/migrating.md').matchAll(/^## (.*)$|^```toml\n([^]*?)^```$/gm)].reduce<
-    { readonly from: string; readonly text: string }[]
-  >((found, [, heading, text = '']) => {
-    if (heading !== undefined) return [...found, { from: heading, text: '' }]
-    return [...found.slice(0, -1), { from: found.at(-1)?.from ?? '', text }]
-  }, [])
+  const [, ...sections] = read('docs/migrating.md').split('\n## ')
+  const configurations = sections.map((section) => ({
+    from: section.split('\n')[0] ?? '',
+    text: /^```toml\n([^]*?)^```$/m.exec(section)?.[1] ?? '',
+  }))
 
   test.each(configurations.filter(({ text }) => text !== ''))(
     '$from: its configuration can be used',
