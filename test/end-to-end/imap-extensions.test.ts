@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { ann, startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
+import { openImap } from '../kit/mailbox.ts'
 import { eventually } from '../kit/patience.ts'
 import { peer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
@@ -75,6 +76,34 @@ test('IM-21: a user has as many sessions as are allowed, over all workers, and o
   open.pop()?.destroy()
   open.push(await eventually('a place', () => signIn().catch(() => undefined)))
   for (const socket of open) socket.destroy()
+})
+
+test('NOTIFY: what happens in mailboxes that are not selected is told, whichever worker it happens in', async () => {
+  // One listens on each of the two workers, as likely as not; the others change things.
+  const listening = [await signIn(bob), await signIn(bob), await signIn(bob)]
+  const acting = await openImap(ports.imap, bob)
+  await acting.mailboxCreate('Lists')
+  const heard = listening.map(() => '')
+  for (const [at, socket] of listening.entries()) {
+    socket.on('data', (chunk) => (heard[at] += String(chunk)))
+    socket.write(
+      'c NOTIFY SET (selected (MessageNew (UID) MessageExpunge)) (personal (MailboxName MessageNew MessageExpunge))\r\n',
+    )
+  }
+  const heardBy = (words: RegExp): number => heard.filter((text) => words.test(text)).length
+  const allHeard = async (what: string, words: RegExp): Promise<void> => {
+    await eventually(what, () => heardBy(words) === listening.length || undefined)
+  }
+  await allHeard('the answers', /^c OK /m)
+  await acting.append('Lists', 'Subject: one\r\n\r\nbody\r\n')
+  await allHeard('the new message', /^\* STATUS "Lists" \(MESSAGES 1 UIDNEXT 2 /m)
+  await acting.append('INBOX', 'Subject: two\r\n\r\nbody\r\n')
+  await allHeard('a message of the selected mailbox', /^\* 1 EXISTS\r\n\* [01] RECENT\r\n\* 1 FETCH \(UID 1\)/m)
+  await acting.mailboxRename('Lists', 'Letters')
+  await allHeard('the new name', /^\* LIST \([^)]*\) "\/" "Letters" \("OLDNAME" \("Lists"\)\)/m)
+  await acting.logout()
+  for (const socket of listening) socket.destroy()
+  expect(heardBy(/^(?:\* BYE|c (?:NO|BAD)) /m)).toBe(0)
 })
 
 function isSessionEnd(record: LogRecord): boolean {

@@ -53,6 +53,11 @@ export interface ImapLimits {
   readonly maxThreadSteps: number
   /** How often a command that takes long says how far it is, in milliseconds (RFC 9585 section 4: not too often). */
   readonly progressEveryMs: number
+  /**
+   * Mailboxes that NOTIFY (RFC 5465) watches for one session: the store is asked about each of them once, and whenever
+   * something changes there. Over it: NO [NOTIFICATIONOVERFLOW].
+   */
+  readonly maxNotifiedMailboxes: number
   /** Octets of a mailbox name as the client sends it. */
   readonly maxMailboxNameBytes: number
   /** RFC 2971 section 3.3: an ID list holds at most 30 pairs. */
@@ -133,6 +138,7 @@ export const limits: ImapLimits = {
   maxThreadDepth: 1_000,
   maxThreadSteps: 4_000_000,
   progressEveryMs: 10_000,
+  maxNotifiedMailboxes: 1_000,
   maxMailboxNameBytes: 1_024,
   maxIdPairs: 30,
   maxIdKeyBytes: 30,

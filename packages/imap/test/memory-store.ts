@@ -78,8 +78,21 @@ class StoredMailbox {
 export class MemoryStore implements MailStore {
   /** Refuses every delivery and flag change with it, when set. */
   refuses: StoreRefusal | undefined
-  can: readonly StoreAbility[] = ['commit-together', 'modseq', 'special-use', 'object-ids', 'quota', 'save-dates']
+  can: readonly StoreAbility[] = [
+    'commit-together',
+    'modseq',
+    'special-use',
+    'object-ids',
+    'quota',
+    'save-dates',
+    'watch',
+  ]
   quota: AccountQuota | undefined
+  /** Called when names or subscriptions change. */
+  readonly listWatchers = new Set<() => void>()
+  /** Mailboxes that sessions watch, and how many more may be. */
+  watched = 0
+  maxWatched = Infinity
   /** Nobody can say what the limits are. */
   isQuotaUnknown = false
   /** As a store whose log of expunged messages does not reach back. */
@@ -213,11 +226,13 @@ class MemoryAccount implements Account {
       mailbox.attributes.push(specialUse)
     }
     this.#mailboxes.set(name, mailbox)
+    this.#hint()
     return done(undefined)
   }
 
   async delete(name: string): Promise<StoreOutcome<void>> {
     if ([...this.#mailboxes.keys()].some((other) => other.startsWith(`${name}/`))) return refused('has-children')
+    this.#hint()
     return this.#mailboxes.delete(name) ? done(undefined) : refused('no-such-mailbox')
   }
 
@@ -228,12 +243,14 @@ class MemoryAccount implements Account {
     this.#mailboxes.set(to, mailbox)
     if (from === 'INBOX') this.#mailboxes.set('INBOX', this.#store.newMailbox())
     else this.#mailboxes.delete(from)
+    this.#hint()
     return done(undefined)
   }
 
   async subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>> {
     if (isSubscribed) this.#store.subscribedNames.add(name)
     else this.#store.subscribedNames.delete(name)
+    this.#hint()
     return done(undefined)
   }
 
@@ -255,6 +272,25 @@ class MemoryAccount implements Account {
       highestModseq: mailbox.highestModseq,
       mailboxId: `F${mailbox.uidValidity}`,
     })
+  }
+
+  watchMailbox(name: string, onHint: () => void): (() => void) | undefined {
+    const mailbox = this.#mailboxes.get(name)
+    if (mailbox === undefined || this.#store.watched >= this.#store.maxWatched) return undefined
+    this.#store.watched += 1
+    mailbox.watchers.add(onHint)
+    return () => {
+      if (mailbox.watchers.delete(onHint)) this.#store.watched -= 1
+    }
+  }
+
+  watchList(onHint: () => void): () => void {
+    this.#store.listWatchers.add(onHint)
+    return () => void this.#store.listWatchers.delete(onHint)
+  }
+
+  #hint(): void {
+    for (const watcher of this.#store.listWatchers) queueMicrotask(watcher)
   }
 
   async quota(): Promise<StoreOutcome<AccountQuota | undefined>> {

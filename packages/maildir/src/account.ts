@@ -11,6 +11,7 @@ import type {
   Uid,
   UidValidity,
 } from '@postern/core'
+import type { AccountWatches } from './account-watches.ts'
 import { creatingPrefix, deletedPrefix } from './cleanup.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { copyMessages, moveMessages } from './copy.ts'
@@ -26,6 +27,7 @@ import { writeUidList } from './uidlist.ts'
 
 /** Folders in use by this process, kept by the store. */
 export interface FolderPool {
+  readonly watches: AccountWatches
   use(place: MailboxPlace): Folder
   /** As it is known already, if it is. */
   find(path: string): Folder | undefined
@@ -183,6 +185,15 @@ export class MaildirAccount implements Account, MailboxOwner {
     } catch (error) {
       return refusalOf(error)
     }
+  }
+
+  watchMailbox(text: string, onHint: () => void): (() => void) | undefined {
+    const parsed = parseMailboxName(text, this.#context.limits)
+    return parsed.ok ? this.#pool.watches.mailbox(this.#placeOf(parsed.value), onHint) : undefined
+  }
+
+  watchList(onHint: () => void): (() => void) | undefined {
+    return this.#pool.watches.list(this.#account, this.#maildir, onHint)
   }
 
   async open(text: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>> {

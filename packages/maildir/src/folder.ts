@@ -12,7 +12,7 @@ import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile, us
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
 import { readUidListHeader } from './uidlist.ts'
-import { ChangeWatch } from './watch.ts'
+import { ChangeWatch, messageFolders } from './watch.ts'
 
 /**
  * A mailbox as of the end of a look: what sessions see. In the middle of one, or of a change, a message may have flags that
@@ -54,7 +54,7 @@ export class Folder {
     this.place = place
     this.#context = context
     this.#announce = announce
-    this.watch = new ChangeWatch(context.disk, context.limits, place.path)
+    this.watch = new ChangeWatch(context.disk, context.limits, messageFolders(place.path))
     this.#index = new MailboxIndex(place, context, (work) => this.#locked(work))
   }
 

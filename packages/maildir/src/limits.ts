@@ -65,6 +65,11 @@ export interface MaildirLimits {
   readonly pollMs: number
   /** Mailboxes of this process watched by inotify, two watches each; more are polled only. The kernel's default bound is 8,192 watches and up. */
   readonly maxWatchedMailboxes: number
+  /**
+   * Mailboxes, and lists of mailboxes, that sessions of this process watch without having them open (NOTIFY, RFC 5465).
+   * Each costs as much as a watched mailbox. One more is refused to the session that asks.
+   */
+  readonly maxNotifiedMailboxes: number
   /** Age at which a file in `tmp/` is abandoned, ms. 36 hours: maildir(5). */
   readonly staleTmpMs: number
   /** Files of `tmp/` looked at in one clean-up, so that a hundred thousand of them are removed over several. */
@@ -119,6 +124,7 @@ export const limits: MaildirLimits = {
   hintDebounceMs: 20,
   pollMs: 1_500,
   maxWatchedMailboxes: 2_048,
+  maxNotifiedMailboxes: 4_096,
   staleTmpMs: 36 * 3_600_000,
   tmpFilesPerCleanup: 10_000,
   cleanupEveryMs: 3_600_000,

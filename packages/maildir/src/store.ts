@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import type { Account, MessageWriter, StoreAbility, StoreOutcome } from '@postern/core'
 import { encodeAccountName, maildirPath } from './account-name.ts'
+import { AccountWatches } from './account-watches.ts'
 import { MaildirAccount, type FolderPool } from './account.ts'
 import { cleanMaildir, cleanTmp } from './cleanup.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
@@ -31,12 +32,14 @@ class Store implements MaildirStore, FolderPool {
     'object-ids',
     'quota',
     'save-dates',
+    'watch',
   ]
   readonly #root: string
   readonly #context: StoreContext
-  readonly #onChange: (account: string, mailbox: string) => void
+  readonly #changed: (account: string, mailbox: string) => void
   /** By path. In use, or kept for the next SELECT: then the oldest first. */
   readonly #folders = new Map<string, Folder>()
+  readonly watches: AccountWatches
   readonly #background = new Set<Promise<void>>()
   /** Paths and when they were last cleaned, ms of the monotonic clock. */
   readonly #cleaned = new Map<string, number>()
@@ -48,7 +51,6 @@ class Store implements MaildirStore, FolderPool {
     const now = options.now ?? (() => new Date())
     const report = options.onProblem ?? (() => undefined)
     this.#root = options.root
-    this.#onChange = options.onChange ?? (() => undefined)
     this.#context = {
       disk,
       limits,
@@ -67,6 +69,11 @@ class Store implements MaildirStore, FolderPool {
       locks: new LockFiles(disk, limits, (path, owner) => {
         report({ kind: 'stale-lock', account: '', mailbox: '', detail: `${path} of ${owner}` })
       }),
+    }
+    this.watches = new AccountWatches(this.#context)
+    this.#changed = (account, mailbox) => {
+      this.watches.hint(account, mailbox)
+      options.onChange?.(account, mailbox)
     }
   }
 
@@ -125,6 +132,7 @@ class Store implements MaildirStore, FolderPool {
     const { limits } = this.#context
     const parsed = parseMailboxName(mailbox, limits)
     if (!parsed.ok) return
+    this.watches.hint(account, parsed.value.name)
     for (const folder of this.#folders.values()) {
       if (folder.place.account === account && folder.place.mailbox === parsed.value.name) folder.watch.hint()
     }
@@ -133,6 +141,7 @@ class Store implements MaildirStore, FolderPool {
   async close(): Promise<void> {
     for (const folder of this.#folders.values()) folder.close()
     this.#folders.clear()
+    this.watches.close()
     await Promise.all(this.#background)
   }
 
@@ -140,7 +149,7 @@ class Store implements MaildirStore, FolderPool {
     const folder =
       this.#folders.get(place.path) ??
       new Folder(place, this.#context, (changed) => {
-        this.#onChange(changed.place.account, changed.place.mailbox)
+        this.#changed(changed.place.account, changed.place.mailbox)
       })
     this.#folders.set(place.path, folder)
     folder.users += 1

@@ -8,7 +8,7 @@ import type { MaildirLimits } from './limits.ts'
 import { mailboxNameOf, type MailboxName } from './names.ts'
 import type { Disk } from './options.ts'
 
-const fileName = 'subscriptions'
+export const subscriptionsName = 'subscriptions'
 
 export async function readSubscriptions(disk: Disk, maildir: string, limits: MaildirLimits): Promise<Set<string>> {
   const names = new Set<string>()
@@ -32,13 +32,13 @@ export async function changeSubscription(
   if (lines.includes(line) === isSubscribed) return true
   if (isSubscribed && lines.length >= limits.maxSubscriptions) return false
   const next = isSubscribed ? [...lines, line] : lines.filter((other) => other !== line)
-  await replaceFile(disk, maildir, fileName, async (handle) => {
+  await replaceFile(disk, maildir, subscriptionsName, async (handle) => {
     await handle.writeFile(next.map((other) => `${other}\n`).join(''))
   })
   return true
 }
 
 async function readLines(disk: Disk, maildir: string): Promise<string[]> {
-  const text = await readSmallFile(disk, `${maildir}/${fileName}`)
+  const text = await readSmallFile(disk, `${maildir}/${subscriptionsName}`)
   return (text ?? '').split('\n').filter((line) => line !== '')
 }

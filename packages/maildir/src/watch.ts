@@ -11,10 +11,14 @@ import type { Disk } from './options.ts'
 /** Mailboxes under file system events in this process: bounded by `maxWatchedMailboxes`. */
 let watchedMailboxes = 0
 
+/** The folders of a mailbox in which messages come and go. */
+export const messageFolders = (path: string): readonly string[] => [`${path}/new`, `${path}/cur`]
+
 export class ChangeWatch {
   readonly #disk: Disk
   readonly #limits: MaildirLimits
   readonly #folders: readonly string[]
+  readonly #isMeant: (name: string) => boolean
   readonly #listeners = new Set<() => void>()
   #events: FSWatcher[] = []
   #pending: NodeJS.Timeout | undefined
@@ -22,10 +26,22 @@ export class ChangeWatch {
   #times = ''
   #isCounted = false
 
-  constructor(disk: Disk, limits: MaildirLimits, path: string) {
+  /** @param isMeant - whether a name that changed in one of the folders is any news; all are when it is absent. */
+  constructor(
+    disk: Disk,
+    limits: MaildirLimits,
+    folders: readonly string[],
+    isMeant: (name: string) => boolean = () => true,
+  ) {
     this.#disk = disk
     this.#limits = limits
-    this.#folders = [`${path}/new`, `${path}/cur`]
+    this.#folders = folders
+    this.#isMeant = isMeant
+  }
+
+  /** Somebody waits for a hint. */
+  get isUsed(): boolean {
+    return this.#listeners.size > 0
   }
 
   add(onHint: () => void): () => void {
@@ -67,8 +83,8 @@ export class ChangeWatch {
       this.#isCounted = true
       try {
         for (const folder of this.#folders) {
-          const events = watch(folder, { persistent: false }, () => {
-            this.hint()
+          const events = watch(folder, { persistent: false }, (_event, name) => {
+            if (name === null || this.#isMeant(name)) this.hint()
           })
           // The folder is gone, or the kernel gave up: the poll goes on.
           events.on('error', () => {

@@ -34,8 +34,16 @@ export type StoreOutcome<T> =
  * - `object-ids`: ids of mailboxes and messages (OBJECTID, RFC 8474).
  * - `quota`: accounts have `quota`, and mailboxes `deletedBytes` (QUOTA, RFC 9208).
  * - `save-dates`: when a message came into its mailbox (SAVEDATE, RFC 8514).
+ * - `watch`: accounts have `watchMailbox` and `watchList` (NOTIFY, RFC 5465).
  */
-export type StoreAbility = 'commit-together' | 'modseq' | 'special-use' | 'object-ids' | 'quota' | 'save-dates'
+export type StoreAbility =
+  | 'commit-together'
+  | 'modseq'
+  | 'special-use'
+  | 'object-ids'
+  | 'quota'
+  | 'save-dates'
+  | 'watch'
 
 /** What a mailbox is for (RFC 6154 section 2), as far as a store can be asked for it. */
 export type SpecialUse = '\\Archive' | '\\Drafts' | '\\Junk' | '\\Sent' | '\\Trash'
@@ -144,6 +152,15 @@ export interface Account {
    * mailboxes count together.
    */
   quota?(): Promise<StoreOutcome<AccountQuota | undefined>>
+  /**
+   * Of a store that can watch: calls back soon after something may have changed in a mailbox that nobody needs to have
+   * open. A lost hint only delays.
+   *
+   * @returns what ends it; `undefined` when no more can be watched.
+   */
+  watchMailbox?(name: string, onHint: () => void): (() => void) | undefined
+  /** Likewise of the names of mailboxes, and of subscriptions. */
+  watchList?(onHint: () => void): (() => void) | undefined
   /** Selects it for one session. */
   open(name: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>>
   /** Lets go of what it holds; open mailboxes are closed by their sessions. */

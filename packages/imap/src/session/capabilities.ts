@@ -64,6 +64,7 @@ const byStore: readonly { readonly name: string; readonly needs: StoreAbility }[
   { name: 'QRESYNC', needs: 'modseq' },
   { name: 'OBJECTID', needs: 'object-ids' },
   { name: 'SAVEDATE', needs: 'save-dates' },
+  { name: 'NOTIFY', needs: 'watch' },
   // RFC 9208 section 3.1: a capability for each resource. Limits are set by who runs the server, so there is no QUOTASET.
   { name: 'QUOTA', needs: 'quota' },
   { name: 'QUOTA=RES-STORAGE', needs: 'quota' },

@@ -15,6 +15,7 @@ import { login } from './commands/login.ts'
 import { create, deleteMailbox, namespace, rename, subscribe, unsubscribe } from './commands/mailboxes.ts'
 import { getQuota, getQuotaRoot } from './commands/quota.ts'
 import { beginReplace, beginUidReplace, replace } from './commands/replace.ts'
+import { notify } from './commands/notify.ts'
 import { search, uidSearch } from './commands/search.ts'
 import { close, examine, select, unselect } from './commands/select.ts'
 import { sort, uidSort } from './commands/sort.ts'
@@ -83,6 +84,7 @@ const table: Readonly<Record<string, CommandSpec>> = {
   GETQUOTA: { in: signedIn, run: getQuota }, // RFC 9208
   GETQUOTAROOT: { in: signedIn, run: getQuotaRoot },
   IDLE: { in: signedIn, run: idle }, // RFC 2177
+  NOTIFY: { in: signedIn, run: notify }, // RFC 5465
   COMPRESS: { in: signedIn, run: compress }, // RFC 4978
   UNAUTHENTICATE: { in: signedIn, run: unauthenticate }, // RFC 8437
   // 6.4, selected

@@ -1,7 +1,7 @@
 import type { Mailbox, Uid } from '@postern/core'
 import type { Part } from '../message/structure.ts'
 import { encodeFlags, systemFlags } from '../wire/flags.ts'
-import type { Enableable } from './state.ts'
+import type { Enableable, WantedNews } from './state.ts'
 import { MailboxView } from './view.ts'
 
 /** The selected mailbox: the store's handle, and what the client believes of it. */
@@ -12,6 +12,8 @@ export class SelectedMailbox {
   showsRecent = true
   /** What `$` stands for (RFC 5182). UIDs that are gone meanwhile name nothing. */
   saved: ReadonlySet<Uid> = new Set()
+  /** Messages that this client put here, and that wait to be told; kept only while it wants items of new ones. */
+  readonly own: Set<Uid> = new Set()
   readonly #maxKeywords: number
   #keywordsTold: ReadonlySet<string>
   #stopWatching: (() => void) | undefined
@@ -52,12 +54,18 @@ export class SelectedMailbox {
   }
 
   /** Everything that may be told now, as responses. */
-  tell(mayExpunge: boolean): string {
-    const text = this.view.hasNews(mayExpunge)
-      ? this.keywordsResponse() + this.view.tell(mayExpunge, this.showsRecent ? this.mailbox.recent() : undefined)
+  tell(mayExpunge: boolean, wanted: WantedNews): string {
+    const recent = this.showsRecent ? this.mailbox.recent() : undefined
+    const text = this.view.hasNews(mayExpunge, wanted)
+      ? this.keywordsResponse() + this.view.tell(mayExpunge, recent, wanted)
       : ''
-    if (!this.view.hasUntoldGone) this.#toldModseq = this.mailbox.highestModseq?.() ?? 0n
+    if (!this.view.hasUntold) this.#toldModseq = this.mailbox.highestModseq?.() ?? 0n
     return text
+  }
+
+  /** Up to it the client knows all. */
+  get toldModseq(): bigint {
+    return this.#toldModseq
   }
 
   /** `HIGHESTMODSEQ`, up to which the client knows all; empty of a store that keeps none. */

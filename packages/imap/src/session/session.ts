@@ -15,7 +15,9 @@ import { endsSession, Opening, tellProxyHeader } from './opening.ts'
 import type { ImapSessionOptions } from './options.ts'
 import { mailboxGone, type Conversation, type Finished, type IncomingMessages, type Outcome } from './outcome.ts'
 import { refusalResponse } from './refusal.ts'
-import { endSignedIn, SessionState } from './state.ts'
+import { tellNews } from './news.ts'
+import { NotificationOverflow } from './notifications.ts'
+import { endSignedIn, SessionState, wantsNothing } from './state.ts'
 
 /** Makes the machine that serves one connection; `runSession` of core runs it. */
 export function createImapSession(context: SessionContext, options: ImapSessionOptions): SessionMachine {
@@ -72,12 +74,27 @@ class ImapSession implements SessionMachine {
 
   async woken(): Promise<Wish> {
     if (this.#handover !== undefined) return this.#handover.woken()
-    const { selected, isIdling } = this.#state
-    if (!isIdling || selected === undefined) return this.#readOn(false)
-    if (!(await this.#state.look())) return this.#byeMailboxGone()
-    const news = selected.tell(true)
-    this.#state.write(news)
-    return this.#readOn(news !== '')
+    const { isIdling, wanted, selected } = this.#state
+    // In the middle of a command its end tells all.
+    if (this.#pending !== undefined && !isIdling) return this.#readOn(false)
+    let hasTold = false
+    if (selected !== undefined && (isIdling || wanted.atOnce !== 'nothing')) {
+      if (!(await this.#state.look())) return this.#byeMailboxGone()
+      hasTold = await tellNews(this.#state, isIdling || wanted.atOnce === 'all')
+    }
+    await this.#tellOthers()
+    return this.#readOn(isIdling && hasTold)
+  }
+
+  /** RFC 5465 section 5.8: what is too much ends all notifications. */
+  async #tellOthers(): Promise<void> {
+    try {
+      await this.#state.notifications?.tell()
+    } catch (error) {
+      if (!(error instanceof NotificationOverflow)) throw error
+      this.#state.notify(undefined, wantsNothing)
+      this.#state.write('* OK [NOTIFICATIONOVERFLOW] Too many mailboxes to watch\r\n')
+    }
   }
 
   timedOut(): Wish {
@@ -111,6 +128,7 @@ class ImapSession implements SessionMachine {
     this.#state.signedIn = undefined
     this.#handover?.ended()
     this.#state.login?.abandon()
+    this.#state.notifications?.end()
     try {
       if (pending?.as === 'messages') await pending.messages.abort()
       await this.#state.unselect()
@@ -185,19 +203,19 @@ class ImapSession implements SessionMachine {
       return undefined
     }
     if (spec.looks === 'after') await this.#lookAndTell(spec)
-    else this.#tell(spec)
+    else await this.#tell(spec)
     return this.#finish(command.tag, command.name, outcome)
   }
 
   async #lookAndTell(spec: Pick<CommandSpec, 'holdsExpunges'>): Promise<void> {
-    if (await this.#state.look()) this.#tell(spec)
+    if (await this.#state.look()) await this.#tell(spec)
   }
 
   /** The news that may be told with this command. */
-  #tell({ holdsExpunges }: Pick<CommandSpec, 'holdsExpunges'>): void {
+  async #tell({ holdsExpunges }: Pick<CommandSpec, 'holdsExpunges'>): Promise<void> {
     const { selected, enabled } = this.#state
     if (selected === undefined) return
-    this.#state.write(selected.tell(holdsExpunges !== true))
+    await tellNews(this.#state, holdsExpunges !== true)
     // RFC 7162 section 3.2: modification sequences were told while an earlier expunge was not.
     if (selected.view.hasUntoldGone && enabled.has('QRESYNC')) this.#state.write(selected.highestModseqResponse())
   }
@@ -312,6 +330,8 @@ class ImapSession implements SessionMachine {
     if (outcome.after?.next === 'upgrade-tls' && this.#reader.isInsideCommand) return this.#injection()
     this.#state.write(encodeCompletion(tag ?? '*', outcome))
     this.#reader.bounds = this.#bounds()
+    // What was hinted at meanwhile waited for this.
+    if (this.#state.notifications?.hasHints === true) this.#state.wake()
     if (this.#state.isMailboxGone) return this.#byeMailboxGone()
     this.#badInARow = outcome.status === 'BAD' ? this.#badInARow + 1 : 0
     if (outcome.after?.next === 'upgrade-tls') return { next: 'upgrade-tls' }

@@ -10,12 +10,16 @@ import {
   type SessionContext,
   type SessionObserver,
   type StoreAbility,
+  type Uid,
+  type UidValidity,
 } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
 import { BackendLogin } from '../proxy/login.ts'
 import { encodeString, toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
 import type { ImapSessionOptions } from './options.ts'
+import type { FetchItem } from '../wire/fetch-items.ts'
+import type { Notifications } from './notifications.ts'
 import type { SelectedMailbox } from './selected.ts'
 
 /** RFC 3501 section 3. The logout state is the end of the machine. */
@@ -43,6 +47,23 @@ export async function endSignedIn({ account, release }: SignedIn): Promise<void>
 type AuthenticationOutcome = Parameters<NonNullable<SessionObserver['authenticated']>>[0]['outcome']
 type RefusalReason = Parameters<NonNullable<SessionObserver['refused']>>[0]['reason']
 
+/** What a client wants to hear of the mailbox that it selected (RFC 5465). */
+export interface WantedNews {
+  /** New messages, and expunged ones. */
+  readonly messages: boolean
+  readonly flags: boolean
+  /** What is told as soon as it is known, and not only with the end of a command. */
+  readonly atOnce: 'nothing' | 'all-but-expunges' | 'all'
+  /** What is told of a new message beside that it is there. */
+  readonly items: readonly FetchItem[]
+}
+
+/** As long as it said nothing else. */
+export const wantsAll: WantedNews = { messages: true, flags: true, atOnce: 'nothing', items: [] }
+
+/** After NOTIFY NONE. */
+export const wantsNothing: WantedNews = { messages: false, flags: false, atOnce: 'nothing', items: [] }
+
 /** What the commands of one session share. */
 export class SessionState {
   connection: ConnectionInfo
@@ -57,6 +78,10 @@ export class SessionState {
   selected: SelectedMailbox | undefined
   /** Shared with the selected mailbox, which tells its news accordingly. */
   readonly enabled: Set<Enableable> = new Set()
+  /** What of the selected mailbox is told. */
+  wanted: WantedNews = wantsAll
+  /** What of other mailboxes is told. */
+  notifications: Notifications | undefined
   failedLogins = 0
   /** Of the command that runs. */
   tag = ''
@@ -245,13 +270,36 @@ export class SessionState {
     this.signedIn = undefined
     this.hasSignedOut = true
     this.enabled.clear()
+    this.notify(undefined, wantsAll)
     if (signedIn !== undefined) await endSignedIn(signedIn)
+  }
+
+  /** This client put messages there: they are no news to it (RFC 5465 section 5.2). */
+  noteOwn(mailbox: string, uidValidity: UidValidity, uids: readonly Uid[]): void {
+    const { selected, wanted } = this
+    if (wanted.items.length === 0 || selected?.mailbox.name !== mailbox) return
+    if (selected.mailbox.uidValidity === uidValidity) for (const uid of uids) selected.own.add(uid)
+  }
+
+  /** From now on this is told, and nothing else. */
+  notify(notifications: Notifications | undefined, wanted: WantedNews): void {
+    if (notifications !== this.notifications) this.notifications?.end()
+    this.notifications = notifications
+    this.wanted = wanted
+    this.watchSelected()
+  }
+
+  /** Hints about the selected mailbox come as long as somebody waits for them. */
+  watchSelected(): void {
+    if (this.isIdling || this.wanted.atOnce !== 'nothing') this.selected?.watch(this.wake)
+    else this.selected?.stopWatching()
   }
 
   /** Leaves the selected state. */
   async unselect(): Promise<void> {
     const { selected } = this
     this.selected = undefined
+    if (selected !== undefined) this.notifications?.left(selected.mailbox.name)
     await selected?.close()
   }
 }

@@ -15,7 +15,7 @@ import type { MailboxChanges, MessageRecord, Uid } from '@postern/core'
 import { encodeFlags, sameFlags } from '../wire/flags.ts'
 import { encodeVanished } from '../wire/modseq.ts'
 import { exceeds, NumberRanges, rangesOf, type SequenceSet } from '../wire/sequence-set.ts'
-import type { Enableable } from './state.ts'
+import type { Enableable, WantedNews } from './state.ts'
 
 /** A message as its client names it. */
 export interface NumberedMessage {
@@ -28,6 +28,10 @@ export class MailboxView {
   #told: MessageRecord[]
   #arrived: MessageRecord[] = []
   readonly #gone = new Set<Uid>()
+  /** Some of the gone were removed by the client itself. */
+  #mustTellGone = false
+  /** Told by the last `tell`. */
+  #justArrived: readonly MessageRecord[] = []
   readonly #altered = new Set<Uid>()
   readonly #enabled: ReadonlySet<Enableable>
   /** How many recent messages the client was told of last. */
@@ -90,7 +94,7 @@ export class MailboxView {
   absorb({ arrived, expunged, changed }: MailboxChanges): void {
     const newest = this.#arrived.at(-1)?.uid ?? this.#told.at(-1)?.uid ?? 0
     for (const record of arrived) if (record.uid > newest) this.#arrived.push(record)
-    this.expunge(expunged)
+    this.#forget(expunged)
     for (const record of changed) {
       const known = this.#replace(record)
       const tellsModseq = this.#enabled.has('CONDSTORE') && known?.modseq !== record.modseq
@@ -98,8 +102,14 @@ export class MailboxView {
     }
   }
 
-  /** These are gone, to be told when it may be told. */
+  /** The client removed these: it is told whatever news it wants. */
   expunge(uids: readonly Uid[]): void {
+    this.#mustTellGone ||= uids.length > 0
+    this.#forget(uids)
+  }
+
+  /** These are gone, to be told when it may be told. */
+  #forget(uids: readonly Uid[]): void {
     if (uids.length === 0) return
     const gone = new Set(uids)
     // What was never told of need not be told gone.
@@ -123,20 +133,39 @@ export class MailboxView {
     return this.#gone.size > 0
   }
 
+  /** There is something that the client has not been told, wanted or not. */
+  get hasUntold(): boolean {
+    return this.#gone.size > 0 || this.#arrived.length > 0 || this.#altered.size > 0
+  }
+
   /** There is something that may be told now. */
-  hasNews(mayExpunge: boolean): boolean {
-    return this.#arrived.length > 0 || this.#altered.size > 0 || (mayExpunge && this.#gone.size > 0)
+  hasNews(mayExpunge: boolean, wanted: WantedNews): boolean {
+    return (
+      (wanted.messages && this.#arrived.length > 0) ||
+      (wanted.flags && this.#altered.size > 0) ||
+      (mayExpunge && this.#gone.size > 0 && (wanted.messages || this.#mustTellGone))
+    )
+  }
+
+  /** The messages that were new in the last `tell`, once. */
+  takeArrived(): readonly MessageRecord[] {
+    const arrived = this.#justArrived
+    this.#justArrived = []
+    return arrived
   }
 
   /**
    * Everything that may be told now, as responses; from then on the client knows it.
    *
    * @param recent - messages with `\Recent` for this session; absent for a client that knows none.
+   * @param wanted - what is not among it waits.
    */
-  tell(mayExpunge: boolean, recent: ReadonlySet<Uid> | undefined): string {
-    let text = mayExpunge ? this.#tellGone() : ''
-    const hasArrived = this.#arrived.length > 0
+  tell(mayExpunge: boolean, recent: ReadonlySet<Uid> | undefined, wanted: WantedNews): string {
+    let text = mayExpunge && (wanted.messages || this.#mustTellGone) ? this.#tellGone() : ''
+    const hasArrived = wanted.messages && this.#arrived.length > 0
+    this.#justArrived = []
     if (hasArrived) {
+      if (wanted.items.length > 0) this.#justArrived = this.#arrived
       for (const record of this.#arrived) this.#told.push(record)
       this.#arrived = []
       text += `* ${this.exists} EXISTS\r\n`
@@ -149,13 +178,15 @@ export class MailboxView {
     }
     // RFC 7162 section 3.2.10.2: to clients that go by UIDs, changed flags are told with them.
     const tellsModseq = this.#enabled.has('CONDSTORE')
+    if (!wanted.flags) return text
     for (const uid of this.#altered) {
       const message = this.byUid(uid)
       if (message === undefined) continue
       const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
-      text += tellsModseq
-        ? `* ${message.number} FETCH (UID ${uid} FLAGS ${flags} MODSEQ (${message.record.modseq ?? 0n}))\r\n`
-        : `* ${message.number} FETCH (FLAGS ${flags})\r\n`
+      // RFC 5465 section 5.1 wants it for whoever asked to be told.
+      const name = tellsModseq || wanted.atOnce !== 'nothing' ? `UID ${uid} ` : ''
+      const modseq = tellsModseq ? ` MODSEQ (${message.record.modseq ?? 0n})` : ''
+      text += `* ${message.number} FETCH (${name}FLAGS ${flags}${modseq})\r\n`
     }
     this.#altered.clear()
     return text
@@ -163,6 +194,7 @@ export class MailboxView {
 
   /** Each EXPUNGE counts in the numbers that the ones before it left; VANISHED names UIDs (RFC 7162 section 3.2.10). */
   #tellGone(): string {
+    this.#mustTellGone = false
     if (this.#gone.size === 0) return ''
     const tellsVanished = this.#enabled.has('QRESYNC')
     let text = tellsVanished ? encodeVanished(rangesOf([...this.#gone].sort((a, b) => a - b)), false) : ''

@@ -92,7 +92,8 @@ export function parseFetchItems(tokens: Tokens): readonly FetchItem[] | undefine
   return items.filter((item) => 'label' in item || (!plain.has(item.item) && plain.add(item.item)))
 }
 
-function parseFetchItem(tokens: Tokens): FetchItem | undefined {
+/** `fetch-att` */
+export function parseFetchItem(tokens: Tokens): FetchItem | undefined {
   const start = tokens.at
   if (takeExactly(tokens, 'BODY.PEEK[')) return parseSectionItem(tokens, true)
   if (takeExactly(tokens, 'BODY[')) return parseSectionItem(tokens, false)

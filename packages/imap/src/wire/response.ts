@@ -21,6 +21,7 @@ export type ResponseCode =
   | 'INUSE'
   | 'LIMIT'
   | 'NONEXISTENT'
+  | 'NOTIFICATIONOVERFLOW'
   | 'OVERQUOTA'
   | 'PRIVACYREQUIRED'
   | 'READ-ONLY'
@@ -33,6 +34,7 @@ export type ResponseCode =
   | 'USEATTR'
   | `APPENDUID ${number} ${number | string}`
   | `BADCHARSET (${string})`
+  | `BADEVENT (${string})`
   | `CAPABILITY ${string}`
   | `HIGHESTMODSEQ ${bigint}`
   | `MAILBOXID (${string})`

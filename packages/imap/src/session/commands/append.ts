@@ -1,4 +1,4 @@
-import type { MessageWriter } from '@postern/core'
+import type { MessageWriter, Uid, UidValidity } from '@postern/core'
 import { BinaryUpload } from '../../message/binary-upload.ts'
 import { CrlfNormalizer } from '../../message/line-ends.ts'
 import { parseDateTime } from '../../wire/date-time.ts'
@@ -157,6 +157,7 @@ class AppendedMessages implements IncomingMessages {
       const committed = await first.commitWith(others)
       if (!committed.ok) return refusedAsTarget(committed.refusal)
       const { value } = committed
+      if (value !== undefined) this.#noteOwn(value.uidValidity, value.uids)
       // RFC 4315 section 3: one APPENDUID for all of them, in their order.
       return value === undefined
         ? ok('Append completed')
@@ -165,8 +166,13 @@ class AppendedMessages implements IncomingMessages {
     const committed = await first.commit()
     if (!committed.ok) return refusedAsTarget(committed.refusal)
     const { value } = committed
+    if (value !== undefined) this.#noteOwn(value.uidValidity, [value.uid])
     return value === undefined
       ? ok('Append completed')
       : ok('Append completed', `APPENDUID ${value.uidValidity} ${value.uid}`)
+  }
+
+  #noteOwn(uidValidity: UidValidity, uids: readonly Uid[]): void {
+    this.#state.noteOwn(this.#mailbox, uidValidity, uids)
   }
 }

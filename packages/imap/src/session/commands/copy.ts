@@ -41,6 +41,7 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   if (!done.ok) return refusedAsTarget(done.refusal)
   const { uidValidity, from, to } = done.value
   if (from.length === 0) return someGone
+  state.noteOwn(target.name, uidValidity, to)
   const code: ResponseCode = `COPYUID ${uidValidity} ${encodeNumbers(from)} ${encodeNumbers(to)}`
   if (how === 'copy') return ok('Copy completed', code)
   state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name, state.isUtf8)}\r\n`)

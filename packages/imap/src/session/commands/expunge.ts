@@ -2,6 +2,7 @@ import type { Uid } from '@postern/core'
 import { no, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, noArguments } from '../arguments.ts'
+import { tellNews } from '../news.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 import { messageSet } from './message-set.ts'
@@ -21,9 +22,8 @@ export async function expunge(state: SessionState, args: Tokens): Promise<Outcom
 /** RFC 7162 sections 3.2.7 and 3.2.9: a client that resynchronizes is told how far it knows all after it. */
 export async function expunged(state: SessionState, uids: readonly Uid[], text: string): Promise<Outcome> {
   if (uids.length === 0 || !state.enabled.has('QRESYNC') || !(await state.look())) return ok(text)
-  const { mailbox } = state.mailbox
-  state.write(state.mailbox.tell(true))
-  return ok(text, `HIGHESTMODSEQ ${mailbox.highestModseq?.() ?? 0n}`)
+  await tellNews(state, true)
+  return ok(text, `HIGHESTMODSEQ ${state.mailbox.toldModseq}`)
 }
 
 /** UID EXPUNGE of RFC 4315 section 2.1: only those of the set that are marked. */

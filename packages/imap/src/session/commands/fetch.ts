@@ -1,4 +1,4 @@
-import type { MessageRecord, StoreAbility, Uid } from '@postern/core'
+import type { Awaitable, MessageRecord, StoreAbility, Uid } from '@postern/core'
 import { parseEnvelope } from '../../message/envelope.ts'
 import { MessageReader } from '../../message/message-reader.ts'
 import { previewOf } from '../../message/preview.ts'
@@ -40,7 +40,7 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   if (asked === undefined || modifiers === undefined || !args.isAtEnd) return badArguments
   const { partial, changedSince } = modifiers
   const asks = (name: FetchItem['item']) => asked.some(({ item }) => item === name)
-  if (abilities.some(({ items, needs }) => items.some(asks) && !state.can(needs))) return badArguments
+  if (lacksAbility(state, asked)) return badArguments
   if (changedSince !== undefined || asks('MODSEQ')) {
     if (!state.can('modseq')) return badArguments
     state.enableModseq()
@@ -52,7 +52,6 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
   }
   const items = withSizesOnce(naming === 'uid' && !asks('UID') ? [{ item: 'UID' }, ...asked] : asked)
   if (changedSince !== undefined && !asks('MODSEQ')) items.push({ item: 'MODSEQ' })
-  const needsContent = items.some(({ item }) => !isOfRecord(item))
   const recent = selected.recent()
   const ends = new Set<FetchEnd>()
   const changed =
@@ -60,17 +59,52 @@ async function fetchMessages(state: SessionState, args: Tokens, naming: Naming):
       ? set.messages
       : set.messages.filter(({ record }) => (record.modseq ?? 0n) > changedSince)
   for (const message of partial === undefined ? changed : partOf(changed, partial)) {
-    if (needsContent) ends.add(await fetchFromContent(state, message, items, recent))
-    else
-      state.write(
-        `* ${message.number} FETCH (${items.map((item) => ofRecord(item, message.record, recent)).join(' ')})\r\n`,
-      )
+    const end = tellItems(state, message, items, recent, setSeen)
+    if (end !== 'told') ends.add(await end)
     await state.room()
   }
   if (ends.has('unknown-encoding')) return no('A part is encoded in a way that is not known', 'UNKNOWN-CTE')
   if (ends.has('too-much')) return no('Too many pieces of encoded parts at once', 'LIMIT')
   return ends.has('gone') ? someGone : ok('Fetch completed')
 }
+
+/** Something is asked for that only other stores have. */
+export function lacksAbility(state: SessionState, asked: readonly FetchItem[]): boolean {
+  const asks = (name: FetchItem['item']): boolean => asked.some(({ item }) => item === name)
+  return abilities.some(({ items, needs }) => items.some(asks) && !state.can(needs))
+}
+
+/** A message that is told without being asked for: nothing of it changes by that. */
+export async function writeMessage(
+  state: SessionState,
+  message: NumberedMessage,
+  asked: readonly FetchItem[],
+): Promise<void> {
+  const items = withSizesOnce(asked)
+  const adds = (name: 'UID' | 'MODSEQ'): boolean => !items.some(({ item }) => item === name)
+  // RFC 7162 section 3.2.4: once enabled, both are in every response that comes by itself.
+  if (state.enabled.has('CONDSTORE') && adds('MODSEQ')) items.push({ item: 'MODSEQ' })
+  if (state.enabled.has('QRESYNC') && adds('UID')) items.unshift({ item: 'UID' })
+  await tellItems(state, message, items, state.mailbox.recent(), leaveFlags)
+}
+
+function tellItems(
+  state: SessionState,
+  message: NumberedMessage,
+  items: readonly FetchItem[],
+  recent: ReadonlySet<Uid>,
+  mark: Mark,
+): Awaitable<FetchEnd> {
+  if (items.some(({ item }) => !isOfRecord(item))) return fetchFromContent(state, message, items, recent, mark)
+  const told = items.map((item) => ofRecord(item, message.record, recent)).join(' ')
+  state.write(`* ${message.number} FETCH (${told})\r\n`)
+  return 'told'
+}
+
+/** What looking at a message changes of it. */
+type Mark = typeof setSeen
+
+const leaveFlags: Mark = async () => undefined
 
 /** A size that is asked for again and again is told once: it costs a look at all of the part, and next to no answer. */
 function withSizesOnce(items: readonly FetchItem[]): FetchItem[] {
@@ -146,6 +180,7 @@ async function fetchFromContent(
   message: NumberedMessage,
   items: readonly FetchItem[],
   recent: ReadonlySet<Uid>,
+  mark: Mark,
 ): Promise<FetchEnd> {
   const selected = state.mailbox
   const { uid } = message.record
@@ -166,7 +201,7 @@ async function fetchFromContent(
     const decodedBytes = decoded.reduce((sum, bytes) => sum + bytes, 0)
     // One item is always answered, however large its part.
     if (decoded.length > 1 && decodedBytes > state.limits.maxDecodedBytes) return 'too-much'
-    const seen = await setSeen(selected, message.record, items)
+    const seen = await mark(selected, message.record, items)
     const record = seen ?? message.record
     const response = new FetchResponse(state, message.number, reader)
     if (seen !== undefined) {

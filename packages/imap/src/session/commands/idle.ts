@@ -1,6 +1,7 @@
 import { bad, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { noArguments } from '../arguments.ts'
+import { tellNews } from '../news.ts'
 import { mailboxGone, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
 
@@ -13,17 +14,17 @@ export async function idle(state: SessionState, args: Tokens): Promise<Outcome> 
   state.isIdling = true
   if (selected !== undefined) {
     // Watched first: a change between a look and a watch would wait for the next one.
-    selected.watch(state.wake)
+    state.watchSelected()
     if (!(await state.look())) {
       state.isIdling = false
       return mailboxGone
     }
-    state.write(selected.tell(true))
+    await tellNews(state, true)
   }
   return {
     onLine: (line) => {
       state.isIdling = false
-      selected?.stopWatching()
+      state.watchSelected()
       return line.toUpperCase() === 'DONE' ? ok('Idle completed') : bad('DONE was expected')
     },
   }

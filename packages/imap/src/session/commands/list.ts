@@ -208,6 +208,13 @@ function encodeListing(
   return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, isUtf8)}${childInfo}\r\n`
 }
 
+/** One name as it is told without being asked for (RFC 5465 sections 5.4 and 5.5). */
+export function encodeListingOf({ isUtf8 }: SessionState, listing: MailboxListing, oldName?: string): string {
+  const attributes = [...listing.attributes, ...(listing.isSubscribed ? ['\\Subscribed'] : [])].join(' ')
+  const from = oldName === undefined ? '' : ` ("OLDNAME" (${encodeMailbox(oldName, isUtf8)}))`
+  return `* LIST (${attributes}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, isUtf8)}${from}\r\n`
+}
+
 /** RFC 5819: what cannot be selected has no status. */
 async function writeStatus(state: SessionState, listing: MailboxListing, command: ListCommand): Promise<void> {
   if (command.status.length === 0 || isMissing(listing) || listing.attributes.includes('\\Noselect')) return

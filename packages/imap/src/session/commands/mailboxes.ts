@@ -29,6 +29,7 @@ export async function create(state: SessionState, args: Tokens): Promise<Outcome
   }
   const created = await state.account.create(name, ...(use === undefined ? [] : [use]))
   if (!created.ok) return refusedByStore(created.refusal)
+  await state.notifications?.passOver([name])
   if (!state.can('object-ids')) return ok('Mailbox created')
   // RFC 8474 section 4.1
   const made = await state.account.status(name)
@@ -59,7 +60,9 @@ export async function deleteMailbox(state: SessionState, args: Tokens): Promise<
   // This session's own handle would be left on a mailbox that is gone.
   if (state.selected?.mailbox.name === argument.name) await state.unselect()
   const deleted = await state.account.delete(argument.name)
-  return deleted.ok ? ok('Mailbox deleted') : refusedByStore(deleted.refusal)
+  if (!deleted.ok) return refusedByStore(deleted.refusal)
+  await state.notifications?.passOver([argument.name])
+  return ok('Mailbox deleted')
 }
 
 /** RENAME of INBOX moves its messages and leaves it empty (section 6.3.5); the store does that. */
@@ -72,7 +75,9 @@ export async function rename(state: SessionState, args: Tokens): Promise<Outcome
   if (to.name === 'INBOX') return no('INBOX is always there', 'ALREADYEXISTS')
   if (!isCreatableName(to.name)) return notCreatable
   const renamed = await state.account.rename(from.name, to.name)
-  return renamed.ok ? ok('Mailbox renamed') : refusedByStore(renamed.refusal)
+  if (!renamed.ok) return refusedByStore(renamed.refusal)
+  await state.notifications?.passOver([from.name, to.name])
+  return ok('Mailbox renamed')
 }
 
 export function subscribe(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -89,6 +94,7 @@ async function setSubscribed(state: SessionState, args: Tokens, isSubscribed: bo
   if ('refusal' in argument) return argument.refusal
   const changed = await state.account.subscribe(argument.name, isSubscribed)
   if (!changed.ok) return refusedByStore(changed.refusal)
+  await state.notifications?.passOver([argument.name])
   return ok(isSubscribed ? 'Subscribed' : 'Unsubscribed')
 }
 

@@ -44,6 +44,7 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
   const selected = new SelectedMailbox(mailbox, state.limits.maxKeywords, state.enabled)
   selected.showsRecent = !state.isRev2
   state.selected = selected
+  state.watchSelected()
   const unseen = mailbox.records().findIndex(({ flags }) => !flags.includes('\\Seen'))
   state.write(
     selected.flagsResponse() +
