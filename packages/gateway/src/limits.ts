@@ -62,6 +62,10 @@ export const limits = {
   tallyTidyMs: 10_000,
   /** News of closed connections is gathered for this long, or goes with the next question. */
   closeGatherMs: 10,
+  /** Questions in a row that the server of a fleet's counts did not answer: then it counts as away. */
+  maxUnansweredFleetQuestions: 3,
+  /** How often a server that is away is tried, by one client that waits for it. */
+  fleetPauseMs: 1000,
   /** How long the news of a closed connection may take from one worker to another before a client counts as too many. */
   closeNewsMs: 50,
   /** Clients whose rate is remembered; some 300 bytes each, so 20 MB at most. Over it, the one not seen for longest is forgotten. */

@@ -139,6 +139,7 @@ export interface PolicyTable {
     readonly 'sessions-per-user': Ceiling
   }
   readonly ban: { readonly first: number; readonly longest: number }
+  readonly fleet?: { readonly url: string; readonly prefix: string; readonly timeout: number } | undefined
 }
 
 /** `[accounts.oauth]` */

@@ -120,4 +120,16 @@ export const policy: z.ZodType<PolicyTable> = table({
       .prefault('1d')
       .describe('The longest. Who stays out of trouble for so long behind a ban begins at the first again.'),
   }).prefault({}),
+  fleet: table({
+    url: text(
+      'a URL: "redis://" or "rediss://", and no more than 1024 characters',
+      /^rediss?:\/\/[!-~]{1,1015}$/,
+    ).describe('A Valkey or Redis that all machines reach.'),
+    prefix: text('printable ASCII without blanks, at most 128', /^[!-~]{0,128}$/)
+      .prefault('postern:limit:')
+      .describe('What stands before each key.'),
+    timeout: duration('10ms', '5s')
+      .prefault('100ms')
+      .describe('For one question. Without an answer a machine goes by its own counts.'),
+  }).optional(),
 })

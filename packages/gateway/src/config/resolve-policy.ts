@@ -66,7 +66,7 @@ export function resolvePolicy(
     }
   })
 
-  const { hello, rate, ban } = policy
+  const { hello, rate, ban, fleet } = policy
   if (ban.longest < ban.first) {
     problems.add({ path: ['policy', 'ban', 'longest'], expected: 'no less than `first`', found: 'a shorter time' })
   }
@@ -100,5 +100,6 @@ export function resolvePolicy(
     },
     networkBits: policy['network-bits'],
     ban: { firstMs: ban.first, longestMs: ban.longest },
+    ...(fleet === undefined ? {} : { fleet: { url: fleet.url, prefix: fleet.prefix, timeoutMs: fleet.timeout } }),
   }
 }

@@ -335,6 +335,18 @@ export interface PolicyConfig {
   readonly networkBits: { readonly ipv4: number; readonly ipv6: number }
   /** How long a client or a user that failed to sign in too often is kept out: at first, and at most. */
   readonly ban: { readonly firstMs: number; readonly longestMs: number }
+  /** Absent: each machine has limits of its own. */
+  readonly fleet?: FleetConfig
+}
+
+/** Where the machines of a fleet count together. */
+export interface FleetConfig {
+  /** `redis:` or `rediss:`. It may hold a password: never log it. */
+  readonly url: string
+  /** Before each key. */
+  readonly prefix: string
+  /** For one question; without an answer the machine goes by its own count. */
+  readonly timeoutMs: number
 }
 
 /** What has a rate. */

@@ -36,6 +36,17 @@ export class WorkerLog {
     }
   }
 
+  fleet(trouble: string | undefined): void {
+    if (trouble === undefined) {
+      this.#logger.info({ event: 'fleet.back' }, 'limits hold for the fleet again')
+    } else {
+      this.#logger.warn(
+        { reason: printable(trouble), event: 'fleet.away' },
+        'the server of policy.fleet does not answer: limits hold for this machine alone',
+      )
+    }
+  }
+
   dnsList(zone: string, family: 4 | 6, trouble: ListTrouble | undefined): void {
     if (trouble === undefined) {
       this.#logger.info({ zone, family, event: 'dns.list-usable' }, `${zone} is asked again`)

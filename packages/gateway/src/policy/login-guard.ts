@@ -11,12 +11,14 @@ import type {
   Policy,
   SessionObserver,
 } from '@postern/core'
-import type { PolicyConfig } from '../config/schema.ts'
+import type { PolicyConfig, Rate } from '../config/schema.ts'
 import type { FromReadyWorker } from '../supervisor/messages.ts'
-import { Bans, type BanNews } from './bans.ts'
+import { Bans, type BanNews, type FailureOf } from './bans.ts'
 import { clientKey, userKey } from './client-key.ts'
+import type { Fleet } from './fleet.ts'
 import { KnownClients, pairOf } from './known-clients.ts'
 
+type LoginMessage = Extract<FromReadyWorker, { type: 'login-failed' | 'login-known' | 'login-ban' }>
 type SignInEvent = Parameters<NonNullable<SessionObserver['authenticated']>>[0]
 
 /** What the supervisor tells a worker of sign-ins. */
@@ -31,13 +33,12 @@ export class LoginGuard {
   readonly #bans: Bans
   readonly #known = new KnownClients()
   readonly #exempt: CidrSet
-  readonly #send: (message: Extract<FromReadyWorker, { type: 'login-failed' | 'login-known' }>) => void
+  readonly #send: (message: LoginMessage) => void
+  readonly #rates: Readonly<Record<FailureOf, Rate | 'unlimited'>>
+  #fleet: Pick<Fleet, 'count' | 'isFull'> | undefined
 
-  constructor(
-    policy: Pick<PolicyConfig, 'rate' | 'ban'>,
-    exempt: CidrSet,
-    send: (message: Extract<FromReadyWorker, { type: 'login-failed' | 'login-known' }>) => void,
-  ) {
+  constructor(policy: Pick<PolicyConfig, 'rate' | 'ban'>, exempt: CidrSet, send: (message: LoginMessage) => void) {
+    this.#rates = { client: policy.rate.failedLoginsPerClient, user: policy.rate.failedLoginsPerUser }
     this.#bans = new Bans(policy)
     this.#exempt = exempt
     this.#send = send
@@ -48,8 +49,18 @@ export class LoginGuard {
         listener.protocol === 'smtp' || listener.protocol === 'lmtp'
           ? pass
           : this.#judgeClient(clientKey(identity.client.address), exempt.has(identity.client.address)),
-      onAuthenticate: ({ connection, username }) => this.#judge(connection, username),
+      onAuthenticate: ({ connection, username }) => {
+        const decision = this.#judge(connection, username)
+        return decision.verdict === 'pass' && this.#fleet !== undefined
+          ? this.#judgeByFleet(connection, username)
+          : decision
+      },
     }
+  }
+
+  /** Failures are counted with other machines as well, from now on. */
+  useFleet(fleet: Pick<Fleet, 'count' | 'isFull'>): void {
+    this.#fleet = fleet
   }
 
   learn({ bans, known }: LoginNews): void {
@@ -69,6 +80,8 @@ export class LoginGuard {
     const isKnown = this.#known.has(client, user)
     this.#bans.failed('client', client)
     if (!isKnown) this.#bans.failed('user', user)
+    this.#countInFleet('client', client)
+    if (!isKnown) this.#countInFleet('user', user)
     this.#send({ type: 'login-failed', client, ...(isKnown ? {} : { user }) })
   }
 
@@ -112,6 +125,30 @@ export class LoginGuard {
         return authenticator.tokenHints
       },
     }
+  }
+
+  /** One question before each check of a password: what other machines counted bans here too. */
+  async #judgeByFleet(connection: ConnectionInfo, username: string): Promise<Decision> {
+    const { address } = connection.identity.client
+    if (this.#exempt.has(address)) return pass
+    const [client, user] = [clientKey(address), userKey(username)]
+    const whom: (readonly [FailureOf, string])[] = [['client', client]]
+    if (!this.#known.has(client, user)) whom.push(['user', user])
+    await Promise.all(
+      whom.map(async ([of, key]) => {
+        const rate = this.#rates[of]
+        if (rate === 'unlimited' || (await this.#fleet?.isFull(`failed-${of}`, rate, key)) !== 'over') return
+        if (this.#bans.leftMs(of, key) > 0) return
+        this.#bans.ban(of, key)
+        this.#send({ type: 'login-ban', of, key })
+      }),
+    )
+    return this.#judge(connection, username)
+  }
+
+  #countInFleet(of: FailureOf, key: string): void {
+    const rate = this.#rates[of]
+    if (rate !== 'unlimited') void this.#fleet?.count(`failed-${of}`, rate, key)
   }
 
   #judge({ identity }: Pick<ConnectionInfo, 'identity'>, username: string): Decision {

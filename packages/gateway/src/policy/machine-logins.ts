@@ -36,6 +36,11 @@ export class MachineLogins {
     if (news.length > 0) this.#pronounce(news)
   }
 
+  /** The fleet counted too many failures; other workers may have said so already. */
+  ban(of: FailureOf, key: string): void {
+    if (this.#bans.leftMs(of, key) === 0) this.#pronounce([this.#bans.ban(of, key)])
+  }
+
   /** Somebody signed in from somewhere for the first time. */
   known(pair: string): void {
     if (this.#known.addPair(pair)) this.#tellAll({ type: 'logins', bans: [], known: [pair] })

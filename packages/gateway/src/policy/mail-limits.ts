@@ -1,7 +1,7 @@
 import type { Awaitable, CidrSet, ConnectionInfo, Decision, Policy, Principal } from '@postern/core'
 import type { PolicyConfig } from '../config/schema.ts'
 import { clientKey, userKey } from './client-key.ts'
-import { limitsOf, rateKeys, type MailMeter } from './meters.ts'
+import { limitsOf, mailMeters, rateKeys, type MailMeter } from './meters.ts'
 import type { Meters } from './shared-meters.ts'
 import type { TallyVerdict } from './tally.ts'
 
@@ -21,11 +21,12 @@ interface Count {
  * rate is for.
  */
 export function mailLimits(policy: PolicyConfig, tallies: Meters, exempt: CidrSet): Policy {
+  const byMeter = new Map(mailMeters.map((meter) => [meter, tallies.tally(meter)]))
   /** The first meter that is over its rate decides; those behind it are not asked, as with policies. */
   const ask = (counts: readonly Count[], from = 0): Awaitable<Decision> => {
     for (let index = from; index < counts.length; index++) {
       const { meter, key } = counts[index]!
-      const verdict = tallies.tally(meter)?.opened(key) ?? 'pass'
+      const verdict = byMeter.get(meter)?.opened(key) ?? 'pass'
       if (verdict instanceof Promise) return settle(verdict, counts, index)
       if (verdict !== 'pass') return tooMany(meter, key, policy)
     }

@@ -1,5 +1,7 @@
 import type { PolicyConfig } from '../config/schema.ts'
 import type { TallyAnswered, ToSupervisor } from '../supervisor/messages.ts'
+import { FleetTally } from './fleet-tally.ts'
+import type { Fleet } from './fleet.ts'
 import { isLimited, limitsOf, meters, type Meter } from './meters.ts'
 import { SharedTally } from './shared-tally.ts'
 import type { Tally } from './tally.ts'
@@ -48,5 +50,16 @@ export class SharedMeters implements Meters {
   /** What the supervisor says of a meter; a meter that a reload took away is nobody's any more. */
   receive(meter: Meter, answered: TallyAnswered): void {
     this.#tallies.get(meter)?.receive(answered)
+  }
+}
+
+/** The tallies of the machine, with rates that hold for the fleet. */
+export function fleetMeters(machine: Meters, fleet: Pick<Fleet, 'count'>, policy: PolicyConfig): Meters {
+  return {
+    tally(meter) {
+      const tally = machine.tally(meter)
+      const bounds = limitsOf(meter, policy)
+      return tally === undefined || bounds.rate === undefined ? tally : new FleetTally(tally, fleet, meter, bounds)
+    },
   }
 }

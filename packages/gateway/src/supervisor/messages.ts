@@ -7,6 +7,7 @@ import type { OpenConnection } from '../observe/connection-log.ts'
 import type { CountChange } from '../observe/counts.ts'
 import type { IncidentNews } from '../observe/incidents.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
+import type { FailureOf } from '../policy/bans.ts'
 import type { LoginNews } from '../policy/login-guard.ts'
 import type { Meter } from '../policy/meters.ts'
 import type { TallyAttempt, TallyVerdict } from '../policy/tally.ts'
@@ -135,6 +136,8 @@ export type ToSupervisor =
   | { readonly type: 'login-failed'; readonly client: string; readonly user?: string }
   /** A user signed in from where that one had not yet. */
   | { readonly type: 'login-known'; readonly pair: string }
+  /** By what other machines counted as well, there were too many failures. */
+  | { readonly type: 'login-ban'; readonly of: FailureOf; readonly key: string }
 
 /** What concerns the supervisor beyond the life of the process that sent it. */
 export type FromReadyWorker = Exclude<ToSupervisor, { readonly type: 'ready' | 'alive' }>

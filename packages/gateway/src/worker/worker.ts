@@ -32,7 +32,8 @@ import { ownSender } from '../policy/own-sender.ts'
 import { policiesFor } from '../policy/chain.ts'
 import { networks } from '../policy/networks.ts'
 import { LoginGuard } from '../policy/login-guard.ts'
-import { SharedMeters } from '../policy/shared-meters.ts'
+import { openFleet, type Fleet } from '../policy/fleet.ts'
+import { fleetMeters, SharedMeters } from '../policy/shared-meters.ts'
 import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
 import { createRouter } from '../route/router.ts'
@@ -62,6 +63,7 @@ export class Worker {
   readonly #decisions = new PolicyDecisions()
   readonly #meters: SharedMeters
   readonly #logins: LoginGuard
+  #fleet: Fleet | undefined
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
@@ -120,8 +122,9 @@ export class Worker {
     const places = new Places(live.limits.maxConnectionsPerWorker)
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()
+    const fleet = await this.#openFleet()
     const policies = policiesFor(live.policy, {
-      tallies: this.#meters,
+      tallies: fleet === undefined ? this.#meters : fleetMeters(this.#meters, fleet, live.policy),
       guards: [this.#logins.policy],
       decisions: this.#decisions,
       ownNames: new Set([live.hostname.toLowerCase(), ...live.smtp.localDomains]),
@@ -261,7 +264,16 @@ export class Worker {
     this.#eventLoop.stop()
     this.#summary.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
+    this.#fleet?.close()
     await this.#store.close()
+  }
+
+  async #openFleet(): Promise<Fleet | undefined> {
+    const { fleet: config } = this.#start.config.live.policy
+    if (config === undefined) return undefined
+    this.#fleet = await openFleet({ ...config, onAway: (trouble) => this.#log.fleet(trouble) })
+    this.#logins.useFleet(this.#fleet)
+    return this.#fleet
   }
 
   /** A resolver of its own for each list: one that is silent must not make us think that the DNS is. */

@@ -40,7 +40,7 @@ function machine(workers: number, config = policy) {
     guards.push(
       new LoginGuard(config, networks(config.exemptNetworks), (message) => {
         if (message.type === 'login-failed') supervisor.failed(message.client, message.user)
-        else supervisor.known(message.pair)
+        else if (message.type === 'login-known') supervisor.known(message.pair)
       }),
     )
   }

@@ -1,0 +1,115 @@
+// X8: two gateways that count together in Redis, and what becomes of their clients when it hangs or dies.
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { listener } from '../kit/configuration.ts'
+import { Dialogue } from '../kit/dialogue.ts'
+import { temporaryFolder } from '../kit/folder.ts'
+import { startGateway, type Gateway } from '../kit/gateway.ts'
+import { eventually } from '../kit/patience.ts'
+import { requirePeer } from '../kit/peers.ts'
+import { freePort, freePorts } from '../kit/ports.ts'
+import { ends, v2 } from '../kit/proxy-header.ts'
+import { start } from '../kit/run.ts'
+
+const timeoutMs = 300
+const machines: { readonly gateway: Gateway; readonly mx: number; readonly imap: number }[] = []
+let redis: ChildProcess
+let redisPort: number
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => resolve(false))
+    socket.on('connect', () => socket.write('PING\r\n'))
+    socket.on('data', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
+}
+
+async function startRedis(): Promise<ChildProcess> {
+  requirePeer('redis-server')
+  const args = ['--port', `${redisPort}`, '--bind', '127.0.0.1', '--save', '', '--dir', temporaryFolder('redis')]
+  const child = start('redis-server', args)
+  await eventually('Redis to answer', async () => ((await answers(redisPort)) ? true : undefined))
+  return child
+}
+
+beforeAll(async () => {
+  redisPort = await freePort()
+  redis = await startRedis()
+  for (let n = 0; n < 2; n++) {
+    const ports = await freePorts('admin', 'mx', 'imap')
+    const tables = [
+      '[proxy]\ntrusted-networks = ["127.0.0.1"]',
+      listener('mx', { protocol: 'smtp', bind: ports.mx, mode: 'require' }),
+      listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
+      `[policy.rate]\nconnections-per-client = "6/10m"
+[policy.fleet]\nurl = "redis://127.0.0.1:${redisPort}"\ntimeout = "${timeoutMs}ms"`,
+    ]
+    const gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin })
+    machines.push({ gateway, mx: ports.mx, imap: ports.imap })
+  }
+})
+afterAll(async () => {
+  redis?.kill('SIGKILL')
+  for (const { gateway } of machines) await gateway.stop()
+})
+
+/** The first line that this client hears, and how long it waited for it. */
+async function visit(source: string, port: number): Promise<{ readonly line: string; readonly ms: number }> {
+  const connection = await Dialogue.connect(port, { timeoutMs: 30_000 })
+  const began = performance.now()
+  connection.send(v2(source.includes(':') ? { ...ends, source, destination: '2001:db8::1' } : { ...ends, source }))
+  const line = await connection.line()
+  connection.destroy()
+  return { line, ms: performance.now() - began }
+}
+
+test('X8: one limit for SMTP and IMAP, over both machines, by /64', async () => {
+  const heard: string[] = []
+  for (let n = 0; n < 8; n++) {
+    const machine = machines[n % 2]!
+    const port = n % 4 < 2 ? machine.mx : machine.imap
+    heard.push((await visit(`2001:db8:5:5::${n + 1}`, port)).line.slice(0, 5))
+  }
+  expect(heard).toEqual(['220 m', '220 m', '* OK ', '* OK ', '220 m', '220 m', '* BYE', '* BYE'])
+  expect((await visit('2001:db8:5:6::1', machines[0]!.mx)).line).toMatch(/^220 /)
+})
+
+test('X8: Redis hangs: clients wait no longer than its timeout, each machine keeps its own limit, and it is told of', async () => {
+  redis.kill('SIGSTOP')
+  try {
+    const visits = []
+    for (let n = 0; n < 8; n++) visits.push(await visit('203.0.113.50', machines[0]!.mx))
+    expect(visits.map(({ line }) => line.slice(0, 3))).toEqual([
+      ...Array.from({ length: 6 }, () => '220'),
+      '421',
+      '421',
+    ])
+    const away = await machines[0]!.gateway.waitForLog('the server', ({ event }) => event === 'fleet.away')
+    expect(away).toMatchObject({ level: 'warn' })
+    // The timeout, once or so for each worker until it is known to be away, and what a loaded machine adds.
+    const slowest = Math.max(...visits.map(({ ms }) => ms))
+    expect(slowest).toBeLessThan(timeoutMs + 5_000)
+  } finally {
+    redis.kill('SIGCONT')
+  }
+})
+
+test('X8: Redis dies and comes back: nobody is refused for it, and the fleet counts again', async () => {
+  redis.kill('SIGKILL')
+  await once(redis, 'close')
+  for (let n = 0; n < 3; n++) expect((await visit(`203.0.113.${60 + n}`, machines[1]!.mx)).line).toMatch(/^220 /)
+  redis = await startRedis()
+  // Both workers of both machines: as long as one goes by its own count a seventh visit may be greeted.
+  await eventually('the fleet to count together again', async () => {
+    const client = `10.9.${Math.floor(Math.random() * 250)}.${Math.floor(Math.random() * 250)}`
+    const heard: string[] = []
+    for (let n = 0; n < 7; n++) heard.push((await visit(client, machines[n % 2]!.mx)).line.slice(0, 3))
+    return heard.join(' ') === '220 220 220 220 220 220 421' ? true : undefined
+  })
+})
