@@ -7,6 +7,7 @@ import { design } from './commands/design.ts'
 import { guard } from './commands/guard.ts'
 import { imap } from './commands/imap.ts'
 import { parse } from './commands/parse.ts'
+import { relay } from './commands/relay.ts'
 import { report } from './commands/report.ts'
 import { scaling } from './commands/scaling.ts'
 import { smtp } from './commands/smtp.ts'
@@ -17,6 +18,7 @@ const commands: Readonly<Record<string, Command>> = {
   connection,
   smtp,
   imap,
+  relay,
   compare,
   design,
   scaling,

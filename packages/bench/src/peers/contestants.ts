@@ -60,19 +60,29 @@ export function smtpServer(workers: number): Contestant {
   }
 }
 
-/** @param trusts - whom it takes PROXY headers from; nobody when absent. */
-export function haraka(workers: number, trusts?: string): Contestant {
+export interface HarakaOptions {
+  /** Whom it takes PROXY headers from; nobody when absent. */
+  readonly trusts?: string
+  /** The port of a server here to which it hands each message before it acknowledges it; dropped when absent. */
+  readonly forwardTo?: number
+}
+
+export function haraka(workers: number, { trusts, forwardTo }: HarakaOptions = {}): Contestant {
+  const queue = forwardTo === undefined ? 'queue/discard' : 'queue/smtp_forward'
   const missing = isInstalled('Haraka') ? {} : { missing: 'the npm package Haraka is not installed' }
   return {
     name: `haraka${inWorkers(workers)}`,
-    about: `npm Haraka ${versionOf('Haraka')}, its own configuration but for log level error, plugin queue/discard and every recipient accepted`,
+    about: `npm Haraka ${versionOf('Haraka')}, its own configuration but for log level error, plugin ${queue} and every recipient accepted`,
     ...missing,
     start: async () => {
       const port = await freePort()
       const folder = mkdtempSync(join(tmpdir(), 'postern-bench-haraka-'))
       const installed = dirname(require.resolve('Haraka/package.json'))
       cpSync(join(installed, 'config'), join(folder, 'config'), { recursive: true })
-      writeHaraka(folder, port, workers)
+      writeHaraka(folder, { port, workers, queue })
+      if (forwardTo !== undefined) {
+        writeFileSync(join(folder, 'config', 'smtp_forward.ini'), `host=127.0.0.1\nport=${forwardTo}\n`)
+      }
       if (trusts !== undefined) {
         const file = join(folder, 'config', 'connection.ini')
         writeFileSync(file, readFileSync(file, 'utf8').replace(/^hosts\[\] =$/m, `hosts[] = ${trusts}`))
@@ -132,7 +142,10 @@ function versionOf(name: string): string {
   return isInstalled(name) ? (require(`${name}/package.json`) as { version: string }).version : '(not installed)'
 }
 
-function writeHaraka(folder: string, port: number, workers: number): void {
+function writeHaraka(
+  folder: string,
+  { port, workers, queue }: { readonly port: number; readonly workers: number; readonly queue: string },
+): void {
   mkdirSync(join(folder, 'plugins'))
   mkdirSync(join(folder, 'queue'))
   const nodes = workers === 1 ? 'nodes=0\n' : `nodes=${workers}\n`
@@ -140,7 +153,7 @@ function writeHaraka(folder: string, port: number, workers: number): void {
     'config/smtp.ini': `listen=127.0.0.1:${port}\n${nodes}`,
     'config/log.ini': 'level=error\n',
     'config/me': 'mx.example.org\n',
-    'config/plugins': 'accept_every_recipient\nqueue/discard\n',
+    'config/plugins': `accept_every_recipient\n${queue}\n`,
     'plugins/accept_every_recipient.js': 'exports.hook_rcpt = (next) => next(OK)\n',
   }
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)

@@ -14,6 +14,8 @@ export interface GatewayOptions {
   readonly accounts?: string
   /** Networks that send headers; loopback is always one. */
   readonly trustedNetworks?: readonly string[]
+  /** Who judges the logins of its IMAP listener; `accounts` when absent. */
+  readonly imapSignIn?: 'upstream'
   /** Further tables of the configuration. */
   readonly extra?: string
   /** Made before it starts, with the folder of the mail. */
@@ -49,7 +51,7 @@ export async function startGateway(options: GatewayOptions): Promise<GatewayPort
  * and the one machine that the load comes from may have as many connections as it likes.
  */
 function configuration(folder: string, options: GatewayOptions): string {
-  const { logLevel, workers = 1, accounts = nobodySignsIn, trustedNetworks = [], extra = '' } = options
+  const { logLevel, workers = 1, accounts = nobodySignsIn, trustedNetworks = [], extra = '', imapSignIn } = options
   const file = join(folder, 'accounts.toml')
   writeFileSync(file, accounts, { mode: 0o600 })
   const trusted = ['127.0.0.0/8', ...trustedNetworks]
@@ -57,7 +59,7 @@ function configuration(folder: string, options: GatewayOptions): string {
     `[server]\nhostname = "mx.example.org"\nworkers = ${workers}\ndata-dir = ${JSON.stringify(join(folder, 'data'))}\n`,
     listenerTable('direct', 'smtp', 'off', trusted),
     listenerTable('proxied', 'smtp', 'require', trusted),
-    listenerTable('imap', 'imap', 'require', trusted),
+    listenerTable('imap', 'imap', 'require', trusted, imapSignIn),
     `[accounts]\nfile = ${JSON.stringify(file)}\n`,
     '[smtp]\nlocal-domains = ["example.org"]\n',
     '[dns]\nclient-names = false\n',
@@ -68,9 +70,15 @@ function configuration(folder: string, options: GatewayOptions): string {
   ].join('\n')
 }
 
-function listenerTable(name: string, protocol: string, mode: string, trusted: readonly string[]): string {
+function listenerTable(
+  name: string,
+  protocol: string,
+  mode: string,
+  trusted: readonly string[],
+  signIn = 'accounts',
+): string {
   return (
-    `[listener.${name}]\nprotocol = "${protocol}"\nbind = "127.0.0.1:0"\ntls = "off"\n` +
+    `[listener.${name}]\nprotocol = "${protocol}"\nbind = "127.0.0.1:0"\ntls = "off"\nsign-in = "${signIn}"\n` +
     `[listener.${name}.proxy]\nmode = "${mode}"\ntrusted-networks = ${JSON.stringify(trusted)}\n`
   )
 }

@@ -58,7 +58,7 @@ export function smtpServerWithHeader(): Contestant {
 }
 
 export function harakaWithHeader(): Contestant {
-  const one = haraka(1, '127.0.0.1')
+  const one = haraka(1, { trusts: '127.0.0.1' })
   return { ...one, name: 'haraka, haproxy hosts', start: async () => ({ ...(await one.start()), proxy: 'v1' }) }
 }
 
