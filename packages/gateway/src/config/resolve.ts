@@ -320,7 +320,8 @@ class Resolution {
         this.#problems.add({ path: ['accounts', 'file'], expected: problem.expected, found, ...hint })
       }
     }
-    return { file, takesCertificates, ...oauth }
+    const hasAny = outcome.ok && outcome.accounts.size > 0
+    return { file, ...(hasAny ? { hasAny } : {}), takesCertificates, ...oauth }
   }
 
   async #oauth(): Promise<Pick<AccountsConfig, 'oauth'>> {

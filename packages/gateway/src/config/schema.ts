@@ -118,6 +118,8 @@ export interface CertificateConfig {
 export interface AccountsConfig {
   /** Absent when nobody can sign in. */
   readonly file?: string
+  /** There was one when the configuration was read: some mail may stay here. */
+  readonly hasAny?: true
   /** A client certificate that was verified, here or by a trusted balancer, is enough to sign in as the account of its common name. */
   readonly takesCertificates: boolean
   /** Absent: tokens are not taken. */

@@ -2,9 +2,9 @@
  * The routes of the configuration: the first that matches decides. Looked up by recipient and by user, so that thousands
  * of them cost a RCPT no more than the labels of its domain.
  */
-import type { CidrSet, ConnectionInfo } from '@postern/core'
+import type { CidrSet, ConnectionInfo, ListenerInfo } from '@postern/core'
 import { foldAddress } from '../config/resolve-routes.ts'
-import type { RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
+import type { LiveConfig, RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
 import { networks } from '../policy/networks.ts'
 import { patternsOf } from './patterns.ts'
 
@@ -67,6 +67,40 @@ export class RouteTable {
 
   logins(question: RouteQuestion & { readonly username: string }): Iterable<RouteTarget> {
     return this.#matching(this.#logins, question, () => true)
+  }
+
+  /**
+   * The upstreams without which nothing that comes in on a listener could go anywhere; nothing where it depends on none: no
+   * route leads to one, or some of it may stay here. That is mail for a domain of ours which no route takes whole, and who
+   * signs in by IMAP for whom none stands, where somebody has an account.
+   */
+  dependsOn(
+    { name, protocol }: Pick<ListenerInfo, 'name' | 'protocol'>,
+    { accounts, smtp, listeners }: Pick<LiveConfig, 'accounts' | 'smtp' | 'listeners'>,
+  ): ReadonlySet<string> | undefined {
+    const kind = protocol === 'imap' ? 'logins' : 'mail'
+    const { upstreams, reachesStore } = this.reachableFrom(name, kind)
+    if (upstreams.size === 0 || reachesStore) return undefined
+    // Where backends are the judges nobody comes in without them.
+    const isJudgedHere = listeners.find((listener) => listener.name === name)?.signIn !== 'upstream'
+    if (accounts.hasAny !== true || !isJudgedHere) return upstreams
+    const isAllTaken =
+      kind === 'logins'
+        ? this.#takesWhole(name, 'logins', undefined)
+        : smtp.localDomains.every((domain) => this.#takesWhole(name, 'mail', domain))
+    return isAllTaken ? upstreams : undefined
+  }
+
+  /** One route at least has no condition but, of mail, on the recipient's domain. */
+  #takesWhole(listener: string, kind: Kind, domain: string | undefined): boolean {
+    const patterns = domain === undefined ? undefined : [...patternsOf(`@${domain}`)]
+    return (kind === 'mail' ? this.#mail : this.#logins).all.some((place) => {
+      const { to, listeners, recipients, ...more } = this.#routes[place]!.route
+      const isWhole = patterns === undefined || recipients?.some((each) => patterns.includes(each)) === true
+      return (
+        to.kind === 'upstream' && isWhole && (listeners?.includes(listener) ?? true) && Object.keys(more).length === 0
+      )
+    })
   }
 
   /** The upstreams to which the routes of a listener lead, and whether some lead into the store. */

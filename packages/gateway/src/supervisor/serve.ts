@@ -197,13 +197,13 @@ class Supervisor implements AdminSubject {
 
   /** Listeners of which no backend is left. */
   #listenersDown(): readonly string[] {
-    const { start } = this.#config
+    const { start, live } = this.#config
     const table = this.#routes
     const isUp = new Set(this.#backends.states.filter((state) => state.isUp).map((state) => state.upstream))
     return start.listeners
       .filter(({ name, protocol }) => {
-        const { upstreams, reachesStore } = table.reachableFrom(name, protocol === 'imap' ? 'logins' : 'mail')
-        return upstreams.size > 0 && !reachesStore && [...upstreams].every((upstream) => !isUp.has(upstream))
+        const upstreams = table.dependsOn({ name, protocol }, live)
+        return upstreams !== undefined && [...upstreams].every((upstream) => !isUp.has(upstream))
       })
       .map(({ name }) => name)
   }

@@ -1,4 +1,4 @@
-import type { ListenerProtocol } from '@postern/core'
+import type { ListenerInfo } from '@postern/core'
 import { commonExtensions, extensionsOf, type Capabilities, type DestinationExtensions } from '@postern/smtp'
 import type { LiveConfig } from '../config/schema.ts'
 import { RouteTable } from '../route/route-table.ts'
@@ -72,18 +72,15 @@ export class Upstreams {
   }
 
   /**
-   * @returns tells why no mail (or no login) that comes in on a listener could go anywhere now; nothing while some could.
-   *   Absent where it does not depend on backends: no route leads to one, or some lead into the store.
+   * @returns tells why nothing that comes in on a listener could go anywhere now; nothing while some could. Absent where
+   *   it does not depend on backends (`dependsOn`).
    */
-  troubleOf(listener: {
-    readonly name: string
-    readonly protocol: ListenerProtocol
-  }): (() => string | undefined) | undefined {
-    const { upstreams, reachesStore } = this.routes.reachableFrom(
-      listener.name,
-      listener.protocol === 'imap' ? 'logins' : 'mail',
-    )
-    if (upstreams.size === 0 || reachesStore) return undefined
+  troubleOf(
+    listener: Pick<ListenerInfo, 'name' | 'protocol'>,
+    live: Parameters<RouteTable['dependsOn']>[1],
+  ): (() => string | undefined) | undefined {
+    const upstreams = this.routes.dependsOn(listener, live)
+    if (upstreams === undefined) return undefined
     const reachable = [...upstreams].map((name) => this.find(name))
     return () =>
       reachable.every((upstream) => upstream.isDown)

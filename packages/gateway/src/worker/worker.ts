@@ -169,7 +169,7 @@ export class Worker {
           connections: this.#connections,
           onSignIn: (event) => this.#logins.ended(event),
           names: protocol === 'imap' ? undefined : this.#names,
-          backendsDown: this.#upstreams.troubleOf(listener),
+          backendsDown: this.#upstreams.troubleOf(listener, live),
           isLeaving: () => this.#isLeaving,
           refusesWhenBackendsDown: settings.whenBackendsDown === 'refuse',
         }),

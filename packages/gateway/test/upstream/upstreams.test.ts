@@ -98,10 +98,19 @@ describe('BK-13: what EHLO may promise', () => {
 
 describe('X4: why a listener has nowhere to go', () => {
   const mx = { name: 'mx', protocol: 'smtp' } as const
+  const imap = { name: 'imap', protocol: 'imap' } as const
+  type Live = Parameters<Upstreams['troubleOf']>[1]
+  /** Nobody has an account here, or somebody has. */
+  const live = (hasAny: boolean, signIn: 'accounts' | 'upstream' = 'accounts'): Live =>
+    ({
+      accounts: { takesCertificates: false, ...(hasAny ? { hasAny } : {}) },
+      smtp: { localDomains: ['example.org', 'sub.example.net'] },
+      listeners: [{ name: 'imap', signIn }],
+    }) as unknown as Live
 
   test('every backend of every upstream must be down', () => {
     const all = upstreams([upstream('a'), upstream('b')], [to('a'), to('b')])
-    const trouble = all.troubleOf(mx)
+    const trouble = all.troubleOf(mx, live(false))
     for (const backend of ['/a/1', '/a/2', '/b/1']) tell(all, backend, [], false)
     expect(trouble?.()).toBeUndefined()
     tell(all, '/b/2', [], false)
@@ -110,8 +119,37 @@ describe('X4: why a listener has nowhere to go', () => {
 
   test('a listener of which some mail stays here depends on nobody', () => {
     const store: RouteConfig = { recipients: ['@store.example'], to: { kind: 'store' } }
-    expect(upstreams([upstream('a')], [to('a'), store]).troubleOf(mx)).toBeUndefined()
-    expect(upstreams([upstream('a')], [to('a')]).troubleOf({ name: 'imap', protocol: 'imap' })).toBeUndefined()
+    expect(upstreams([upstream('a')], [to('a'), store]).troubleOf(mx, live(false))).toBeUndefined()
+    expect(upstreams([upstream('a')], [to('a')]).troubleOf(imap, live(false))).toBeUndefined()
+  })
+
+  test.each<[string, boolean, RouteConfig]>([
+    [
+      'a domain of ours that no route takes',
+      false,
+      { recipients: ['@example.org'], to: { kind: 'upstream', upstream: 'a' } },
+    ],
+    ['none', true, { recipients: ['@example.org', '@.example.net'], to: { kind: 'upstream', upstream: 'a' } }],
+    [
+      'those whom a condition leaves',
+      false,
+      {
+        recipients: ['@example.org', '@.example.net'],
+        clients: ['10.0.0.0/8'],
+        to: { kind: 'upstream', upstream: 'a' },
+      },
+    ],
+    ['strangers, whom a route without recipients is not for', false, { to: { kind: 'upstream', upstream: 'a' } }],
+  ])('where somebody has an account, mail stays for %s', (_, depends, route) => {
+    expect(upstreams([upstream('a')], [route]).troubleOf(mx, live(true)) !== undefined).toBe(depends)
+  })
+
+  test('a login stays here for whom no route stands, unless backends are the judges', () => {
+    const boxes = upstream('a', { protocol: 'imap' })
+    const some: RouteConfig = { users: ['ann'], to: { kind: 'upstream', upstream: 'a' } }
+    expect(upstreams([boxes], [some]).troubleOf(imap, live(true))).toBeUndefined()
+    expect(upstreams([boxes], [some]).troubleOf(imap, live(true, 'upstream'))).toBeDefined()
+    expect(upstreams([boxes], [{ to: some.to }]).troubleOf(imap, live(true))).toBeDefined()
   })
 })
 
