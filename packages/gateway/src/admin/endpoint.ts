@@ -172,11 +172,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, endpoi
   request.resume()
   // A client that leaves in the middle of an answer is nobody's fault.
   response.on('error', () => {})
-  const url = new URL(request.url ?? '/', 'http://admin')
-  const route = routes[url.pathname]
+  // Whatever a client writes in the place of a path, `//` and `http://[` too: what is no URL leads nowhere.
+  const url = URL.parse(request.url ?? '/', 'http://admin')
+  const route = url === null ? undefined : routes[url.pathname]
   if (!endpoint.access.isForUs(request)) {
     reply(response, 421, { error: 'this name is none of this endpoint: use its address, or localhost' })
-  } else if (route === undefined) {
+  } else if (url === null || route === undefined) {
     reply(response, 404, { error: 'not found' })
   } else if (request.method !== route.method && !(request.method === 'HEAD' && route.method === 'GET')) {
     response.setHeader('allow', route.method === 'GET' ? 'GET, HEAD' : 'POST')

@@ -139,6 +139,9 @@ describe('OP-08: the health endpoint', () => {
       '/page/main.ts',
       '/page/../package.json',
       '/page/%2e%2e/package.json',
+      '//',
+      'http://[',
+      '/__proto__',
     ]) {
       expect((await get({}, path)).status).toBe(404)
     }
