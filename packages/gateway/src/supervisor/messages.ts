@@ -80,6 +80,8 @@ export interface SessionsQuestion {
   readonly ask: number
   /** Lower case; empty for all. */
   readonly matching: string
+  /** Names of users are told and searched. */
+  readonly withUsers: boolean
 }
 
 export interface SessionsAnswer {

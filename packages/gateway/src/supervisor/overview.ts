@@ -100,9 +100,9 @@ export class Overview {
   }
 
   /** Asks all workers what is open. Those that do not answer in time are counted. */
-  async sessions(matching: string): Promise<Sessions> {
+  async sessions(matching: string, withUsers: boolean): Promise<Sessions> {
     const workers = this.#sources.workers().filter(({ state }) => state === 'ready' || state === 'draining')
-    const answers = await Promise.all(workers.map((worker) => this.#ask(worker, matching.toLowerCase())))
+    const answers = await Promise.all(workers.map((worker) => this.#ask(worker, matching.toLowerCase(), withUsers)))
     const found = answers.filter((answer) => answer !== undefined)
     const byClient = new Map<string, number>()
     for (const [client, connections] of found.flatMap(({ topClients }) => topClients)) {
@@ -122,7 +122,7 @@ export class Overview {
     }
   }
 
-  #ask(worker: SupervisedWorker, matching: string): Promise<SessionsAnswer | undefined> {
+  #ask(worker: SupervisedWorker, matching: string, withUsers: boolean): Promise<SessionsAnswer | undefined> {
     const ask = ++this.#lastQuestion
     return new Promise((resolve) => {
       const settle = (answer?: SessionsAnswer): void => {
@@ -132,7 +132,7 @@ export class Overview {
       }
       const giveUp = setTimeout(settle, limits.sessionsAnswerMs)
       this.#questions.set(ask, settle)
-      worker.send({ type: 'sessions', ask, matching })
+      worker.send({ type: 'sessions', ask, matching, withUsers })
     })
   }
 

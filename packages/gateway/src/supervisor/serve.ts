@@ -178,8 +178,8 @@ class Supervisor implements AdminSubject {
     return this.#overview.news(since)
   }
 
-  sessions(matching: string): Promise<Sessions> {
-    return this.#overview.sessions(matching)
+  sessions(matching: string, withUsers: boolean): Promise<Sessions> {
+    return this.#overview.sessions(matching, withUsers)
   }
 
   health(): Promise<Health> {

@@ -10,9 +10,11 @@ export function answerSessions(question: SessionsQuestion, open: Iterable<OpenCo
   for (const connection of open) {
     const { client } = connection
     if (client !== undefined) byClient.set(client, (byClient.get(client) ?? 0) + 1)
-    if (!hasWords(connection, question.matching)) continue
+    // Without the users before the search: how many match would tell who is signed in as well.
+    const shown = question.withUsers ? connection : withoutUser(connection)
+    if (!hasWords(shown, question.matching)) continue
     // The oldest come first, so the newest are the last of a ring.
-    newest[matches % limits.maxSessionsShown] = connection
+    newest[matches % limits.maxSessionsShown] = shown
     matches++
   }
   const oldest = matches > limits.maxSessionsShown ? matches % limits.maxSessionsShown : 0
@@ -23,6 +25,10 @@ export function answerSessions(question: SessionsQuestion, open: Iterable<OpenCo
     sessions: [...newest.slice(oldest), ...newest.slice(0, oldest)].toReversed(),
     topClients: [...byClient].toSorted((a, b) => b[1] - a[1]).slice(0, limits.maxTopClients),
   }
+}
+
+function withoutUser({ username: _username, ...connection }: OpenConnection): OpenConnection {
+  return connection
 }
 
 function hasWords(connection: OpenConnection, matching: string): boolean {

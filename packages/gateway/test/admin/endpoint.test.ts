@@ -57,8 +57,9 @@ class Subject implements AdminSubject {
     return Promise.resolve({ at: 1 } as StatusNews)
   }
 
-  sessions(matching: string): Promise<Sessions> {
-    const session = { id: matching, listener: 'mx', username: 'ann@example.org', commands: 1, seconds: 2 }
+  sessions(matching: string, withUsers: boolean): Promise<Sessions> {
+    const username = withUsers ? { username: 'ann@example.org' } : {}
+    const session = { id: matching, listener: 'mx', ...username, commands: 1, seconds: 2 }
     return Promise.resolve({ matches: 1, sessions: [session], topClients: [], missing: 0 })
   }
 

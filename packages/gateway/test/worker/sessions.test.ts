@@ -11,8 +11,8 @@ const open = (id: number, client = '203.0.113.7'): OpenConnection => ({
   seconds: 10_000 - id,
 })
 
-const ask = (matching: string, connections: Iterable<OpenConnection>) =>
-  answerSessions({ type: 'sessions', ask: 1, matching }, connections)
+const ask = (matching: string, connections: Iterable<OpenConnection>, withUsers = true) =>
+  answerSessions({ type: 'sessions', ask: 1, matching, withUsers }, connections)
 
 test('the newest are shown first, and no more than so many; all are counted', () => {
   const all = Array.from({ length: limits.maxSessionsShown + 5 }, (_, index) => open(index))
@@ -34,6 +34,12 @@ test('a word is looked for in every column, without case', () => {
   expect(ask('tlsv1.3', connections).sessions.map(({ id }) => id)).toEqual(['id3'])
   expect(ask('10.0.0.1', connections).sessions.map(({ id }) => id)).toEqual(['id4'])
   expect(ask('nobody', connections)).toMatchObject({ matches: 0, sessions: [] })
+})
+
+test('without the token neither an answer nor a count of matches says who is signed in', () => {
+  const connections = [open(1), { ...open(2), username: 'ann@example.org' }]
+  expect(ask('ann@', connections, false)).toMatchObject({ matches: 0, sessions: [] })
+  expect(ask('id2', connections, false).sessions).toEqual([open(2)])
 })
 
 test('the clients with the most connections are told, whatever is looked for', () => {
