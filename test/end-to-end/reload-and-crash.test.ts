@@ -1,6 +1,8 @@
 // What survives what: a worker that is killed, a reload under load, a full disk, a broken configuration, a stop.
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdirSync, readdirSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { listener } from '../kit/configuration.ts'
@@ -179,14 +181,56 @@ describe('reload', () => {
     client.destroy()
   })
 
-  test('what only a restart can change is named', async () => {
-    const { gateway } = await start()
-    gateway.rewriteConfig((text) => text.replace('workers = 2', 'workers = 3'))
+  test('X5: listeners and workers change without a connection lost', { timeout: 240_000 }, async () => {
+    const { gateway, ports } = await start()
+    const { extra } = await freePorts('extra')
+    const load = startLoad(ports.smtp, 8, ann.name, 5)
+    await load.acknowledgedMore(20)
+    const reloaded = (): number => gateway.log.filter(({ event }) => event === 'gateway.reloaded').length
+    const change = async (from: string, to: string): Promise<void> => {
+      const before = reloaded()
+      gateway.rewriteConfig((text) => text.replace(from, to))
+      gateway.signal('SIGHUP')
+      await eventually('the reload', () => (reloaded() > before ? true : undefined), 60_000)
+    }
+    const more = listener('extra', { protocol: 'smtp', bind: extra, mode: 'off' })
+    await change('workers = 2', `workers = 3\n\n${more}`)
+    expect(gateway.log.findLast(({ event }) => event === 'gateway.reloaded')).toMatchObject({
+      paths: ['server.workers', 'listener.extra'],
+    })
+    const client = await Dialogue.connect(extra)
+    expect((await client.reply()).code).toBe(220)
+    client.destroy()
+    await load.acknowledgedMore(20)
+    await change(`workers = 3\n\n${more}`, 'workers = 1')
+    await load.acknowledgedMore(20)
+    await load.stop()
+    expect(load.ledger.broken).toEqual([])
+    await eventually('one worker', () => (gateway.workers().length === 1 ? true : undefined), 60_000)
+    await eventually('the port to be free', () =>
+      Dialogue.connect(extra).then(
+        (late) => late.destroy(),
+        () => true,
+      ),
+    )
+    await expectNothingLost(load.ledger, ports.imap)
+  })
+
+  test('an address that somebody else has changes nothing', async () => {
+    const { gateway, ports } = await start()
+    const before = gateway.workers()
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    cleanUps.push(() => void other.close())
+    const { port } = other.address() as AddressInfo
+    gateway.rewriteConfig((text) => `${text}\n${listener('extra', { protocol: 'smtp', bind: port, mode: 'off' })}`)
     gateway.signal('SIGHUP')
-    const told = await gateway.waitForLog('what waits', ({ event }) => event === 'gateway.restart-needed')
-    expect(told['paths']).toEqual(['server.workers'])
-    await gateway.waitForLog('the reload', ({ event }) => event === 'gateway.reloaded')
-    await eventually('two workers, not three', () => (gateway.workers().length === 2 ? true : undefined))
+    const failed = await gateway.waitForLog('that it failed', ({ event }) => event === 'gateway.reload-failed')
+    expect(failed['reason']).toContain(`EADDRINUSE 127.0.0.1:${port}`)
+    expect(gateway.workers()).toEqual(before)
+    const client = await Dialogue.connect(ports.smtp)
+    expect((await client.reply()).code).toBe(220)
+    client.destroy()
   })
 })
 

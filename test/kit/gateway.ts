@@ -7,7 +7,7 @@ import { within } from './patience.ts'
 import { run, start, type Outcome, type RunOptions } from './run.ts'
 
 /** The compiled command: what `npm start` and a package run, so what is proven is what is used. */
-const command = fileURLToPath(new URL('../../packages/gateway/dist/main.js', import.meta.url))
+export const command: string = fileURLToPath(new URL('../../packages/gateway/dist/main.js', import.meta.url))
 
 export type LogRecord = Readonly<Record<string, unknown>> & { readonly event?: string; readonly msg?: string }
 

@@ -48,12 +48,16 @@ export const limits = {
   maxStartFailures: 3,
   /** Replaced workers of one slot whose sessions still run; at the next reload the oldest of them is asked to finish. */
   maxRetiringWorkersPerSlot: 3,
+  /** A new supervisor that is not ready by then is given up, and the old one goes on: time for `workerStartMs` and its own start. */
+  successorStartMs: 60_000,
   /** Two signals to stop so close are one wish: a terminal and npm both deliver Ctrl-C. */
   sameSignalMs: 500,
   /** Between asking sessions to finish and cutting them, at the end of a drain: room for one last reply. */
   farewellMs: 2000,
   /** How long TLS session tickets are issued with one key; a ticket lives a day at most (RFC 8446 section 4.6.1 allows seven). */
   ticketKeyMs: 43_200_000,
+  /** Between two looks at the files of certificates. What changed is read when two looks found the same. */
+  certificateLookMs: 10_000,
   /** How long a worker waits for the supervisor's count before it decides by its own. */
   tallyAnswerMs: 250,
   /** How long the supervisor waits for what the workers counted of a client; less than a worker waits for it. */

@@ -18,6 +18,7 @@ import type { AddressInfo } from 'node:net'
 import type { AdminConfig, BindAddress, ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 import type { Health } from '../supervisor/health.ts'
+import { refuseWhenTaken } from '../supervisor/held-sockets.ts'
 import { AdminAccess } from './access.ts'
 import { EventStreams } from './events.ts'
 import { inspectText, readQuestion } from './inspect.ts'
@@ -25,6 +26,8 @@ import { pageFiles, pagePolicy, type PageFile } from './page.ts'
 import type { Sessions, Status, StatusNews } from './status.ts'
 
 export interface AdminEndpoint {
+  /** As it was asked for. */
+  readonly bind: BindAddress
   readonly host: string
   readonly port: number
   close(): void
@@ -54,10 +57,14 @@ export interface AdminSubject {
   drain(): number
 }
 
-/** @param config - with an address. */
+export interface AdminOptions extends Pick<AdminConfig, 'tokenFile'> {
+  /** The address is served by this gateway already, here or in the process before, which is about to close it. */
+  readonly isOurs?: boolean
+}
+
 export async function openAdmin(
   bind: BindAddress,
-  { tokenFile }: Pick<AdminConfig, 'tokenFile'>,
+  { tokenFile, isOurs = false }: AdminOptions,
   subject: AdminSubject,
 ): Promise<AdminEndpoint> {
   const access = new AdminAccess(bind, tokenFile)
@@ -74,10 +81,13 @@ export async function openAdmin(
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   // Stays for good: when the system later runs out of descriptors, an error that nobody hears would end the supervisor.
   server.on('error', reject)
-  server.listen({ host: bind.host, port: bind.port }, resolve)
+  // Shared for the moment in which one takes over from the other; with anybody else it would be half of the questions.
+  if (!isOurs && bind.port !== 0) refuseWhenTaken(bind)
+  server.listen({ host: bind.host, port: bind.port, reusePort: hasReusePort }, resolve)
   await promise
   const { address, port } = server.address() as AddressInfo
   return {
+    bind,
     host: address,
     port,
     close: () => {
@@ -87,6 +97,9 @@ export async function openAdmin(
     },
   }
 }
+
+/** As libuv has it. */
+const hasReusePort = ['linux', 'freebsd', 'sunos', 'aix'].includes(process.platform)
 
 interface Endpoint {
   readonly subject: AdminSubject

@@ -23,6 +23,7 @@ export interface ConfigFile {
     readonly hostname?: string | undefined
     readonly workers: number | 'auto'
     readonly 'data-dir': string
+    readonly user?: string | undefined
   }
   readonly proxy: {
     readonly 'trusted-networks': readonly string[]

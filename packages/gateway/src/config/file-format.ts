@@ -29,6 +29,9 @@ const server = table({
     .prefault('auto')
     .describe('Worker processes. `auto` is one for each processor.'),
   'data-dir': fileName.prefault('.postern').describe('Where the embedded store keeps its mail.'),
+  user: text('the name of a user of the system', /^[a-z_][a-z0-9_.-]{0,31}$/)
+    .optional()
+    .describe('Started by root, the gateway goes on as this user, once its ports are bound and its keys are read.'),
 })
 
 const proxy = table({

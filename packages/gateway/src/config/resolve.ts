@@ -96,6 +96,7 @@ class Resolution {
       start: {
         workers: server.workers === 'auto' ? availableParallelism() : server.workers,
         dataDir: this.#path(server['data-dir']),
+        ...(server.user === undefined ? {} : { user: server.user }),
         listeners,
         admin,
       },

@@ -18,6 +18,8 @@ export interface StartConfig {
   readonly workers: number
   /** Where the embedded store lives. */
   readonly dataDir: string
+  /** Whom a start by root goes on as. */
+  readonly user?: string
   /** At least one, in the order of the file. */
   readonly listeners: readonly ListenerConfig[]
   readonly admin: AdminConfig

@@ -96,6 +96,20 @@ export class Counts {
     return changes
   }
 
+  /** All that was counted so far, as changes from zero. */
+  all(): readonly CountChange[] {
+    const changes: CountChange[] = []
+    for (const name of this.#counts.keys()) {
+      if (metrics[name].type === 'gauge') continue
+      for (const { labels, held } of this.countsOf(name)) changes.push([name, labels, held.value])
+    }
+    for (const name of this.#distributions.keys()) {
+      for (const { labels, held } of this.distributionsOf(name))
+        changes.push([name, labels, [...held.buckets, held.sum]])
+    }
+    return changes
+  }
+
   /** Before they are set anew: what is gone has none any more. */
   forgetGauges(): void {
     for (const name of this.#counts.keys()) if (metrics[name].type === 'gauge') this.#counts.delete(name)

@@ -65,22 +65,33 @@ export class Lifecycle {
     this.#logger.warn(fields, mend)
   }
 
-  restartNeeded(paths: readonly string[]): void {
-    this.#logger.warn(
-      { event: 'gateway.restart-needed', paths },
-      'these changes wait for a restart; all others are taken',
-    )
+  /** @param reason - of the system, when an address cannot be bound; absent when a worker did not start. */
+  handOverFailed(reason?: string): void {
+    const fields = { event: 'gateway.reload-failed', ...(reason === undefined ? {} : { reason: printable(reason) }) }
+    const what = reason === undefined ? 'a successor did not start' : 'an address could not be taken'
+    this.#logger.error(fields, `${what}: back to the configuration before`)
   }
 
-  handOverFailed(): void {
-    this.#logger.error(
-      { event: 'gateway.reload-failed' },
-      'a successor did not start: back to the configuration before',
-    )
+  /** @param paths - what changed of listeners, workers and the like. */
+  reloaded(paths: readonly string[]): void {
+    this.#logger.info({ event: 'gateway.reloaded', paths }, 'every worker runs with the new configuration')
   }
 
-  reloaded(): void {
-    this.#logger.info({ event: 'gateway.reloaded' }, 'every worker runs with the new configuration')
+  certificatesChanged(): void {
+    this.#logger.info({ event: 'certificates.changed' }, 'the files of certificates were replaced: a reload follows')
+  }
+
+  upgrading(): void {
+    this.#logger.info({ event: 'gateway.upgrading' }, 'a new supervisor starts on the same sockets')
+  }
+
+  upgradeFailed(reason: string): void {
+    this.#logger.error({ event: 'gateway.upgrade-failed', reason: printable(reason) }, 'this supervisor goes on')
+  }
+
+  /** The successor has another process id, and whoever watches this one must know. */
+  replaced(successorPid: number): void {
+    this.#logger.info({ event: 'gateway.replaced', successorPid }, 'sessions finish here; new ones begin there')
   }
 
   leaving(noticeMs: number): void {

@@ -19,8 +19,8 @@ export class MachineMeters {
     )
   }
 
-  rebound(policy: PolicyConfig): void {
-    for (const [meter, tally] of this.#tallies) tally.rebound(limitsOf(meter, policy))
+  rebound(policy: PolicyConfig, workers: number): void {
+    for (const [meter, tally] of this.#tallies) tally.rebound(limitsOf(meter, policy), workers)
   }
 
   /** The worker accepts connections from now on. */

@@ -21,7 +21,7 @@ interface SharedClient {
  */
 export class MachineTally {
   readonly #send: (worker: number, answer: TallyAnswered) => void
-  readonly #workersWanted: number
+  #workersWanted: number
   #bounds: TallyLimits
   readonly #tally: LocalTally
   readonly #maxClients: number
@@ -44,8 +44,9 @@ export class MachineTally {
     this.#maxClients = maxClients
   }
 
-  rebound(bounds: TallyLimits): void {
+  rebound(bounds: TallyLimits, workers: number = this.#workersWanted): void {
     this.#bounds = bounds
+    this.#workersWanted = workers
     this.#tally.rebound(bounds)
   }
 

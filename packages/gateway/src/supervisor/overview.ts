@@ -16,7 +16,7 @@ import type { SupervisedWorker } from './worker-process.ts'
 
 /** What the supervisor knows and the overview shows. */
 export interface OverviewSources {
-  readonly bound: readonly BoundListener[]
+  bound(): readonly BoundListener[]
   config(): Config
   health(): Promise<Health>
   workers(): readonly SupervisedWorker[]
@@ -161,7 +161,10 @@ export class Overview {
         name,
         protocol,
         tlsMode: tls,
-        addresses: this.#sources.bound.filter((one) => one.name === name).map(formatBindAddress),
+        addresses: this.#sources
+          .bound()
+          .filter((one) => one.name === name)
+          .map(formatBindAddress),
         proxyMode: proxy?.mode ?? 'off',
         trustedNetworks: proxy?.trustedNetworks ?? [],
         ...this.#totals(name),

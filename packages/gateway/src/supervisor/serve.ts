@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
 import type { Sessions, Status, StatusNews } from '../admin/status.ts'
-import type { Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
+import type { AdminConfig, Config, ConfigOutcome, ConfigWarning, StartConfig } from '../config/schema.ts'
 import { mailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
 import { openLog } from '../observe/logger.ts'
@@ -12,11 +13,16 @@ import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
 import { MachineLogins } from '../policy/machine-logins.ts'
 import { MachineMeters } from '../policy/machine-meters.ts'
+import { CertificateWatch } from './certificate-watch.ts'
 import { judgeHealth, type Health } from './health.ts'
-import { holdSockets, type HeldListener } from './held-sockets.ts'
+import { holdSockets, releaseUnused, type HeldListener, type ListenerAddress } from './held-sockets.ts'
+import type { DrainManner, WorkerNews } from './messages.ts'
 import { Overview } from './overview.ts'
-import { liveFor, startChanges } from './reload.ts'
+import { dropPrivileges } from './privileges.ts'
+import { startChanges } from './reload.ts'
 import { Slot } from './slot.ts'
+import { awaitPredecessor, Successor, type Predecessor } from './succession.ts'
+import { notifySystemd, passedSockets } from './systemd.ts'
 import { WorkerProcess, type SupervisedWorker, type WorkerListeners } from './worker-process.ts'
 
 /** What the command line hands to the gateway. */
@@ -47,42 +53,55 @@ export async function serve(options: ServeOptions): Promise<number> {
   const sink = openLog(config.live.logLevel, { process: 'supervisor', pid: process.pid })
   const log = new Lifecycle(sink.logger)
   for (const warning of options.warnings) log.configWarning(warning)
-  let held: readonly HeldListener[] = []
-  let admin: AdminEndpoint | undefined
+  let supervisor: Supervisor | undefined
   try {
-    await mkdir(mailRoot(config.start.dataDir), { recursive: true, mode: 0o700 })
-    held = holdSockets(
-      config.start.listeners.flatMap(({ name, bind }) => bind.map((address) => ({ listener: name, bind: address }))),
-      config.start.workers,
-    )
-    const supervisor = new Supervisor(options, held, log)
-    const { bind } = config.start.admin
-    if (bind !== undefined) admin = await openAdmin(bind, config.start.admin, supervisor)
+    const predecessor = await awaitPredecessor()
+    const { start } = config
+    const addresses = addressesOf(start)
+    const given = predecessor?.held(start.workers) ?? passedSockets(addresses, start.workers)
+    const held = holdSockets(addresses, start.workers, given)
+    releaseUnused(given, held)
+    supervisor = new Supervisor(options, held, log, predecessor)
+    await supervisor.openAdmin(start.admin)
+    // Ports are bound, keys are read: from here on nothing needs what only root may.
+    if (start.user !== undefined) await dropPrivileges(start.user)
+    await makeMailRoot(start)
     return await supervisor.run()
   } catch (error) {
     log.failed(error as Error)
     return 1
   } finally {
-    admin?.close()
-    for (const listener of held) listener.release()
+    supervisor?.close()
     await sink.flush()
   }
+}
+
+function addressesOf({ listeners }: StartConfig): readonly ListenerAddress[] {
+  return listeners.flatMap(({ name, bind }) => bind.map((address) => ({ listener: name, bind: address })))
+}
+
+async function makeMailRoot({ dataDir }: StartConfig): Promise<void> {
+  await mkdir(mailRoot(dataDir), { recursive: true, mode: 0o700 })
 }
 
 class Supervisor implements AdminSubject {
   #config: Config
   readonly #options: ServeOptions
-  readonly #held: readonly HeldListener[]
+  #held: readonly HeldListener[]
+  #admin: AdminEndpoint | undefined
   readonly #log: Lifecycle
   readonly #meters: MachineMeters
   readonly #logins: MachineLogins
+  readonly #predecessor: Predecessor | undefined
+  #successor: Successor | undefined
   readonly #backends: HealthChecks
   readonly #overview: Overview
-  readonly #bound: readonly BoundListener[]
   #routes: RouteTable
-  readonly #slots: readonly Slot[]
+  #slots: readonly Slot[]
+  /** Slots that the configuration has no more; their sessions end in their own time. */
+  readonly #leaving: Slot[] = []
   readonly #end = Promise.withResolvers<number>()
-  #ticketKeys = newTicketKeys()
+  #ticketKeys: string
   #lastSerial = 0
   #wasReady = false
   #startFailures = 0
@@ -92,16 +111,25 @@ class Supervisor implements AdminSubject {
   #sessionsBefore = { finished: 0, cut: 0, inDoubt: 0 }
   /** Fails health checks, so that balancers turn to others; then it stops. */
   #isLeaving = false
+  #isUpgrading = false
+  /** A successor serves the clients that come; this one waits for its own to end. */
+  #isReplaced = false
   #reloading: Promise<ReloadOutcome> | undefined
   /** For all who ask during a reload: one more behind it. */
   #nextReload: Promise<ReloadOutcome> | undefined
 
-  constructor(options: ServeOptions, held: readonly HeldListener[], log: Lifecycle) {
+  constructor(
+    options: ServeOptions,
+    held: readonly HeldListener[],
+    log: Lifecycle,
+    predecessor: Predecessor | undefined,
+  ) {
     this.#config = options.config
     this.#options = options
     this.#held = held
     this.#log = log
-    this.#bound = held.map(({ listener, host, port }) => ({ name: listener, host, port }))
+    this.#predecessor = predecessor
+    this.#ticketKeys = predecessor?.inheritance.ticketKeys ?? newTicketKeys()
     const { policy } = this.#config.live
     this.#meters = new MachineMeters(policy, this.#config.start.workers, (serial, message) =>
       this.#workers()
@@ -115,11 +143,15 @@ class Supervisor implements AdminSubject {
     )
     this.#routes = routesOf(this.#config)
     this.#overview = new Overview({
-      bound: this.#bound,
+      bound: () => this.#bound,
       config: () => this.#config,
       health: () => this.health(),
       workers: () => this.#workers(),
       backends: () => this.#backends.states,
+    })
+    predecessor?.onCounts((counts) => {
+      this.#overview.counts.add(counts)
+      this.#successor?.tell(counts)
     })
     this.#backends = new HealthChecks({
       look: async (upstream, address) => {
@@ -137,11 +169,20 @@ class Supervisor implements AdminSubject {
   async run(): Promise<number> {
     const stop = (): void => this.#stop()
     const reload = (): void => void this.reload()
+    const upgrade = (): void => void this.#upgrade()
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
     process.on('SIGHUP', reload)
+    process.on('SIGUSR2', upgrade)
+    const certificates = new CertificateWatch(
+      () => this.#config.live.certificates,
+      () => {
+        this.#log.certificatesChanged()
+        reload()
+      },
+    )
     const watch = setInterval(() => {
-      for (const slot of this.#slots) slot.look()
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.look()
     }, limits.aliveEveryMs)
     const tidying = setInterval(() => this.#meters.tidy(), limits.tallyTidyMs)
     const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
@@ -157,7 +198,26 @@ class Supervisor implements AdminSubject {
       process.off('SIGTERM', stop)
       process.off('SIGINT', stop)
       process.off('SIGHUP', reload)
+      process.off('SIGUSR2', upgrade)
+      certificates.stop()
     }
+  }
+
+  /** Replaces the one that is open, also on the same address. */
+  async openAdmin({ bind, tokenFile }: AdminConfig): Promise<void> {
+    const before = this.#admin
+    const isOurs = this.#predecessor !== undefined || (bind !== undefined && isDeepStrictEqual(bind, before?.bind))
+    this.#admin =
+      bind === undefined ? undefined : await openAdmin(bind, { ...(tokenFile && { tokenFile }), isOurs }, this)
+    before?.close()
+  }
+
+  /** Lets go of everything but the workers. */
+  close(): void {
+    this.#admin?.close()
+    releaseUnused(this.#held)
+    this.#successor?.leave()
+    if (this.#predecessor !== undefined && process.connected) process.disconnect?.()
   }
 
   // ── what the admin endpoint shows ─────────────────────────────────────────
@@ -209,7 +269,7 @@ class Supervisor implements AdminSubject {
   }
 
   #workers(): readonly SupervisedWorker[] {
-    return this.#slots.flatMap((slot) => slot.workers)
+    return [...this.#slots, ...this.#leaving].flatMap((slot) => slot.workers)
   }
 
   // ── workers ───────────────────────────────────────────────────────────────
@@ -227,7 +287,7 @@ class Supervisor implements AdminSubject {
         else if (message.type === 'login-ban') this.#logins.ban(message.of, message.key)
         else if (message.type === 'login-known') this.#logins.known(message.pair)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
-        else if (message.type === 'news') this.#overview.receive(worker.serial, message)
+        else if (message.type === 'news') this.#learn(worker, message)
         else if (message.type === 'sessions') this.#overview.answered(message)
         else this.#workers().forEach((other) => other !== worker && other.send(message))
       },
@@ -252,7 +312,7 @@ class Supervisor implements AdminSubject {
 
   #spawn(slot: number, listeners: WorkerListeners): WorkerProcess {
     const serial = ++this.#lastSerial
-    const sockets = this.#held.map((held) => ({ listener: held.listener, fd: held.fdOf(slot) }))
+    const sockets = this.#held.flatMap(({ listener, fdsOf }) => fdsOf(slot).map((fd) => ({ listener, fd })))
     const { states } = this.#backends
     const start = {
       slot,
@@ -272,6 +332,17 @@ class Supervisor implements AdminSubject {
     this.#wasReady = true
     this.#log.ready(this.#bound, this.#slots.length)
     this.#options.onReady?.(this.#bound)
+    this.#predecessor?.ready()
+    notifySystemd('READY=1')
+  }
+
+  get #bound(): readonly BoundListener[] {
+    return this.#held.map(({ listener, host, port }) => ({ name: listener, host, port }))
+  }
+
+  #learn(worker: SupervisedWorker, news: WorkerNews): void {
+    this.#overview.receive(worker.serial, news)
+    this.#successor?.tell(news.counts)
   }
 
   #rotateTicketKeys(): void {
@@ -310,31 +381,70 @@ class Supervisor implements AdminSubject {
       return { outcome: 'refused', problems: read.problems }
     }
     for (const warning of read.warnings) this.#log.configWarning(warning)
-    const changes = startChanges(this.#config.start, read.config.start)
-    if (changes.length > 0) this.#log.restartNeeded(changes)
-
-    const before = this.#config
-    this.#use({ start: before.start, live: liveFor(before, read.config) })
+    const before = { config: this.#config, held: this.#held, slots: this.#slots }
+    const next = read.config
+    try {
+      const held = holdSockets(addressesOf(next.start), next.start.workers, before.held)
+      this.#held = held
+      if (!isDeepStrictEqual(next.start.admin, before.config.start.admin)) await this.openAdmin(next.start.admin)
+      await makeMailRoot(next.start)
+    } catch (error) {
+      releaseUnused(this.#held, before.held)
+      this.#held = before.held
+      this.#log.handOverFailed((error as Error).message)
+      return { outcome: 'failed' }
+    }
+    this.#use(next)
+    const { drainTimeoutMs } = next.live.limits
+    const more = next.start.workers - before.slots.length
+    const added = Array.from({ length: Math.max(0, more) }, (_, index) => this.#makeSlot(before.slots.length + index))
+    const kept = before.slots.slice(0, next.start.workers)
+    // The slots that are left serve the sockets of the others from their next worker on; only then do the others end.
+    this.#slots = [...before.slots, ...added]
     const replaced: Slot[] = []
-    for (const slot of this.#slots) {
+    for (const slot of [...kept, ...added]) {
       if (this.#exitStatus !== undefined) return { outcome: 'stopping' }
-      if (await slot.replace(this.#config.live.limits.drainTimeoutMs)) {
+      if (await slot.replace(drainTimeoutMs)) {
         replaced.push(slot)
       } else if (this.#exitStatus === undefined) {
-        this.#log.handOverFailed()
-        this.#use(before)
-        for (const one of replaced) await one.replace(before.live.limits.drainTimeoutMs)
+        await this.#goBack(before, replaced)
         return { outcome: 'failed' }
       }
     }
-    this.#log.reloaded()
+    for (const slot of before.slots.slice(next.start.workers)) slot.stop(drainTimeoutMs, 'retire')
+    this.#leaving.push(...before.slots.slice(next.start.workers))
+    this.#slots = [...kept, ...added]
+    releaseUnused(before.held, this.#held)
+    this.#log.reloaded(startChanges(before.config.start, next.start))
     return { outcome: 'done' }
+  }
+
+  /** A successor of a worker did not start: everything is as it was, sockets and admin endpoint included. */
+  async #goBack(before: Standing, replaced: readonly Slot[]): Promise<void> {
+    this.#log.handOverFailed()
+    const { held, config } = { held: this.#held, config: this.#config }
+    const { drainTimeoutMs } = before.config.live.limits
+    this.#held = before.held
+    this.#use(before.config)
+    for (const slot of replaced) {
+      if (before.slots.includes(slot)) await slot.replace(drainTimeoutMs)
+      else slot.stop(drainTimeoutMs, 'retire')
+    }
+    this.#leaving.push(...this.#slots.filter((slot) => !before.slots.includes(slot)))
+    for (const slot of this.#slots) if (!before.slots.includes(slot)) slot.stop(drainTimeoutMs, 'retire')
+    this.#slots = before.slots
+    releaseUnused(held, before.held)
+    if (!isDeepStrictEqual(config.start.admin, before.config.start.admin)) {
+      await this.openAdmin(before.config.start.admin).catch((error: unknown) => {
+        this.#log.handOverFailed((error as Error).message)
+      })
+    }
   }
 
   #use(config: Config): void {
     this.#config = config
     this.#routes = routesOf(config)
-    this.#meters.rebound(config.live.policy)
+    this.#meters.rebound(config.live.policy, config.start.workers)
     this.#logins.rebound(config.live.policy)
     this.#backends.use(config.live.upstreams)
     this.#log.level = config.live.logLevel
@@ -356,29 +466,80 @@ class Supervisor implements AdminSubject {
 
   /** First: graceful. Again: at once. */
   #stop(): void {
+    if (this.#isReplaced) {
+      this.#isReplaced = false
+      this.#predecessor?.stop()
+      this.#stoppingSince = performance.now()
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.stop(this.#config.live.limits.drainTimeoutMs)
+      return
+    }
     if (this.#exitStatus !== undefined) {
       if (performance.now() - this.#stoppingSince < limits.sameSignalMs) return
       this.#exitStatus = 1
-      for (const slot of this.#slots) slot.kill()
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
       return
     }
+    notifySystemd('STOPPING=1')
+    this.#predecessor?.stop()
+    this.#log.stopping(this.#workers().length, this.#config.live.limits.drainTimeoutMs)
+    this.#finish('stop')
+  }
+
+  #finish(manner: DrainManner): void {
     this.#exitStatus = 0
     this.#stoppingSince = performance.now()
     this.#sessionsBefore = this.#overview.drainedSessions
+    // Without a successor nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
+    releaseUnused(this.#held)
     const { drainTimeoutMs } = this.#config.live.limits
-    this.#log.stopping(this.#workers().length, drainTimeoutMs)
-    // Nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
-    for (const listener of this.#held) listener.release()
-    for (const slot of this.#slots) slot.stop(drainTimeoutMs)
-    const overdueMs = drainTimeoutMs + 2 * limits.farewellMs
-    setTimeout(() => this.#slots.forEach((slot) => slot.kill()), overdueMs).unref()
+    const all = [...this.#slots, ...this.#leaving]
+    for (const slot of all) slot.stop(drainTimeoutMs, manner)
+    setTimeout(() => all.forEach((slot) => slot.kill()), drainTimeoutMs + 2 * limits.farewellMs).unref()
     this.#endWhenEmpty()
+  }
+
+  // ── the next supervisor ───────────────────────────────────────────────────
+
+  /** A new process takes the sockets and the clients that come; this one stays until its sessions have ended. */
+  async #upgrade(): Promise<void> {
+    if (this.#isUpgrading || !this.#wasReady) return
+    this.#isUpgrading = true
+    try {
+      await this.#reloading
+      if (this.#exitStatus !== undefined) return
+      if (process.pid === 1) {
+        this.#log.upgradeFailed('this is process 1 of a container, which ends with it: replace the container')
+        return
+      }
+      this.#log.upgrading()
+      const successor = await Successor.start(this.#held, this.#ticketKeys)
+      if (typeof successor === 'string') {
+        this.#log.upgradeFailed(successor)
+        return
+      }
+      // Told to stop meanwhile, and so is the other.
+      if (this.#exitStatus !== undefined) {
+        successor.stop()
+        return
+      }
+      this.#successor = successor
+      successor.tell(this.#overview.counts.all())
+      successor.onStop(() => this.#stop())
+      this.#log.replaced(successor.pid)
+      this.#admin?.close()
+      this.#admin = undefined
+      this.#finish('retire')
+      // A signal may still ask to hurry.
+      this.#isReplaced = true
+    } finally {
+      this.#isUpgrading = false
+    }
   }
 
   #giveUp(): void {
     this.#exitStatus = 1
     this.#log.startFailed(this.#startFailures)
-    for (const slot of this.#slots) slot.kill()
+    for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
     this.#endWhenEmpty()
   }
 
@@ -390,9 +551,16 @@ class Supervisor implements AdminSubject {
       const { finished, cut, inDoubt } = this.#overview.drainedSessions
       const before = this.#sessionsBefore
       this.#log.stopped(finished - before.finished, cut - before.cut, inDoubt - before.inDoubt)
-      this.#end.resolve(this.#exitStatus ?? 0)
+      // Whoever watches this process takes its end for that of the service, and kills what is left.
+      void (this.#predecessor?.gone ?? Promise.resolve()).then(() => this.#end.resolve(this.#exitStatus ?? 0))
     })
   }
+}
+
+interface Standing {
+  readonly config: Config
+  readonly held: readonly HeldListener[]
+  readonly slots: readonly Slot[]
 }
 
 function routesOf({ live }: Config): RouteTable {

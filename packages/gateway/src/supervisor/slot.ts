@@ -1,4 +1,5 @@
 import { limits } from '../limits.ts'
+import type { DrainManner } from './messages.ts'
 import type { WorkerEnd, WorkerListeners, SupervisedWorker } from './worker-process.ts'
 
 /** What a slot tells the supervisor. */
@@ -80,13 +81,13 @@ export class Slot {
     return promise
   }
 
-  /** Every worker finishes: no new connections, sessions take leave. */
-  stop(withinMs: number): void {
+  /** Every worker ends, and no other takes its place: sessions take leave, or go on in their own time when it retires. */
+  stop(withinMs: number, manner: DrainManner = 'stop'): void {
     this.#isStopping = true
     clearTimeout(this.#restart)
     for (const worker of this.workers) {
       this.#draining.add(worker)
-      worker.drain('stop', withinMs)
+      worker.drain(manner, withinMs)
     }
     this.#current = undefined
     this.#successor?.settle(false)

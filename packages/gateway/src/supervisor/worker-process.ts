@@ -93,7 +93,11 @@ export class WorkerProcess implements SupervisedWorker {
     this.#child.on('error', () => {
       if (this.#child.pid === undefined) end({ code: null, signal: null })
     })
-    this.#child.on('exit', (code, signal) => end({ code, signal }))
+    // What it said last may still be in the channel.
+    this.#child.on('exit', (code, signal) => {
+      if (this.#child.connected) this.#child.once('disconnect', () => end({ code, signal }))
+      else end({ code, signal })
+    })
     this.send({
       type: 'start',
       ...start,

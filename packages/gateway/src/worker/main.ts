@@ -9,7 +9,7 @@ import type { ToSupervisor, ToWorker, WorkerStart } from '../supervisor/messages
 import { Worker } from './worker.ts'
 
 // A terminal sends Ctrl-C to every process of the group, and systemd SIGTERM to every process of the unit.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {})
 
 let running: { readonly worker: Worker; readonly sink: LogSink; readonly drainTimeoutMs: number } | undefined
 
