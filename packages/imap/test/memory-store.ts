@@ -101,6 +101,8 @@ export class MemoryStore implements MailStore {
   contentsOpened = 0
   /** Reads of contents. */
   contentReads = 0
+  /** Notes of sessions about messages, by UID, for those who want to see or spoil them; absent: none are kept. */
+  notes: Map<Uid, string> | undefined
   readonly #accounts = new Map<string, Map<string, StoredMailbox>>()
   readonly #subscribedNames = new Set<string>()
   #uidValidity = 1000
@@ -382,6 +384,14 @@ class MemoryMailbox implements Mailbox {
   watch(onHint: () => void): () => void {
     this.#stored.watchers.add(onHint)
     return () => void this.#stored.watchers.delete(onHint)
+  }
+
+  recall(uid: Uid): string | undefined {
+    return this.#store.notes?.get(uid)
+  }
+
+  remember(uid: Uid, note: string): void {
+    this.#store.notes?.set(uid, note)
   }
 
   async content(uid: Uid): Promise<MessageContent | undefined> {

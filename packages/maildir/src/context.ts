@@ -2,12 +2,14 @@ import type { FolderSync } from './durable.ts'
 import type { UniqueNames } from './filename.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
+import type { NotesInMemory } from './mailbox-notes.ts'
 import type { UsageCounts } from './quota.ts'
 import type { Awaitable } from '@postern/core'
 import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 
 /** What every part of one store shares. */
 export interface StoreContext {
+  readonly notesInMemory: NotesInMemory
   readonly disk: Disk
   readonly limits: MaildirLimits
   readonly locks: LockFiles

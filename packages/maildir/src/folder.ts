@@ -6,6 +6,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, StoreError } from './errors.ts'
 import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
+import { MailboxNotes } from './mailbox-notes.ts'
 import type { StoredMessage } from './message.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
 import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
@@ -42,6 +43,7 @@ export const lockName = 'postern-uidlist.lock'
 export class Folder {
   readonly place: MailboxPlace
   readonly watch: ChangeWatch
+  readonly notes: MailboxNotes
   readonly #context: StoreContext
   readonly #index: MailboxIndex
   readonly #turns = new Turns()
@@ -56,6 +58,7 @@ export class Folder {
     this.#announce = announce
     this.watch = new ChangeWatch(context.disk, context.limits, messageFolders(place.path))
     this.#index = new MailboxIndex(place, context, (work) => this.#locked(work))
+    this.notes = new MailboxNotes(this, context)
   }
 
   /** The mailbox is on a file system of this machine, as far as was asked. */

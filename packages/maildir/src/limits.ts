@@ -80,6 +80,19 @@ export interface MaildirLimits {
   readonly maxIdleMessages: number
   /** Mailboxes that nobody has open, kept likewise. */
   readonly maxIdleMailboxes: number
+  /** One note of a session about a message, octets. A longer one is not kept, and found out again each time. */
+  readonly maxNoteBytes: number
+  /**
+   * Octets of a mailbox's notes in their file. Half of that is of messages that are there: some 80,000 of them. Beyond it
+   * nothing is noted.
+   */
+  readonly maxNotesBytes: number
+  /** Octets of notes that one process keeps in memory, of all mailboxes. Over it those used longest ago are read again. */
+  readonly maxNotesMemoryBytes: number
+  /** How long a new note waits for others, to be written together with them, ms. A process that is killed loses them. */
+  readonly notesDelayMs: number
+  /** How long it is believed that no other process noted a message, ms. */
+  readonly notesFreshMs: number
   /** Files of one mailbox that are reported as no messages, once each; more are skipped in silence. */
   readonly maxReportedFiles: number
   /**
@@ -130,6 +143,11 @@ export const limits: MaildirLimits = {
   cleanupEveryMs: 3_600_000,
   maxIdleMessages: 50_000,
   maxIdleMailboxes: 256,
+  maxNoteBytes: 8_192,
+  maxNotesBytes: 64 * 1024 * 1024,
+  maxNotesMemoryBytes: 64 * 1024 * 1024,
+  notesDelayMs: 1_000,
+  notesFreshMs: 1_000,
   maxReportedFiles: 1_000,
   maxExpungedLog: 100_000,
   maxSalvagedBytes: 67_108_864,

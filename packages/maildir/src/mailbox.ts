@@ -1,5 +1,6 @@
 import {
   MailboxGoneError,
+  type Awaitable,
   type CopiedUids,
   type FlagChange,
   type FlagsChanged,
@@ -114,6 +115,17 @@ export class OpenMailbox implements Mailbox {
     return () => {
       if (this.#watches.delete(end)) end()
     }
+  }
+
+  recall(uid: Uid): Awaitable<string | undefined> {
+    this.#assertOpen()
+    return this.#folder.uidValidity === this.uidValidity ? this.#folder.notes.get(uid) : undefined
+  }
+
+  remember(uid: Uid, note: string): void {
+    if (this.#isClosed) return
+    const isKnown = this.#folder.uidValidity === this.uidValidity && indexOfUid(this.#records, uid) >= 0
+    if (isKnown) this.#folder.notes.set(uid, note)
   }
 
   async content(uid: Uid): Promise<MessageContent | undefined> {

@@ -15,6 +15,7 @@ import { UniqueNames } from './filename.ts'
 import { Folder } from './folder.ts'
 import { limits as defaultLimits } from './limits.ts'
 import { LockFiles } from './lock.ts'
+import { NotesInMemory } from './mailbox-notes.ts'
 import { parseMailboxName } from './names.ts'
 import type { MaildirStore, MaildirStoreOptions } from './options.ts'
 import { UsageCounts } from './quota.ts'
@@ -63,6 +64,7 @@ class Store implements MaildirStore, FolderPool {
           throw new StoreError('MAILDIR_QUOTA_UNKNOWN', String(cause), { account, cause })
         }
       },
+      notesInMemory: new NotesInMemory(limits.maxNotesMemoryBytes),
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
       counts: new UsageCounts(),
@@ -139,9 +141,11 @@ class Store implements MaildirStore, FolderPool {
   }
 
   async close(): Promise<void> {
-    for (const folder of this.#folders.values()) folder.close()
+    const folders = [...this.#folders.values()]
+    for (const folder of folders) folder.close()
     this.#folders.clear()
     this.watches.close()
+    await Promise.all(folders.map((folder) => folder.notes.letGo()))
     await Promise.all(this.#background)
   }
 
@@ -228,6 +232,7 @@ class Store implements MaildirStore, FolderPool {
       if (mailboxes <= maxIdleMailboxes && messages <= maxIdleMessages) continue
       folder.close()
       this.#folders.delete(folder.place.path)
+      this.inBackground(folder.place, () => folder.notes.letGo())
     }
   }
 

@@ -249,6 +249,14 @@ export interface Mailbox {
   refresh(): Promise<MailboxChanges>
   /** Calls back soon after something may have changed. Returns what ends it. A lost hint only delays. */
   watch(onHint: () => void): () => void
+  /**
+   * The note that a session made about a message by `remember`, of a store that keeps such notes. A message's bytes never
+   * change, so what was found out about them stays true. `undefined` when there is none: any may be lost at any time. It
+   * comes at once when it is in memory.
+   */
+  recall?(uid: Uid): Awaitable<string | undefined>
+  /** Keeps a note about a message, one octet in each character, for whoever opens the mailbox; nothing after `close`. Comes with `recall`. */
+  remember?(uid: Uid, note: string): void
   /** The message's bytes with CRLF line ends; `undefined` when it was expunged meanwhile. */
   content(uid: Uid): Promise<MessageContent | undefined>
   /** Changes flags; a message whose flags are so already keeps its modification sequence. */

@@ -1,8 +1,9 @@
 import { MessageReader } from '../message/message-reader.ts'
+import { noteMessage, notedFieldsOf } from './noted.ts'
 import { findInBody } from '../message/text-search.ts'
 import { bad, no, type Completion } from '../wire/response.ts'
 import { namedCharsets, type SearchFault, type SearchKey } from '../wire/search-keys.ts'
-import { HeaderFacts, SearchProgram } from './search-program.ts'
+import { HeaderFacts, NotedFacts, SearchProgram } from './search-program.ts'
 import type { SessionState } from './state.ts'
 import type { NumberedMessage } from './view.ts'
 
@@ -39,9 +40,17 @@ export async function findMessages(state: SessionState, key: SearchKey): Promise
     await state.tellProgress(number, view.exists)
     if (view.isGone(record.uid)) continue
     const message = { number, record }
-    if (program.judge({ message }) ?? (await matchesContent(state, program, message))) found.push(message)
+    if (program.judge({ message }) ?? (await matches(state, program, message))) found.push(message)
   }
   return { messages: found, tellsModseq: program.usesModseq }
+}
+
+/** What was noted may be enough, and then the message is not opened. */
+async function matches(state: SessionState, program: SearchProgram, message: NumberedMessage): Promise<boolean> {
+  const noted = notedFieldsOf(state, message.record.uid)
+  const fields = noted instanceof Promise ? await noted : noted
+  const verdict = fields === undefined ? undefined : program.judge({ message, header: new NotedFacts(fields) })
+  return verdict ?? matchesContent(state, program, message)
 }
 
 /** Looks no further into a message than its verdict needs: its header, then its texts. */
@@ -54,21 +63,27 @@ async function matchesContent(state: SessionState, program: SearchProgram, messa
   try {
     const header = new HeaderFacts((await reader.header()).text)
     const byHeader = program.judge({ message, header })
-    if (byHeader !== undefined) return byHeader
-    const found = await findInBody(reader, program.bodyWords)
-    return program.judge({ message, header, found }) ?? false
+    const found = byHeader === undefined ? await findInBody(reader, program.bodyWords) : undefined
+    await noteMessage(selected.mailbox, uid, reader)
+    return byHeader ?? program.judge({ message, header, ...(found !== undefined && { found }) }) ?? false
   } finally {
     await reader.close()
   }
 }
 
-/** The header of a message; `undefined` when it is gone. */
+/** The header of a message, or those of its fields that are noted; `undefined` when it is gone. */
 export async function readHeader(state: SessionState, { record }: NumberedMessage): Promise<string | undefined> {
-  const content = await state.mailbox.mailbox.content(record.uid)
+  const { mailbox } = state.mailbox
+  const noted = notedFieldsOf(state, record.uid)
+  const fields = noted instanceof Promise ? await noted : noted
+  if (fields !== undefined) return fields
+  const content = await mailbox.content(record.uid)
   if (content === undefined) return undefined
   const reader = new MessageReader(content, state.limits)
   try {
-    return (await reader.header()).text
+    const { text } = await reader.header()
+    await noteMessage(mailbox, record.uid, reader)
+    return text
   } finally {
     await reader.close()
   }

@@ -2,6 +2,7 @@ import type { Uid } from '@postern/core'
 import { parseAddressList } from '../message/address.ts'
 import { decodeFieldText } from '../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../message/fields.ts'
+import { isNotedField } from '../message/message-note.ts'
 import { calendarDay, dayOf, monthOf, type Day } from '../wire/date-time.ts'
 import type { SearchKey } from '../wire/search-keys.ts'
 import { NumberRanges } from '../wire/sequence-set.ts'
@@ -10,7 +11,7 @@ import type { MailboxView, NumberedMessage } from './view.ts'
 /** What is known of a message; the rest is read only when the verdict needs it. */
 export interface SearchFacts {
   readonly message: NumberedMessage
-  readonly header?: HeaderFacts
+  readonly header?: HeaderFacts | NotedFacts
   /** Which of the program's `bodyWords` its texts hold. */
   readonly found?: ReadonlySet<string>
 }
@@ -140,10 +141,75 @@ export class SearchProgram {
   }
 }
 
+/** A field that is searched, decoded on demand and once. */
+class SearchedField {
+  readonly #name: string
+  readonly #value: string
+  readonly #text: string
+  #addresses: string | undefined
+
+  constructor(name: string, value: string) {
+    this.#name = name
+    this.#value = value
+    this.#text = comparable(value)
+  }
+
+  /** No words ask for the field alone (RFC 3501 section 6.4.4). */
+  holds(words: string): boolean {
+    if (words === '' || this.#text.includes(words)) return true
+    if (!addressFields.has(this.#name)) return false
+    this.#addresses ??= comparable(plainAddresses(this.#value))
+    return this.#addresses.includes(words)
+  }
+}
+
+/** What SEARCH wants to know of a header of which only the noted fields are at hand. */
+export class NotedFacts {
+  /** Each field on a line, after an empty one. */
+  readonly #lines: string
+  readonly #fields = new Map<string, SearchedField[]>()
+  #sentDay: Day | 'none' | undefined
+
+  constructor(fields: string) {
+    this.#lines = `\n${fields}`
+  }
+
+  /** As `HeaderFacts.field`; `undefined` of a field that is not noted. */
+  field(name: string, words: string): boolean | undefined {
+    if (!isNotedField(name)) return undefined
+    let fields = this.#fields.get(name)
+    if (fields === undefined) {
+      fields = this.#values(name).map((value) => new SearchedField(name, value))
+      this.#fields.set(name, fields)
+    }
+    return fields.some((field) => field.holds(words))
+  }
+
+  /** The words may stand in fields that are missing here, and must not be found across those that are not. */
+  holds(_words: string): boolean {
+    return false
+  }
+
+  get sentDay(): Day | undefined {
+    this.#sentDay ??= sentDayOf(this.#values('date')[0]) ?? 'none'
+    return this.#sentDay === 'none' ? undefined : this.#sentDay
+  }
+
+  #values(name: string): string[] {
+    const values: string[] = []
+    const start = `\n${name}:`
+    for (let at = this.#lines.indexOf(start); at >= 0; at = this.#lines.indexOf(start, at + 1)) {
+      const from = at + start.length
+      values.push(this.#lines.slice(from, this.#lines.indexOf('\n', from)))
+    }
+    return values
+  }
+}
+
 /** What SEARCH wants to know of a header, decoded on demand and once. */
 export class HeaderFacts {
   readonly #block: string
-  readonly #fields = new Map<string, string[]>()
+  readonly #fields = new Map<string, SearchedField[]>()
   #text: string | undefined
   #sentDay: Day | 'none' | undefined
 
@@ -151,20 +217,17 @@ export class HeaderFacts {
     this.#block = block
   }
 
-  /** A field of this name holds the words; no words ask for the field alone (RFC 3501 section 6.4.4). */
+  /** A field of this name holds the words. */
   field(name: string, words: string): boolean {
-    let values = this.#fields.get(name)
-    if (values === undefined) {
-      values = []
+    let fields = this.#fields.get(name)
+    if (fields === undefined) {
+      fields = []
       for (const field of headerFields(this.#block)) {
-        if (field.name !== name) continue
-        const value = fieldValue(this.#block, field)
-        values.push(comparable(value))
-        if (addressFields.has(name)) values.push(comparable(plainAddresses(value)))
+        if (field.name === name) fields.push(new SearchedField(name, fieldValue(this.#block, field)))
       }
-      this.#fields.set(name, values)
+      this.#fields.set(name, fields)
     }
-    return values.some((value) => value.includes(words))
+    return fields.some((field) => field.holds(words))
   }
 
   /** The words stand anywhere in the header. */
@@ -181,16 +244,20 @@ export class HeaderFacts {
 
   #readSentDay(): Day | undefined {
     for (const field of headerFields(this.#block)) {
-      if (field.name !== 'date') continue
-      const found = /(?:^|[\s,])(\d{1,2})\s+([A-Za-z]{3})\s+(\d{2,4})\b/.exec(fieldValue(this.#block, field))
-      if (found === null) return undefined
-      const year = Number(found[3])
-      // RFC 5322 section 4.3: two and three digits are years of the last century, or of this one below 50.
-      const century = (found[3] ?? '').length === 4 ? 0 : year < 50 ? 2000 : 1900
-      return calendarDay(year + century, monthOf(found[2] ?? ''), Number(found[1]))
+      if (field.name === 'date') return sentDayOf(fieldValue(this.#block, field))
     }
     return undefined
   }
+}
+
+/** The day that a Date field tells. */
+function sentDayOf(value: string | undefined): Day | undefined {
+  const found = /(?:^|[\s,])(\d{1,2})\s+([A-Za-z]{3})\s+(\d{2,4})\b/.exec(value ?? '')
+  if (found === null) return undefined
+  const year = Number(found[3])
+  // RFC 5322 section 4.3: two and three digits are years of the last century, or of this one below 50.
+  const century = (found[3] ?? '').length === 4 ? 0 : year < 50 ? 2000 : 1900
+  return calendarDay(year + century, monthOf(found[2] ?? ''), Number(found[1]))
 }
 
 /** RFC 3501 section 6.4.4: of these, the addresses as ENVELOPE tells them are searched; we look at the text besides. */

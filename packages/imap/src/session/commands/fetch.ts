@@ -1,5 +1,6 @@
 import type { Awaitable, MessageRecord, StoreAbility, Uid } from '@postern/core'
 import { parseEnvelope } from '../../message/envelope.ts'
+import type { MessageNote } from '../../message/message-note.ts'
 import { MessageReader } from '../../message/message-reader.ts'
 import { previewOf } from '../../message/preview.ts'
 import { findEncoded, findSection, type EncodedContent } from '../../message/section.ts'
@@ -14,6 +15,7 @@ import { partOf } from '../../wire/search-result.ts'
 import { encodeBody, encodeEnvelope } from '../../wire/structure.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments } from '../arguments.ts'
+import { noteMessage, notedOf } from '../noted.ts'
 import type { Outcome } from '../outcome.ts'
 import type { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
@@ -154,6 +156,33 @@ function ofRecord({ item }: FetchItem, record: MessageRecord, recent: ReadonlySe
   return `FLAGS ${encodeFlags(record.flags, recent.has(record.uid))}`
 }
 
+/** Items that are answered from what was noted about a message, or are worth noting. */
+const ofNotes: ReadonlySet<FetchItem['item']> = new Set(['ENVELOPE', 'BODY', 'BODYSTRUCTURE'] as const)
+
+const isNoted = ({ item }: FetchItem): boolean => ofNotes.has(item)
+
+/** The items, when all that they need was noted: then the message is not opened. */
+function answersFromNote(
+  { limits }: SessionState,
+  { record }: NumberedMessage,
+  items: readonly FetchItem[],
+  recent: ReadonlySet<Uid>,
+  { fields, structure }: MessageNote,
+): string[] | undefined {
+  const answers: string[] = []
+  for (const item of items) {
+    if (isOfRecord(item.item)) answers.push(ofRecord(item, record, recent))
+    else if (item.item === 'ENVELOPE') answers.push(envelopeOf(fields, limits.maxAddresses))
+    else if (isNoted(item) && structure !== undefined) {
+      answers.push(`${item.item} ${encodeBody(structure, item.item === 'BODYSTRUCTURE')}`)
+    } else return undefined
+  }
+  return answers
+}
+
+const envelopeOf = (header: string, maxAddresses: number): string =>
+  `ENVELOPE ${encodeEnvelope(parseEnvelope(header, { left: maxAddresses }))}`
+
 /** A part of a response: text, or octets of the message that follow their announcement. */
 type Piece = string | OctetsPiece
 
@@ -184,9 +213,15 @@ async function fetchFromContent(
 ): Promise<FetchEnd> {
   const selected = state.mailbox
   const { uid } = message.record
+  const noted = items.some(isNoted) ? await notedOf(state, uid) : undefined
+  const fromNote = noted === undefined ? undefined : answersFromNote(state, message, items, recent, noted)
+  if (fromNote !== undefined) {
+    state.write(`* ${message.number} FETCH (${fromNote.join(' ')})\r\n`)
+    return 'told'
+  }
   const content = await selected.mailbox.content(uid)
   if (content === undefined) return 'gone'
-  const reader = new MessageReader(content, state.limits, selected.structureOf(uid))
+  const reader = new MessageReader(content, state.limits, selected.structureOf(uid) ?? noted?.structure)
   try {
     const decoded: number[] = []
     for (const item of items) {
@@ -225,6 +260,7 @@ async function fetchFromContent(
     }
     await response.end()
     if (reader.foundStructure !== undefined) selected.keepStructure(uid, reader.foundStructure)
+    if (items.some(isNoted)) await noteMessage(selected.mailbox, uid, reader, noted)
     return 'told'
   } finally {
     await reader.close()
@@ -319,7 +355,7 @@ async function ofContent(item: FetchItem, reader: MessageReader, maxAddresses: n
   }
   if (item.item === 'ENVELOPE') {
     const { text } = await reader.header()
-    return `ENVELOPE ${encodeEnvelope(parseEnvelope(text, { left: maxAddresses }))}`
+    return envelopeOf(text, maxAddresses)
   }
   return `${item.item} ${encodeBody(await reader.structure(), item.item === 'BODYSTRUCTURE')}`
 }
