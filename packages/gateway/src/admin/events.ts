@@ -45,7 +45,14 @@ export class EventStreams {
   async #tell(): Promise<void> {
     const since = this.#lastAt
     this.#lastAt = Date.now()
-    const text = `event: news\ndata: ${JSON.stringify(await this.#source.news(since))}\n\n`
+    let text: string
+    try {
+      text = `event: news\ndata: ${JSON.stringify(await this.#source.news(since))}\n\n`
+    } catch {
+      // A bug; whoever listens sees that there is no news, and connects again by itself.
+      this.close()
+      return
+    }
     for (const response of this.#listening) {
       if (response.writableLength > limits.maxEventBytesWaiting) response.destroy()
       else response.write(text)

@@ -219,7 +219,9 @@ describe('OP-06: what is read', () => {
   test('a bug of a subject is a 500, and the endpoint goes on', async () => {
     const subject = new Subject()
     subject.status = () => Promise.reject(new Error('a bug'))
+    subject.news = () => Promise.reject(new Error('a bug'))
     expect(await ask({ subject, path: '/status' })).toMatchObject({ status: 500, body: { error: 'internal error' } })
+    expect(await ask({ subject, path: '/events' })).toMatchObject({ status: 200, body: '' })
   })
 
   test.each([
