@@ -1,4 +1,5 @@
 import type { CidrSet, Decision, Policy } from '@postern/core'
+import { userKey } from './client-key.ts'
 import { askedTwice } from './client-limits.ts'
 import type { Tally, TallyLimits } from './tally.ts'
 
@@ -13,13 +14,14 @@ export function userLimits({ concurrent }: TallyLimits, exempt: CidrSet, tally: 
     name: 'user-limits',
     async onSession({ connection, principal: { account } }) {
       if (exempt.has(connection.identity.client.address)) return pass
-      const verdict = await askedTwice(account, await tally.opened(account), tally)
+      const key = userKey(account)
+      const verdict = await askedTwice(key, await tally.opened(key), tally)
       if (verdict === 'pass') return pass
       const detail = `${account} has ${concurrent} IMAP sessions open (policy.concurrency.sessions-per-user)`
       return { verdict: 'defer', reason: 'concurrency', detail }
     },
     onSessionEnd({ connection, principal: { account } }) {
-      if (!exempt.has(connection.identity.client.address)) tally.closed(account)
+      if (!exempt.has(connection.identity.client.address)) tally.closed(userKey(account))
     },
   }
 }
