@@ -190,7 +190,7 @@ export class ConnectionLog implements SessionObserver {
       this.#write('info', 'auth.ok', { mechanism, username })
     } else {
       const level = outcome === 'unavailable' ? 'error' : 'info'
-      this.#note('auth.failed', outcome, detail)
+      this.#note('auth.failed', outcome)
       this.#write(level, 'auth.failed', { mechanism, username, reason: outcome }, detail)
     }
   }
@@ -232,7 +232,7 @@ export class ConnectionLog implements SessionObserver {
     else if (clumsiness.has(reason)) this.#write('debug', 'session.refused', { verb, reason }, detail)
     else {
       this.#counts.refused(verb, reason)
-      this.#note('policy.refused', reason, detail)
+      this.#note('policy.refused', reason)
       // A disk or a directory that fails is for the operator to mend; all else is what the rules are for.
       this.#write(reason === 'unavailable' ? 'warn' : 'info', 'policy.refused', { verb, reason }, detail)
     }
@@ -280,7 +280,8 @@ export class ConnectionLog implements SessionObserver {
   }
 
   /** One more for those who look at `/status`. */
-  #note(event: string, reason: string, mend: string | undefined): void {
+  /** @param mend - of connections only: what is said of sessions may name their users, and the board is read without the token. */
+  #note(event: string, reason: string, mend = ''): void {
     if (this.#isSilent) return
     const { client, proxy } = this.#who
     this.#counts.incidents.refused({
@@ -291,7 +292,7 @@ export class ConnectionLog implements SessionObserver {
       reason,
       ...(typeof client === 'string' ? { client } : {}),
       ...(typeof proxy === 'string' ? { proxy } : {}),
-      ...(mend === undefined || mend === '' ? {} : { mend: printable(mend, limits.maxLogSentenceChars) }),
+      ...(mend === '' ? {} : { mend: printable(mend, limits.maxLogSentenceChars) }),
     })
   }
 

@@ -17,7 +17,7 @@ export interface Refusal {
   readonly client?: string
   /** Who sent the PROXY header, or should have. */
   readonly proxy?: string
-  /** The cause and the mend, for people. */
+  /** The cause and the mend, for people; names no user. */
   readonly mend?: string
 }
 

@@ -24,9 +24,9 @@ const envelope = {
 
 const listenerCounts = (name: string) => new ListenerCounts(new Counts(), name, new Incidents())
 
-function openLog(level: 'debug' | 'info' = 'info') {
+function openLog(level: 'debug' | 'info' = 'info', counts = listenerCounts('mx')) {
   const { logger, lines } = recordingLogger(level)
-  const log = new ConnectionLog(logger, connection.id, listenerCounts('mx'), peer)
+  const log = new ConnectionLog(logger, connection.id, counts, peer)
   log.identified(identity, { isIgnored: false, isCheck: false })
   lines.length = 0
   return { log, lines }
@@ -41,6 +41,18 @@ describe('the records of a connection', () => {
       { event: 'auth.ok', level: 'info', id: connection.id, mechanism: 'PLAIN', username: 'ann@example.org' },
       { event: 'auth.failed', reason: 'denied', username: String.raw`eve\x0d\x0a`, msg: 'no', client: '203.0.113.7' },
     ])
+  })
+
+  test('OP-06: what the board tells of a session names no user; the log does', () => {
+    const counts = listenerCounts('mx')
+    const { log, lines } = openLog('info', counts)
+    const detail = 'ann@example.org has 2 IMAP sessions open'
+    log.refused({ connection, verb: 'LOGIN', reason: 'concurrency', detail })
+    log.authenticated({ connection, mechanism: 'PLAIN', username: 'ann@example.org', outcome: 'unavailable', detail })
+    expect(lines).toMatchObject([{ msg: detail }, { msg: detail, username: 'ann@example.org' }])
+    const told = counts.incidents.takeNews()
+    expect(told?.refusals).toMatchObject([{ reason: 'concurrency' }, { reason: 'unavailable' }])
+    expect(JSON.stringify(told)).not.toContain('ann')
   })
 
   test('LG-06: a transaction names the sender and counts the recipients', () => {
