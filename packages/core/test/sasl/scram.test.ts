@@ -376,7 +376,6 @@ describe('the client', () => {
   test.each([
     ['nothing', '', 'a last message that is none'],
     ['what is no base64', 'v=A', 'a last message that is none'],
-    ['an error', 'e=invalid-proof', 'the server says invalid-proof'],
     [
       'the signature of somebody else',
       `v=${Buffer.alloc(32).toString('base64')}`,
@@ -389,6 +388,14 @@ describe('the client', () => {
     expect(await client.answer(Buffer.from(message))).toEqual({ problem })
     expect(client.isComplete).toBe(false)
     expect(await client.answer(Buffer.from(message))).toEqual({ problem: 'a challenge too many' })
+  })
+
+  test('acknowledges an error, so that the server can end the exchange in the words of its protocol', async () => {
+    const client = fresh()
+    await client.answer(Buffer.from(example.serverFirst))
+    expect(await client.answer(Buffer.from('e=invalid-proof'))).toBe('')
+    expect(client.isComplete).toBe(false)
+    expect(await client.answer(Buffer.from(example.serverFinal))).toEqual({ problem: 'a challenge too many' })
   })
 
   test('does not believe a signature before its own proof', async () => {
