@@ -239,7 +239,8 @@ interface SignInCommand {
 
 async function answerOf(sasl: SaslClient, challenge: string): Promise<string> {
   const answer = await sasl.answer(challenge)
-  if (!answer.ok) throw new DialogueError(answer.problem)
+  // It may lie in what this one user gave, or is kept with: the backend is not to be left alone for it.
+  if (!answer.ok) throw new Unusable('next', answer.problem)
   return answer.response
 }
 

@@ -237,6 +237,7 @@ describe('behind the credentials no other backend is asked', () => {
       P: L AUTHENTICATE SCRAM-SHA-256 *
       B: + ~r=x,s=AAAA,i=4096~
       S: b ${unavailable}
+      !told
       `,
     ),
   )
