@@ -24,6 +24,9 @@ export class Handover {
   readonly #surroundings: HandoverSurroundings
   readonly #responses = new ResponseTracker()
   readonly #compression = new CompressionWatch()
+  /** The client has spoken since the backend did: a command is under way, as far as that can be told. */
+  #isBusy = false
+  #announcesLiteral = false
   #isStopping = false
   #isOver = false
 
@@ -35,15 +38,17 @@ export class Handover {
 
   /** @param first - what the client has sent behind its login. */
   splice(first: Buffer): Splice {
-    this.#compression.feed(first)
+    if (first.length > 0) this.#heard(first)
     return {
       other: this.#backend.stream,
       first,
       onPassing: (bytes, to) => {
         if (to === 'other') {
-          this.#compression.feed(bytes)
+          this.#heard(bytes)
         } else {
           this.#responses.feed(bytes)
+          // To go on is no answer, where the client has announced a literal.
+          this.#isBusy = this.#announcesLiteral
           if (this.#isStopping) this.#surroundings.wake()
         }
       },
@@ -57,7 +62,8 @@ export class Handover {
   }
 
   woken(): Wish {
-    if (!this.#isStopping || !this.#mayBeTold) return goOn
+    // What it waits for may be the end of a message that it has sent.
+    if (!this.#isStopping || this.#isBusy || !this.#mayBeTold) return goOn
     this.#surroundings.write(refusalResponse('stopping', this.#surroundings.hostname))
     return { next: 'close', reason: 'stopping' }
   }
@@ -70,6 +76,12 @@ export class Handover {
     if (this.#isOver) return
     this.#isOver = true
     this.#surroundings.release()
+  }
+
+  #heard(bytes: Buffer): void {
+    this.#compression.feed(bytes)
+    this.#isBusy = true
+    this.#announcesLiteral = bytes.length >= 3 && bytes.toString('latin1', bytes.length - 3) === '}\r\n'
   }
 
   #backendLeft(): CloseReason {

@@ -118,13 +118,16 @@ export class BackendLogin implements Authenticator {
       this.#entered = undefined
       return entered
     }
+    const given = this.#given
+    // A session may last for days, and its password is needed no more.
+    this.#given = undefined
     // Whom the authenticator judged where the backend is the judge has their mail in the store.
     if (this.#isJudgedThere) return 'store'
     const { username, account } = principal
     const route = await this.#routeOf(username)
     if (route.to === 'store') return 'store'
     if (route.to === 'nowhere') return notRouted(route)
-    return this.#enter(route.backends, this.#given ?? { username }, account)
+    return this.#enter(route.backends, given ?? { username }, account)
   }
 
   get #authenticator(): Authenticator {

@@ -33,6 +33,27 @@ test('and to who is read to behind the response under way (4.4.21)', async () =>
   await play(session, 'S: half\nS: and.)\nS: * BYE [UNAVAILABLE] imap.example Shutting down\n!close stopping')
 })
 
+test(
+  'a command that is under way is waited for',
+  dialogue(
+    {},
+    `
+    ${signedIn}
+    C: b APPEND INBOX {5}
+    P: b APPEND INBOX {5}
+    !stop
+    B: + go on
+    S: + go on
+    C: hello
+    P: hello
+    B: b OK done
+    S: b OK done
+    S: * BYE [UNAVAILABLE] imap.example Shutting down
+    !close stopping
+    `,
+  ),
+)
+
 test('inside a literal there is nothing to say when the time is up', async () => {
   const session = new ProxySession()
   await play(session, `S: * OK *\n${signedIn}`)

@@ -101,7 +101,7 @@ function handOn(
   state.tellAuthenticated(mechanism, username, 'granted')
   const { upstream, backend: name } = backend
   state.options.observer?.handedOn?.({ connection: state.connection, username, upstream, backend: name })
-  const capabilities = `CAPABILITY ${passedCapabilities(backend.capabilities).join(' ')}` as const
+  const capabilities = `CAPABILITY ${passedCapabilities(backend.capabilities).join(' ') || 'IMAP4rev1'}` as const
   state.write(backend.untagged)
   const after = { next: 'hand-on', backend, release } as const
   if (!state.asksForCapabilities) return { ...ok('Logged in', capabilities), after }
