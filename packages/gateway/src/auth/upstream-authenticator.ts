@@ -1,13 +1,16 @@
-import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials, Principal } from '@postern/core'
+import type { AuthOutcome, Authenticator, ConnectionInfo, Credentials, Principal, TokenClaim } from '@postern/core'
 import { verifyAtBackend, type TransactionStart, type UpstreamCredentials } from '@postern/smtp'
 import { relayOptionsFor } from '../destination/relay.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
 import type { RouteFinder } from '../route/route-finder.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import type { Upstreams } from '../upstream/upstreams.ts'
 
 export interface UpstreamAuthenticatorOptions {
   readonly upstreams: Upstreams
   readonly finder: RouteFinder
+  /** The listener that it is for. */
+  readonly listener: string
   /** Said in EHLO. */
   readonly hostname: string
   readonly log: UpstreamLog
@@ -22,13 +25,32 @@ export class UpstreamAuthenticator implements Authenticator {
   readonly #options: UpstreamAuthenticatorOptions
   readonly #signedIn = new WeakMap<Principal, { readonly place: string; readonly credentials: UpstreamCredentials }>()
 
+  readonly #asked: readonly Upstream[]
+
   constructor(options: UpstreamAuthenticatorOptions) {
+    const { upstreams, listener } = options
     this.#options = options
+    this.#asked = [...upstreams.routes.askedAboutUsers(listener)].map((name) => upstreams.find(name))
+  }
+
+  /** Where every backend that may be asked takes tokens: a client that is offered them tries nothing else. */
+  get verifyToken(): ((claim: TokenClaim, connection: ConnectionInfo) => Promise<AuthOutcome>) | undefined {
+    const isTaken = this.#asked.length > 0 && this.#asked.every(takesTokens)
+    return isTaken ? this.#verifyToken : undefined
   }
 
   async verify({ username, actAs, password }: Credentials, connection: ConnectionInfo): Promise<AuthOutcome> {
     // On whose behalf somebody may act, a backend cannot be asked in a way that all have.
     if (actAs !== undefined && actAs !== username) return { outcome: 'denied' }
+    return this.#ask({ username, password }, connection)
+  }
+
+  /** Without a name nobody knows whom to ask. */
+  readonly #verifyToken = async ({ username, token }: TokenClaim, connection: ConnectionInfo): Promise<AuthOutcome> =>
+    username === undefined ? { outcome: 'denied' } : this.#ask({ username, token }, connection)
+
+  async #ask(credentials: UpstreamCredentials, connection: ConnectionInfo): Promise<AuthOutcome> {
+    const { username } = credentials
     try {
       const { upstreams, finder, hostname, log } = this.#options
       const target = await finder.forSubmission({ username, connection })
@@ -38,7 +60,6 @@ export class UpstreamAuthenticator implements Authenticator {
       }
       if (target?.kind !== 'upstream') return { outcome: 'denied' }
       const upstream = upstreams.find(target.upstream)
-      const credentials = { username, password }
       const options = relayOptionsFor({ upstream, server: target.server, hostname, log, keyOf: () => username })
       const verification = await verifyAtBackend(options, connection, credentials)
       if (verification.outcome === 'denied') return verification
@@ -60,6 +81,18 @@ export class UpstreamAuthenticator implements Authenticator {
     return known?.place === placeOf(route) ? known.credentials : undefined
   }
 }
+
+/** The configuration says by what users are signed in, or the looks have found it. */
+function takesTokens({ config, group }: Upstream): boolean {
+  const { signInMechanisms } = config
+  if (signInMechanisms !== undefined) return tokenMechanisms.some((name) => signInMechanisms.includes(name))
+  return group.offersOfEach.every((offers) => {
+    const offered = offers?.find((line) => line.startsWith('AUTH '))?.split(' ') ?? []
+    return tokenMechanisms.some((name) => offered.includes(name))
+  })
+}
+
+const tokenMechanisms = ['OAUTHBEARER', 'XOAUTH2'] as const
 
 interface Place {
   readonly upstream: string

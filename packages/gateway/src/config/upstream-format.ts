@@ -100,11 +100,13 @@ export const upstream: z.ZodType<UpstreamTable> = table({
     .prefault(false)
     .describe('Tell backends what users sign in with though TLS is not required. For closed networks.'),
   'sign-in-mechanisms': z
-    .array(oneOf(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'PLAIN', 'LOGIN']), { error: 'a list of SASL mechanisms' })
+    .array(oneOf(['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'OAUTHBEARER', 'XOAUTH2', 'PLAIN', 'LOGIN']), {
+      error: 'a list of SASL mechanisms',
+    })
     .min(1, { error: 'at least one mechanism' })
     .optional()
     .describe(
-      'How users are signed in at backends. Default: by the strongest mechanism that they offer. For backends that offer what they cannot do for every user.',
+      'How users are signed in at backends. Default: by the strongest mechanism that they offer; at IMAP backends by LOGIN, or a token. For backends that offer what they cannot do for every user, or hide from looks what they can: with a mechanism for tokens here, clients are offered tokens.',
     ),
   'master-user': text('a user name', /^[^\s\p{Cc}]{1,320}$/u)
     .optional()

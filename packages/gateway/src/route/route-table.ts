@@ -91,6 +91,17 @@ export class RouteTable {
     return isAllTaken ? upstreams : undefined
   }
 
+  /** The upstreams that may be asked whether a user of a listener is right, as `submissions` finds them. */
+  askedAboutUsers(listener: string): ReadonlySet<string> {
+    const targets = this.#mail.all
+      .map((place) => this.#routes[place]!.route)
+      .filter(({ listeners, recipients }) => recipients === undefined && (listeners?.includes(listener) ?? true))
+      .map(({ to }) => to)
+    // A directory may name any of them.
+    if (targets.some((to) => to.kind === 'lookup')) return this.#upstreams.mail
+    return new Set(targets.map(upstreamOf).filter((name) => name !== undefined))
+  }
+
   /** One route at least has no condition but, of mail, on the recipient's domain. */
   #takesWhole(listener: string, kind: Kind, domain: string | undefined): boolean {
     const patterns = domain === undefined ? undefined : [...patternsOf(`@${domain}`)]

@@ -42,8 +42,17 @@ export function imapLogins({ listener, judge, upstreams, finder }: ImapLoginsOpt
       const finding = finder.forLogin(question)
       return finding instanceof Promise ? finding.then((found) => routed(found, question)) : routed(finding, question)
     },
-    offers: () => reachable.flatMap(({ group }) => group.offersOfEach),
+    offers: () =>
+      reachable.flatMap((upstream) => upstream.group.offersOfEach.map((offers) => usable(offers, upstream))),
   }
+}
+
+/** The configuration may say by what users are signed in, whatever the looks have found. */
+function usable(offers: readonly string[] | undefined, { config }: Upstream): readonly string[] | undefined {
+  const { signInMechanisms } = config
+  if (signInMechanisms === undefined) return offers
+  const others = (offers ?? []).filter((name) => !name.startsWith('AUTH='))
+  return [...others, ...signInMechanisms.map((name) => `AUTH=${name}`)]
 }
 
 const nobody: LoginRoute = {

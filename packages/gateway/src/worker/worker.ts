@@ -292,7 +292,13 @@ export class Worker {
     const settings = this.#start.config.live.listeners.find(({ name }) => name === listener.name)
     const backendJudges =
       settings?.signIn === 'upstream'
-        ? new UpstreamAuthenticator({ upstreams: this.#upstreams, finder, hostname, log: this.#upstreamLog })
+        ? new UpstreamAuthenticator({
+            upstreams: this.#upstreams,
+            listener: listener.name,
+            finder,
+            hostname,
+            log: this.#upstreamLog,
+          })
         : undefined
     const authenticator = this.#logins.guarded(this.#authenticator)
     const offersStartTls = tls === 'starttls'
