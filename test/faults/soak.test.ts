@@ -47,7 +47,9 @@ test('RS-04, PX-26, JS-08: a soak', { timeout: seconds * 1000 + 300_000 }, async
     listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit', mode: 'off' }),
     listener('proxied', { protocol: 'smtp', bind: ports.proxied, mode: 'require' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
-    '[policy.concurrency]\nconnections-per-client = "unlimited"',
+    '[policy.concurrency]\nconnections-per-client = "unlimited"\nsessions-per-user = "unlimited"',
+    // All idle sessions of a worker that died come again at once.
+    '[limits]\npassword-checks-waiting = 1000',
     `[upstream.there]\nprotocol = "smtp"\nbackends = ["127.0.0.1:${backend.port}"]`,
     '[[route]]\nrecipients = ["backend.example"]\nto = "there"',
   ]

@@ -12,6 +12,7 @@ export type Peer =
   | 'haproxy'
   | 'chromium'
   | 'strace'
+  | 'prlimit'
   | 'nginx'
   | 'smtp-sink'
   | 'smtp-source'

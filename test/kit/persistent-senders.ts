@@ -69,6 +69,7 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
           ledger.acknowledged.set(serial, known.add(recipient))
         }
         progress.moved()
+        if (options.pauseMs !== undefined) await pause(options.pauseMs)
         delivered += 1
         if (delivered % messagesPerConnection !== 0) continue
         client.destroy()

@@ -87,6 +87,11 @@ export const limits = {
 
   // ── accepting ─────────────────────────────────────────────────────────────
 
+  /** How often a worker looks at its memory, milliseconds: a look costs some 20 µs. */
+  memoryLookMs: 1000,
+  /** Looks over `limits.worker-memory` from one collection of garbage to the next: each may take a second of a large heap. */
+  memoryLooksPerCollection: 10,
+
   /** PROXY headers awaited from one trusted peer at a time in one worker; a balancer sends them within a round trip. Over it, its next connection is closed. */
   maxHeadersInFlightPerPeer: 4096,
   /** Names a client may ask for by SNI, characters (RFC 1035 section 2.3.4). */

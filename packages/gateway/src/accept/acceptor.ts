@@ -6,6 +6,7 @@
  *   trust       the peer's network alone decides whether a PROXY header must come
  *   header      exactly the header is read, before one absolute deadline; nothing is written before that
  *   identity    whom the connection speaks for; everything after this line is about `identity.client`
+ *   memory      with too little left, everybody new is told to come back
  *   backends    when all of them are down, a balancer that looks whether we live hears it
  *   policy      lists, rates, ceilings: refusing in the clear costs a tenth of a handshake
  *   tls         implicit TLS now; STARTTLS later, when the session asks
@@ -75,6 +76,8 @@ export interface AcceptorOptions {
   readonly backendsDown?: (() => string | undefined) | undefined
   /** Clients are refused then as well; a health check always is, so that the balancer turns to others (row X4). */
   readonly refusesWhenBackendsDown?: boolean
+  /** This worker has more memory than it should: clients and health checks are told to come back. */
+  readonly isShortOfMemory?: () => boolean
   /** The gateway is about to stop: a health check is refused, so that the balancer turns to others. Clients are served. */
   readonly isLeaving?: () => boolean
 }
@@ -134,6 +137,13 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const isCheck = speaksForItself(identity, local)
       log.identified(identity, { isIgnored, isCheck })
       if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
+
+      // ── memory ────────────────────────────────────────────────────────────
+      // Here and not at admission: a client must not hear a word before its header, and one that hears none comes again at once.
+      if (options.isShortOfMemory?.() === true) {
+        summary.overloaded(listener.name, 'more memory than limits.worker-memory', 'told to come back')
+        return await refuse(socket, refusal('overloaded'), log)
+      }
 
       // ── backends ──────────────────────────────────────────────────────────
       if (isCheck && options.isLeaving?.() === true) return await refuse(socket, refusal('stopping'), log)

@@ -79,6 +79,7 @@ export interface ConfigFile {
   readonly policy: PolicyTable
   readonly limits: {
     readonly 'max-connections-per-worker': Ceiling
+    readonly 'worker-memory': Ceiling
     readonly 'max-tls-handshakes-per-worker': number
     readonly 'tls-handshake-timeout': number
     readonly 'drain-timeout': number

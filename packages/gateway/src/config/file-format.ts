@@ -10,6 +10,7 @@ import {
   bindWords,
   bytes,
   ceiling,
+  ceilingOfBytes,
   domain,
   duration,
   fileName,
@@ -280,6 +281,9 @@ const dns = table({
 
 const limits = table({
   'max-connections-per-worker': ceiling(1_000_000).prefault(20_000).describe('Over it a worker accepts no more.'),
+  'worker-memory': ceilingOfBytes('64MiB', '256GiB')
+    .prefault('2GiB')
+    .describe('Resident memory of a worker. Over it new connections are told to come back (`421`, `* BYE`).'),
   'max-tls-handshakes-per-worker': wholeNumber(1, 10_000)
     .prefault(1000)
     .describe('Handshakes under way at once; over it the one that has taken longest is given up.'),

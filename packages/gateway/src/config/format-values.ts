@@ -56,6 +56,13 @@ export function bytes(min: string, max: string): FromText<number> {
   return quantity('a size, as in "64KiB" or "25MiB"', bytesPattern, parseBytes, [min, max])
 }
 
+/** A size, where none is a word of its own. */
+export function ceilingOfBytes(min: string, max: string): z.ZodUnion<[z.ZodLiteral<'unlimited'>, FromText<number>]> {
+  return z.union([z.literal('unlimited'), bytes(min, max)], {
+    error: `a size, as in "64KiB" or "25MiB", from "${min}" to "${max}", or "unlimited"`,
+  })
+}
+
 const rateWords = 'a rate, as in "10/1m" for ten in a minute, or "unlimited"'
 export const rate: z.ZodUnion<[z.ZodLiteral<'unlimited'>, FromText<Rate>]> = z.union(
   [

@@ -115,6 +115,7 @@ class Resolution {
         policy: resolvePolicy(this.#file.policy, this.#file.listener, resolving),
         limits: {
           maxConnectionsPerWorker: limits['max-connections-per-worker'],
+          workerMemoryBytes: limits['worker-memory'],
           maxTlsHandshakesPerWorker: limits['max-tls-handshakes-per-worker'],
           tlsHandshakeTimeoutMs: limits['tls-handshake-timeout'],
           drainTimeoutMs: limits['drain-timeout'],

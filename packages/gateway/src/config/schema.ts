@@ -407,6 +407,8 @@ export type Ceiling = number | 'unlimited'
 
 export interface LimitsConfig {
   readonly maxConnectionsPerWorker: Ceiling
+  /** Resident bytes of one worker; over it new connections are told to come back. */
+  readonly workerMemoryBytes: Ceiling
   /** Handshakes under way in one worker, some 50 KB each; over it the one that has taken longest is given up. */
   readonly maxTlsHandshakesPerWorker: number
   readonly tlsHandshakeTimeoutMs: number

@@ -27,9 +27,9 @@ export class QuietSummary {
     this.#count({ event: 'health.silent-peers', listener, proxy })
   }
 
-  overloaded(listener: string, reason: string): void {
+  overloaded(listener: string, reason: string, what = 'closed without a word'): void {
     if (this.#count({ event: 'connection.overload', listener, reason }) > 1) return
-    this.#logger.warn({ event: 'connection.overload', listener, reason, count: 1 }, 'closed without a word')
+    this.#logger.warn({ event: 'connection.overload', listener, reason, count: 1 }, what)
   }
 
   /** Writes the lines that are due. */

@@ -62,6 +62,18 @@ export class WorkerLog {
     this.#logger.info(record, printable(detail, limits.maxLogSentenceChars))
   }
 
+  memory(isShort: boolean, bytes: number): void {
+    const mib = Math.round(bytes / 1_048_576)
+    if (isShort) {
+      this.#logger.error(
+        { event: 'memory.short', mib },
+        'over limits.worker-memory: new connections are told to come back; more workers, fewer connections each, or a higher limit',
+      )
+    } else {
+      this.#logger.info({ event: 'memory.well', mib }, 'connections are accepted again')
+    }
+  }
+
   accountsUnusable(problems: readonly ConfigProblem[]): void {
     this.#logger.error(
       { event: 'accounts.unusable', problems },

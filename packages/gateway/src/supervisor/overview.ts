@@ -8,6 +8,7 @@ import { Counts } from '../observe/counts.ts'
 import { IncidentBoard, type Refusal } from '../observe/incidents.ts'
 import type { MetricName } from '../observe/metric-catalogue.ts'
 import { Exposition } from '../observe/prometheus.ts'
+import { residentBytes } from '../observe/resident-memory.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
 import type { Health } from './health.ts'
 import type { SessionsAnswer, WorkerNews, WorkerVitals } from './messages.ts'
@@ -237,7 +238,7 @@ export class Overview {
       set('postern_workers', [state], workers.filter((worker) => worker.state === state).length)
     }
     set('postern_workers_wanted', [], this.#sources.config().start.workers)
-    set('postern_process_resident_bytes', ['supervisor'], process.memoryUsage.rss())
+    set('postern_process_resident_bytes', ['supervisor'], residentBytes())
     // By slot and not by worker: their numbers do not grow with each reload.
     for (const { serial, slot, state } of workers) {
       const vitals = this.#vitals.get(serial)

@@ -5,6 +5,7 @@ import { openMaildirStore, type MaildirStore } from '@postern/maildir'
 import type { DeliverableRoute, Destination, DestinationExtensions } from '@postern/smtp'
 import { createAcceptor } from '../accept/acceptor.ts'
 import { AwaitedHeaders, Places } from '../accept/admission.ts'
+import { MemoryWatch } from '../accept/memory-watch.ts'
 import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
 import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
@@ -25,6 +26,7 @@ import { UpstreamLog } from '../observe/upstream-log.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
+import { residentBytes } from '../observe/resident-memory.ts'
 import { announcers } from '../policy/announcers.ts'
 import { PolicyDecisions } from '../policy/decisions.ts'
 import { DnsList } from '../policy/dns-list.ts'
@@ -72,6 +74,7 @@ export class Worker {
   readonly #gates: TlsGate[] = []
   #directories: ReadonlyMap<string, Directory> = new Map()
   readonly #servers: Server[] = []
+  readonly #memory: MemoryWatch
   #isLeaving = false
   #end: Promise<void> | undefined
   #hurry: () => void = () => {}
@@ -84,6 +87,7 @@ export class Worker {
     this.#logger = logger
     this.#log = new WorkerLog(logger)
     this.#summary = new QuietSummary(logger)
+    this.#memory = new MemoryWatch(live.limits.workerMemoryBytes, (isShort, bytes) => this.#log.memory(isShort, bytes))
     this.#meters = new SharedMeters(live.policy, start.config.start.workers, send, (isAway) => this.#log.tally(isAway))
     this.#logins = new LoginGuard(live.policy, networks(live.policy.exemptNetworks), send)
     this.#logins.learn(start.logins)
@@ -170,6 +174,7 @@ export class Worker {
           onSignIn: (event) => this.#logins.ended(event),
           names: protocol === 'imap' ? undefined : this.#names,
           backendsDown: this.#upstreams.troubleOf(listener, live),
+          isShortOfMemory: () => this.#memory.isShort,
           isLeaving: () => this.#isLeaving,
           refusesWhenBackendsDown: settings.whenBackendsDown === 'refuse',
         }),
@@ -221,7 +226,7 @@ export class Worker {
       counts: this.#counts.takeChanges(),
       vitals: {
         ...this.#eventLoop.take(),
-        residentBytes: process.memoryUsage.rss(),
+        residentBytes: residentBytes(),
         passwordChecksWaiting: this.#authenticator.checksWaiting,
         open: Object.fromEntries(open) as Record<string, number>,
       },
@@ -263,6 +268,7 @@ export class Worker {
     await Promise.race([Promise.all(closed), given])
     this.#eventLoop.stop()
     this.#summary.close()
+    this.#memory.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     this.#fleet?.close()
     await this.#store.close()

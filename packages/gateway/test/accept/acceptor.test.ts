@@ -354,6 +354,27 @@ describe('policy is about the client', () => {
 })
 
 describe('room and time', () => {
+  test('RS-03: short of memory, everybody new is told to come back behind the header, and who is there is served on', async () => {
+    let isShort = false
+    await using bench = await openBench({ isShortOfMemory: () => isShort })
+    using before = new Client(bench.port)
+    before.say(v1('203.0.113.7'))
+    await before.hears(/HELLO/)
+    isShort = true
+    for (const header of [v1('203.0.113.8'), v2Local]) {
+      using client = new Client(bench.port)
+      client.say(header)
+      expect(await client.ends()).toBe('REFUSED overloaded\r\n')
+    }
+    expect(find(bench.lines, 'connection.overload')).toMatchObject({ count: 1, msg: 'told to come back' })
+    before.say('QUIT\r\n')
+    await before.ends()
+    isShort = false
+    using after = new Client(bench.port)
+    after.say(v1('203.0.113.9'))
+    await after.hears(/HELLO/)
+  })
+
   test('over the ceiling a connection is closed without a word, and a place that is free is given again', async () => {
     await using bench = await openBench({ places: new Places(2, new Places(1)) })
     using first = new Client(bench.port, '127.0.0.7')

@@ -114,6 +114,7 @@ describe('a complete configuration', () => {
       },
       limits: {
         maxConnectionsPerWorker: 20_000,
+        workerMemoryBytes: 2_147_483_648,
         maxTlsHandshakesPerWorker: 1000,
         tlsHandshakeTimeoutMs: 10_000,
         drainTimeoutMs: 30_000,
@@ -186,6 +187,7 @@ connections-per-client = "unlimited"
 sessions-per-user = 30
 [limits]
 max-connections-per-worker = "unlimited"
+worker-memory = "512MiB"
 max-tls-handshakes-per-worker = 8
 tls-handshake-timeout = "5s"
 drain-timeout = "1m"
@@ -270,6 +272,7 @@ bind = "off"
       },
       limits: {
         maxConnectionsPerWorker: 'unlimited',
+        workerMemoryBytes: 536_870_912,
         maxTlsHandshakesPerWorker: 8,
         tlsHandshakeTimeoutMs: 5_000,
         drainTimeoutMs: 60_000,
@@ -629,6 +632,14 @@ const rows: readonly Row[] = [
     path: 'limits.max-connections-per-worker',
     expected: /"unlimited"/,
     found: /-1/,
+  },
+  {
+    name: 'less memory than a worker starts with',
+    text: `${least}[limits]\nworker-memory = "1MiB"`,
+    line: 7,
+    path: 'limits.worker-memory',
+    expected: /"64MiB".*"unlimited"/,
+    found: /1MiB/,
   },
   {
     name: 'a rate of zero',
