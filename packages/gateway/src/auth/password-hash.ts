@@ -106,7 +106,7 @@ function settingsOf(hash: PasswordHash): string {
 }
 
 function toBase64(bytes: Buffer): string {
-  return bytes.toString('base64').replace(/=+$/, '')
+  return bytes.toString('base64').replace(/={1,2}$/, '')
 }
 
 // ── hashing ─────────────────────────────────────────────────────────────────

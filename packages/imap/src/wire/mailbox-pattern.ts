@@ -14,7 +14,8 @@ export function matchesAny(patterns: readonly string[], name: string): boolean {
 export function matchesPattern(pattern: string, name: string): boolean {
   // More literal characters than the name has: no need to look.
   if (pattern.replaceAll(/[*%]/g, '').length > name.length) return false
-  const compact = pattern.replaceAll(/%*\*[*%]*/g, '*').replaceAll(/%+/g, '%')
+  // A run of wildcards is the widest of them.
+  const compact = pattern.replaceAll(/[*%]+/g, (run) => (run.includes('*') ? '*' : '%'))
   let reached = new Uint8Array(compact.length + 1)
   reached[0] = 1
   passWildcards(compact, reached)
