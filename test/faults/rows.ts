@@ -13,7 +13,7 @@ export function testsOfRows(): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, string[]>()
   for (const file of globSync(files, { cwd: root }).sort()) {
     const code = readFileSync(join(root, file), 'utf8')
-      .replace(/\/\*[\s\S]*?\*\//g, '')
+      .replace(/^\s*\/\*[\s\S]*?\*\//gm, '')
       .replace(/^\s*\/\/.*$/gm, '')
     for (const row of new Set(code.match(rowId))) found.set(row, [...(found.get(row) ?? []), file])
   }
