@@ -114,7 +114,10 @@ export class DnsList {
   }
 
   async #conclude(examination: Examination, family: 4 | 6): Promise<void> {
-    const trouble = await examination.found
+    this.#judgeList(examination, family, await examination.found)
+  }
+
+  #judgeList(examination: Examination, family: 4 | 6, trouble: ListTrouble | undefined): void {
     examination.result = { trouble }
     if (trouble !== undefined) examination.until = this.#now() + limits.dnsListTroubleMs
     if (this.#troubles.get(family) === trouble) return
@@ -140,6 +143,8 @@ export class DnsList {
     const question = this.#resolver.addresses(`${reversedLabels(address)}.${this.zone}`, 4)
     const [answer, trouble] = await Promise.all([question, examination.result?.trouble ?? examination.found])
     this.#underWay.delete(key)
+    // It began to refuse us since it was looked at: it is paused, and the operator told, without waiting for the next look.
+    if (refusesUs(answer)) this.#judgeList(this.#examination(address.family), address.family, 'refuses-us')
     const { verdict, keepSeconds } = this.#judge(answer)
     this.#kept.delete(key)
     this.#kept.set(key, { verdict, until: this.#now() + keepSeconds * 1000 })

@@ -92,7 +92,7 @@ describe('RFC 5782: what a list says of an address', () => {
   })
 })
 
-describe('RFC 5782 section 5: a list that cannot be believed refuses nobody', () => {
+describe('DN-02, DN-03: a list that cannot be believed refuses nobody (RFC 5782 section 5)', () => {
   const listedClient = { [`7.113.0.203.${zone}`]: found('127.0.0.2') }
   test.each<[string, Readonly<Record<string, DnsAnswer>>, ListTrouble]>([
     ['it lists nobody, not even 127.0.0.2', listedClient, 'lists-nobody'],
@@ -115,6 +115,20 @@ describe('RFC 5782 section 5: a list that cannot be believed refuses nobody', ()
     const { ask, troubles } = listOf({ ...sound, ...listedClient })
     expect([await ask('203.0.113.7'), await ask('2001:db8::7')]).toEqual(['listed', 'unknown'])
     expect(troubles).toEqual(['lists-nobody'])
+  })
+
+  test('DN-02: one that begins to refuse us is asked no more until it is looked at again', async () => {
+    const entries = { ...sound, ...listedClient, [`8.113.0.203.${zone}`]: found('127.255.255.255') }
+    const { ask, questions, troubles, pass } = listOf(entries)
+    expect(await ask('203.0.113.8')).toBe('unknown')
+    const asked = questions.length
+    expect(await ask('203.0.113.7')).toBe('unknown')
+    expect(questions.length).toBe(asked)
+    pass(limits.dnsListTroubleMs + 1)
+    await ask('203.0.113.7')
+    await new Promise(setImmediate)
+    expect(await ask('203.0.113.7')).toBe('listed')
+    expect(troubles).toEqual(['refuses-us', undefined])
   })
 
   test('it is looked at again, and used again', async () => {
@@ -148,7 +162,7 @@ const uses = (name: string, more: Partial<DnsListConfig>, listed: readonly strin
   } satisfies DnsListConfig,
 })
 
-describe('what becomes of a client that is listed', () => {
+describe('DN-04: what becomes of a client that is listed', () => {
   const mx: ListenerInfo = { name: 'mx', protocol: 'smtp', tls: 'off' }
   const notes: string[] = []
   const policy = dnsLists(
