@@ -230,8 +230,8 @@ MS-21 | B | change  | kept   | a deflate bomb is read in pieces
     'Signing in',
     `
 AU-01 | B | change  | kept   | wrong passwords on one connection cost time, and end it
-AU-02 | B | nightly | open   | wrong passwords over many connections, workers and protocols | failures are counted by connection
-AU-03 | C | nightly | open   | an account that strangers try to lock stays open to its owner | nothing locks accounts
+AU-02 | B | nightly | kept   | wrong passwords over many connections, workers and protocols
+AU-03 | C | nightly | kept   | an account that strangers try to lock stays open to its owner
 AU-04 | B | nightly | kept   | known and unknown names: the same words, and the same time
 AU-05 | C | change  | kept   | broken exchanges of every mechanism
 AU-06 | A | change  | kept   | nobody acts as another
@@ -328,9 +328,9 @@ BK-14 | C | change  | open   | a proxied IDLE whose backend goes | IMAP backends
     'DNS and directories',
     `
 DN-01 | C | change  | kept   | resolvers that are silent, wrong, or say too much
-DN-02 | C | change  | open   | a list that answers with an error code refuses nobody | DNS lists are not there yet
-DN-03 | C | change  | open   | a list that lists everybody is left alone | DNS lists are not there yet
-DN-04 | C | change  | open   | lists that contradict each other | DNS lists are not there yet
+DN-02 | C | change  | kept   | a list that answers with an error code refuses nobody
+DN-03 | C | change  | kept   | a list that lists everybody is left alone
+DN-04 | C | change  | partly | lists that contradict each other | the strictest block list decides; there is no score
 DN-05 | C | change  | kept   | IPv6, mapped and private addresses are asked for rightly, or not at all
 DN-06 | C | change  | kept   | hostile names of clients
 DN-07 | C | nightly | open   | slow lookups do not hold up files: the resolver has sockets of its own | no test yet
