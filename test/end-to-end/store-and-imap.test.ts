@@ -297,6 +297,48 @@ test('a message without CR or LF alone, a dot-stuffed one, and one in pieces are
   expect((await readMessage(ports.imap, 'pieces', bob)).endsWith(`\r\n\r\n${'.\r\n'.repeat(50)}end\r\n`)).toBe(true)
 })
 
+const kept = async (subject: string): Promise<readonly string[]> =>
+  (await readInbox(ports.imap, erin)).filter((stored) => stored.includes(`\nSubject: ${subject}\r\n`))
+
+describe('ST-09: a client that goes between the final dot and the reply', () => {
+  const text = 'a line of text\r\n'.repeat(500)
+
+  async function leaveBehind(subject: string, leave: (client: Dialogue) => void): Promise<void> {
+    const client = await Dialogue.connect(ports.direct)
+    await client.reply()
+    await client.ask('EHLO client.example.net')
+    await client.ask('MAIL FROM:<x@example.net>')
+    await client.ask(`RCPT TO:<${erin.name}>`)
+    await client.ask('DATA')
+    client.send(`Subject: ${subject}\r\n\r\n${text}.\r\n`)
+    leave(client)
+  }
+
+  test('left its message behind, whole and once', async () => {
+    const subjects = Array.from({ length: 8 }, (_, number) => `gone ${number}`)
+    await Promise.all(subjects.map((subject) => leaveBehind(subject, (client) => client.destroy())))
+    for (const subject of subjects) {
+      const [stored, ...others] = await eventually(`the message ${subject}`, async () => {
+        const found = await kept(subject)
+        return found.length > 0 ? found : undefined
+      })
+      expect(others).toEqual([])
+      expect(stored?.endsWith(`\r\n\r\n${text}`)).toBe(true)
+    }
+  })
+
+  test('and comes again with it, since it never heard: the message is there twice at most (RFC 1047)', async () => {
+    await leaveBehind('again', (client) => client.reset())
+    await leaveBehind('again', (client) => client.destroy())
+    const stored = await eventually('the message', async () => {
+      const found = await kept('again')
+      return found.length > 0 ? found : undefined
+    })
+    expect(stored.length).toBeLessThanOrEqual(2)
+    for (const one of stored) expect(one.endsWith(`\r\n\r\n${text}`)).toBe(true)
+  })
+})
+
 test.each([
   ['LF.LF', '\n.\n'],
   ['LF.CRLF', '\n.\r\n'],

@@ -22,6 +22,7 @@ import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './
 import { SpecialUses } from './special-use.ts'
 import { forgetUsage, readUsage } from './quota.ts'
 import { changeSubscription, readSubscriptions } from './subscriptions.ts'
+import { yieldTurn } from './turns.ts'
 import { nextUidValidity } from './uid-validity.ts'
 import { writeUidList } from './uidlist.ts'
 
@@ -63,14 +64,17 @@ export class MaildirAccount implements Account, MailboxOwner {
     const parents = new Set([...existing.keys()].flatMap(parentsOf))
     const names = [...new Set([...existing.keys(), ...implied, ...subscribed])].sort(inboxFirst)
     const uses = await this.#uses.of(new Set(existing.keys()))
-    return names.map((name) => {
+    const listings: MailboxListing[] = []
+    for (const name of names) {
+      if ((listings.length + 1) % this.#context.limits.namesPerTurn === 0) await yieldTurn()
       const attributes = [parents.has(name) ? '\\HasChildren' : '\\HasNoChildren']
       const use = uses.get(name)
       if (implied.has(name)) attributes.push('\\Noselect')
       else if (!existing.has(name)) attributes.push('\\NonExistent')
       else if (use !== undefined) attributes.push(use)
-      return { name, attributes, isSubscribed: subscribed.has(name) }
-    })
+      listings.push({ name, attributes, isSubscribed: subscribed.has(name) })
+    }
+    return listings
   }
 
   async create(text: string, specialUse?: SpecialUse): Promise<StoreOutcome<void>> {
