@@ -224,7 +224,7 @@ export interface Mailbox {
   /** Of a store with object ids: stays when the mailbox is renamed, and changes when UIDVALIDITY does. */
   readonly mailboxId?: ObjectId
   readonly mode: 'read-only' | 'read-write'
-  /** The mailbox as of the last look: ascending by UID. */
+  /** The mailbox as of the last look: ascending by UID. The list never changes; another look is another list. */
   records(): readonly MessageRecord[]
   /** Larger than any UID given so far. */
   uidNext(): Uid

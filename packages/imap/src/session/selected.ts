@@ -63,6 +63,11 @@ export class SelectedMailbox {
     return text
   }
 
+  /** The client will be silent for long: its view takes no memory of its own, if it can. */
+  rest(): void {
+    this.view.share(this.mailbox.records())
+  }
+
   /** Up to it the client knows all. */
   get toldModseq(): bigint {
     return this.#toldModseq

@@ -83,6 +83,7 @@ class ImapSession implements SessionMachine {
       hasTold = await tellNews(this.#state, isIdling || wanted.atOnce === 'all')
     }
     await this.#tellOthers()
+    if (isIdling) this.#state.selected?.rest()
     return this.#readOn(isIdling && hasTold)
   }
 

@@ -25,7 +25,9 @@ export interface NumberedMessage {
 
 export class MailboxView {
   /** By sequence number less one; ascending by UID. */
-  #told: MessageRecord[]
+  #told: readonly MessageRecord[]
+  /** `#told` is the store's, as are the views of other sessions: whoever changes it makes a copy first. */
+  #isShared = true
   #arrived: MessageRecord[] = []
   readonly #gone = new Set<Uid>()
   /** Some of the gone were removed by the client itself. */
@@ -42,7 +44,7 @@ export class MailboxView {
    * @param enabled - what the client has switched on, as of each moment.
    */
   constructor(records: readonly MessageRecord[], recent: number, enabled: ReadonlySet<Enableable> = new Set()) {
-    this.#told = [...records]
+    this.#told = records
     this.#recentTold = recent
     this.#enabled = enabled
   }
@@ -166,7 +168,8 @@ export class MailboxView {
     this.#justArrived = []
     if (hasArrived) {
       if (wanted.items.length > 0) this.#justArrived = this.#arrived
-      for (const record of this.#arrived) this.#told.push(record)
+      const told = this.#own()
+      for (const record of this.#arrived) told.push(record)
       this.#arrived = []
       text += `* ${this.exists} EXISTS\r\n`
     }
@@ -204,6 +207,7 @@ export class MailboxView {
       else if (!tellsVanished) text += `* ${left.length + 1} EXPUNGE\r\n`
     }
     this.#told = left
+    this.#isShared = false
     for (const uid of this.#gone) this.#altered.delete(uid)
     this.#gone.clear()
     return text
@@ -221,12 +225,30 @@ export class MailboxView {
     }
   }
 
+  /**
+   * The store's look at the mailbox, when the client has been told all of it: kept in place of a copy, so that a hundred
+   * sessions in one mailbox hold one list of its messages.
+   */
+  share(records: readonly MessageRecord[]): void {
+    if (this.#isShared || this.hasUntold || records.length !== this.#told.length) return
+    if (!records.every((record, index) => isSame(record, this.#told[index]))) return
+    this.#told = records
+    this.#isShared = true
+  }
+
+  #own(): MessageRecord[] {
+    const own = this.#isShared ? [...this.#told] : (this.#told as MessageRecord[])
+    this.#told = own
+    this.#isShared = false
+    return own
+  }
+
   /** @returns the record that stood there before. */
   #replace(record: MessageRecord): MessageRecord | undefined {
     const index = this.#firstFrom(record.uid)
     const known = this.#told[index]
     if (known?.uid === record.uid) {
-      this.#told[index] = record
+      this.#own()[index] = record
       return known
     }
     const waiting = this.#arrived.findIndex(({ uid }) => uid === record.uid)
@@ -245,4 +267,9 @@ export class MailboxView {
     }
     return low
   }
+}
+
+function isSame(one: MessageRecord, other: MessageRecord | undefined): boolean {
+  if (one === other) return true
+  return one.uid === other?.uid && one.modseq === other.modseq && sameFlags(one.flags, other.flags)
 }

@@ -1,6 +1,9 @@
+import type { MessageRecord, Uid } from '@postern/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Believer } from '../believer.ts'
+import { wantsAll } from '../../src/session/state.ts'
+import { MailboxView } from '../../src/session/view.ts'
 import { selectedInbox } from '../dialogue.ts'
 import { MemoryStore } from '../memory-store.ts'
 
@@ -23,6 +26,7 @@ const step = fc.record({
     'FETCH {n} BODY[]',
     'COPY {n} INBOX',
     'MOVE {n} Other',
+    'IDLE\r\nDONE',
     'put',
   ),
   number: fc.nat(1000),
@@ -65,4 +69,34 @@ test('IM-22: whatever two sessions do in whatever order, numbers mean to each wh
       ],
     },
   )
+})
+
+const record = (uid: number, flags: readonly string[] = []): MessageRecord => ({
+  uid: uid as Uid,
+  flags,
+  bytes: 1,
+  internalDate: new Date(0),
+})
+
+test('a view keeps the list of the store while it says the same, and a list of its own from the first change', () => {
+  const first = [record(1), record(2), record(3)]
+  const before = [...first]
+  const view = new MailboxView(first, 0)
+  expect(view.records).toBe(first)
+  view.update(record(2, ['\\Seen']))
+  expect(view.records).not.toBe(first)
+  expect(first).toEqual(before)
+  // Another flag than the client was told, fewer messages, and more.
+  for (const other of [first, first.slice(0, 2), [...first, record(4)]]) {
+    view.share(other)
+    expect(view.records).not.toBe(other)
+  }
+  const same = [record(1), record(2, ['\\Seen']), record(3)]
+  view.expunge([3 as Uid])
+  view.share(same)
+  expect(view.records).not.toBe(same)
+  view.tell(true, undefined, wantsAll)
+  const left = same.slice(0, 2)
+  view.share(left)
+  expect(view.records).toBe(left)
 })

@@ -20,6 +20,7 @@ export async function idle(state: SessionState, args: Tokens): Promise<Outcome> 
       return mailboxGone
     }
     await tellNews(state, true)
+    selected.rest()
   }
   return {
     onLine: (line) => {
