@@ -5,8 +5,8 @@
 
 const LF = 10
 
-/** An announcement of a literal and its line end: `~{4294967295+}` CR. */
-const tailOctets = 20
+/** An announcement of a literal and its line end: `~{9223372036854775807+}` CR (RFC 9051 section 9, `number64`). */
+const tailOctets = 24
 /** As much of a response as tells what it is. */
 const headOctets = 48
 
@@ -61,7 +61,7 @@ export class ResponseTracker {
   }
 
   #endLine(): void {
-    const announced = this.#isText ? undefined : /\{(\d{1,10})\+?\}\r?$/.exec(this.#tail)?.[1]
+    const announced = this.#isText ? undefined : /\{(\d{1,19})\+?\}\r?$/.exec(this.#tail)?.[1]
     this.#tail = ''
     this.#isInLine = false
     if (announced !== undefined) {

@@ -25,11 +25,18 @@ describe('a response ends', () => {
     ['behind a literal that does not wait', ['* LIST () "/" {3+}\r\na\r\n\r\n']],
     ['where braces are quoted', ['* LIST () "/" "{3}"\r\n', '* 2 EXISTS\r\n']],
     ['where braces are text for people', ['* OK for {3}\r\n', 'a NO {5}\r\n', '+ {7}\r\n', '* BYE {9}\r\n']],
-    ['where an announcement is too long to be one', ['* X {12345678901}\r\n', '* 2 EXISTS\r\n']],
+    ['where an announcement is too long to be one', ['* X {12345678901234567890}\r\n', '* 2 EXISTS\r\n']],
   ])('%s', (_, responses) => {
     const ends = responses.map((_each, index) => responses.slice(0, index + 1).join('').length)
     expect(boundaries(responses.join(''))).toEqual(ends)
   })
+
+  test.each([['{1099511627776}'], ['~{9223372036854775807}'], ['{9223372036854775807+}']])(
+    'BK-09: not within a literal of 63 bits, whatever it looks like: %s',
+    (announced) => {
+      expect(boundaries(`* 1 FETCH (BODY[] ${announced}\r\na OK done\r\n* BYE\r\n`)).toEqual([])
+    },
+  )
 
   test('the same in any split', () => {
     const response = fc.oneof(
