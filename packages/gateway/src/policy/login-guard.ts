@@ -85,6 +85,12 @@ export class LoginGuard {
     this.#send({ type: 'login-failed', client, ...(isKnown ? {} : { user }) })
   }
 
+  /** Why whoever tried to sign in is not told what came of it, now that it has; nothing where they may be. */
+  withholds({ connection, username }: Pick<SignInEvent, 'connection' | 'username'>): string | undefined {
+    const decision = this.#judge(connection, username)
+    return decision.verdict === 'pass' ? undefined : decision.detail
+  }
+
   /**
    * The authenticator, with a second look behind each check: of the guesses that were under way when the last one that was
    * allowed failed, none is told whether it was right.
@@ -97,9 +103,8 @@ export class LoginGuard {
     ): Promise<AuthOutcome> => {
       const outcome = await check
       if (username === undefined || outcome.outcome === 'unavailable') return outcome
-      const decision = this.#judge(connection, username)
-      if (decision.verdict === 'pass') return outcome
-      return { outcome: 'unavailable', cause: new Error(decision.detail) }
+      const withheld = this.withholds({ connection, username })
+      return withheld === undefined ? outcome : { outcome: 'unavailable', cause: new Error(withheld) }
     }
     return {
       get verify(): Authenticator['verify'] {

@@ -20,10 +20,17 @@ export interface ImapLoginsOptions {
   readonly judge: ImapLogins['judge']
   readonly upstreams: Upstreams
   readonly finder: RouteFinder
+  readonly withholds: NonNullable<ImapLogins['withholds']>
 }
 
 /** @returns nothing where no login of this listener leads to a backend: then all mail is in the store. */
-export function imapLogins({ listener, judge, upstreams, finder }: ImapLoginsOptions): ImapLogins | undefined {
+export function imapLogins({
+  listener,
+  judge,
+  upstreams,
+  finder,
+  withholds,
+}: ImapLoginsOptions): ImapLogins | undefined {
   const { upstreams: names } = upstreams.routes.reachableFrom(listener.name, 'logins')
   const reachable = [...names].map((name) => upstreams.find(name))
   if (reachable.length === 0) return undefined
@@ -44,6 +51,7 @@ export function imapLogins({ listener, judge, upstreams, finder }: ImapLoginsOpt
     },
     offers: () =>
       reachable.flatMap((upstream) => upstream.group.offersOfEach.map((offers) => usable(offers, upstream))),
+    withholds,
   }
 }
 

@@ -311,7 +311,13 @@ export class Worker {
     if (protocol === 'imap') {
       const maxAppendBytes = smtp.maxMessageBytes
       const judge = settings?.signIn === 'upstream' ? 'backend' : 'authenticator'
-      const logins = imapLogins({ listener, judge, upstreams: this.#upstreams, finder })
+      const logins = imapLogins({
+        listener,
+        judge,
+        upstreams: this.#upstreams,
+        finder,
+        withholds: (login) => this.#logins.withholds(login),
+      })
       return imapDialect({
         hostname,
         offersStartTls,

@@ -151,9 +151,12 @@ describe('a guarded authenticator', () => {
     const guarded = guards[0]!.guarded({ verify: () => checking.promise })
     const credentials = { mechanism: 'PLAIN', username: 'ann', password: secret('right') } as const
     const outcome = guarded.verify?.(credentials, from('203.0.113.7'))
+    const question = { username: 'ann', connection: from('203.0.113.7') }
+    expect(guards[0]!.withholds(question)).toBeUndefined()
     for (let n = 0; n < 10; n++) attempt(0, '203.0.113.7', `user${n}`, 'denied')
     checking.resolve({ outcome: 'granted', principal: { account: 'ann', username: 'ann' } })
     expect(await outcome).toMatchObject({ outcome: 'unavailable' })
+    expect(guards[0]!.withholds(question)).toMatch(/failed to sign in too often/)
   })
 
   test('offers what the one behind it offers, as that changes', async () => {

@@ -22,6 +22,11 @@ export interface ImapLogins {
    * one of them lacks. `undefined` stands for one of which nothing is known.
    */
   readonly offers: () => readonly (readonly string[] | undefined)[]
+  /**
+   * Asked when a backend has judged, since others may have failed meanwhile: why the client is not told what the verdict
+   * was, for the operator; or nothing. An authenticator looks after itself.
+   */
+  readonly withholds?: ((login: LoginQuestion) => string | undefined) | undefined
 }
 
 /** Who wants to sign in, and from where. */

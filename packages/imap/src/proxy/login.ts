@@ -192,6 +192,12 @@ export class BackendLogin implements Authenticator {
       return this.#fail({ ok: false, fault: 'misconfigured', completion, detail })
     }
     const entered = await this.#enter(backends, given, username)
+    const { logins, connection } = this.#surroundings
+    const withheld = logins.withholds?.({ username, connection: connection() })
+    if (withheld !== undefined) {
+      if (entered.ok) entered.stream.destroy()
+      return { outcome: 'unavailable', cause: new Error(withheld) }
+    }
     if (!entered.ok) return this.#fail(entered)
     this.#entered = entered
     return { outcome: 'granted', principal: { account: username, username } }

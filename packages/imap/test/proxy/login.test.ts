@@ -7,6 +7,29 @@ const greeted = `
   B: * OK [CAPABILITY IMAP4rev1 SASL-IR ID IDLE AUTH=PLAIN] ready
 `
 
+test.each([
+  ['right', 'L OK [CAPABILITY IMAP4rev1] in'],
+  ['wrong', 'L NO [AUTHENTICATIONFAILED] no'],
+])('AU-02: a client that was banned meanwhile is not told that its guess was %s', async (_, verdict) => {
+  const told: (readonly string[])[] = []
+  await dialogue(
+    {
+      withholds: ({ username }) => `${username} is banned`,
+      observer: { authenticated: ({ outcome, detail = '' }) => told.push([outcome, detail]) },
+    },
+    `
+    C: a LOGIN ann secret
+    ${greeted}
+    P: L LOGIN "ann" "secret"
+    B: ${verdict}
+    S: a NO [UNAVAILABLE] Accounts cannot be looked up now, try again later
+    C: b NOOP
+    S: b OK *
+    `,
+  )()
+  expect(told).toEqual([['unavailable', 'ann is banned']])
+})
+
 describe('what is offered before a login', () => {
   test.each([
     [

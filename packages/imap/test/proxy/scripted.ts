@@ -31,6 +31,7 @@ export interface ProxySetup {
   /** In the place of the backends. */
   readonly route?: (username: string) => LoginRoute
   readonly offers?: readonly (readonly string[] | undefined)[]
+  readonly withholds?: ImapLogins['withholds']
   readonly authenticator?: Authenticator
   readonly policies?: readonly Policy[]
   readonly observer?: SessionObserver
@@ -131,6 +132,7 @@ export class ProxySession {
       needsPassword: setup.needsPassword ?? false,
       routeOf: ({ username }) => setup.route?.(username) ?? { to: 'backend', backends: this.#backends(setup) },
       offers: () => setup.offers ?? [['IMAP4REV1', 'IDLE']],
+      withholds: setup.withholds,
     }
     this.running = runSession(connection, (context) =>
       createImapSession(context, {
