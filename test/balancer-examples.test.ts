@@ -5,6 +5,9 @@ import { PassThrough, Readable, Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { runCommandLine } from '../packages/gateway/src/cli/program.ts'
 
+/** The first of them loads the libraries of the command line, which a busy machine takes its time for. */
+const patienceMs = 30_000
+
 const examples = join(import.meta.dirname, '../examples')
 const inside = ['--gateway', '172.28.0.11', '--gateway', '172.28.0.12']
 const mapped = ['--listen', 'mx=0.0.0.0:2525', '--listen', 'imaps=0.0.0.0:2993']
@@ -18,7 +21,7 @@ test.each([
   ['traefik', 'balancers/traefik.yaml', ['-c', 'haproxy/postern.toml', ...fleet]],
   ['caddy', 'balancers/caddy.json', ['-c', 'haproxy/postern.toml', ...fleet]],
   ['aws-nlb', 'balancers/aws-nlb.yaml', ['-c', 'haproxy/postern.toml', ...fleet]],
-])('X6: %s: examples/%s', async (kind, file, args) => {
+])('X6: %s: examples/%s', { timeout: patienceMs }, async (kind, file, args) => {
   await expect(await printed(kind, args)).toMatchFileSnapshot(join(examples, file))
 })
 

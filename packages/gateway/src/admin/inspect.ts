@@ -16,6 +16,8 @@ export function readQuestion(request: IncomingMessage): Promise<string | undefin
   })
   request.on('end', () => resolve(text.length > maxQuestionChars ? undefined : text))
   request.on('error', reject)
+  // A client that left in the middle; nobody reads the answer.
+  request.on('close', () => resolve(undefined))
   return promise
 }
 

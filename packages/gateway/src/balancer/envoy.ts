@@ -4,6 +4,8 @@ import {
   greetingOf,
   greetsInClear,
   idleSeconds,
+  nameOfPlace,
+  yamlName,
   type BalancedService,
   type BalancerPlan,
 } from './plan.ts'
@@ -19,14 +21,14 @@ ${services.map(cluster).join('')}`
 function listeners(service: BalancedService): string {
   return service.front
     .map(
-      (address, index) => `    - name: ${service.name}${index === 0 ? '' : `-${index + 1}`}
+      (address, index) => `    - name: ${yamlName(nameOfPlace(service.name, index))}
       address: ${socketAddress(address)}
       filter_chains:
         - filters:
             - name: envoy.filters.network.tcp_proxy
               typed_config:
                 "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
-                stat_prefix: ${service.name}
+                stat_prefix: ${yamlName(service.name)}
                 cluster: postern-${service.name}
                 # Idle mail clients are normal: IMAP's IDLE rests for up to 29 minutes (RFC 2177).
                 idle_timeout: ${idleSeconds}s
@@ -48,8 +50,9 @@ function cluster(service: BalancedService): string {
       connect_timeout: 5s
       lb_policy: LEAST_REQUEST
       health_checks:
-        - timeout: 5s
-          interval: 5s
+        # Three bad ones in a row take 9 s: less than limits.drain-notice, so that a drain loses nobody.
+        - timeout: 3s
+          interval: 3s
           unhealthy_threshold: 3
           healthy_threshold: 1
           reuse_connection: false

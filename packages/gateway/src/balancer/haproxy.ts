@@ -22,8 +22,9 @@ defaults
   timeout client 35m
   timeout server 35m
   timeout check 5s
-  # Before the health checks have passed, a server gets no connections.
-  default-server inter 5s fall 3 rise 1
+  # Before the health checks have passed, a server gets no connections. Three bad ones take 7 s at most (5 s to the first, then
+  # 1 s each): less than limits.drain-notice, so that a drain loses nobody.
+  default-server inter 5s fastinter 1s fall 3 rise 1
 
 # check-send-proxy puts a header before each health check too: Postern takes it as the balancer speaking for itself,
 # greets it, and writes no log line about it.

@@ -168,6 +168,16 @@ export function dualStackFront({ front }: BalancedService): BindAddress[] {
   )
 }
 
+/** A name as YAML reads it: quoted when it would be a truth value or nothing. `true` can be the name of a listener. */
+export function yamlName(name: string): string {
+  return /^(?:true|false|null|yes|no|on|off|y|n)$/.test(name) ? `"${name}"` : name
+}
+
+/** For the places of a service behind its first. No listener's name has an underscore. */
+export function nameOfPlace(name: string, index: number): string {
+  return index === 0 ? name : `${name}_${index + 1}`
+}
+
 /** Wraps sentences to lines of a comment. */
 export function commentLines(prefix: string, sentences: readonly string[]): string {
   return sentences

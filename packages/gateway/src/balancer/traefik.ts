@@ -1,5 +1,5 @@
 import { formatBindAddress } from '../config/bind-address.ts'
-import { commentLines, dualStackFront, type BalancedService, type BalancerPlan } from './plan.ts'
+import { commentLines, dualStackFront, nameOfPlace, yamlName, type BalancedService, type BalancerPlan } from './plan.ts'
 
 /** Two files of Traefik 3 in one stream of YAML documents: the static one, then the dynamic one that it names. */
 export function traefikText({ services, trust }: BalancerPlan): string {
@@ -23,7 +23,7 @@ ${services.map(service).join('')}`
 
 function placesOf(one: BalancedService): { readonly name: string; readonly address: string }[] {
   return dualStackFront(one).map((address, index) => ({
-    name: index === 0 ? one.name : `${one.name}-${index + 1}`,
+    name: yamlName(nameOfPlace(one.name, index)),
     address: formatBindAddress(address),
   }))
 }
@@ -35,7 +35,7 @@ function entryPoints(one: BalancedService): string {
 }
 
 function router(one: BalancedService): string {
-  return `    ${one.name}:
+  return `    ${yamlName(one.name)}:
       entryPoints: [${placesOf(one)
         .map(({ name }) => name)
         .join(', ')}]

@@ -44,7 +44,8 @@ async function documents(kind: string): Promise<readonly unknown[]> {
   )
 }
 
-describe('X6: postern balancer', () => {
+// The first of them loads the libraries of the command line, which a busy machine takes its time for.
+describe('X6: postern balancer', { timeout: 30_000 }, () => {
   test('haproxy: every address of a listener, with the check that its greeting allows', async () => {
     const { stdout, status } = await balancer(['haproxy', '--listen', '[::]'])
     expect(status).toBe(0)
@@ -118,6 +119,25 @@ backend postern-mx
         },
       },
     })
+  })
+
+  test('a listener may have a name that YAML would take for a truth value, or that looks like a second place', async () => {
+    const named = listeners
+      .replace('[listener.mx]', '[listener.true]')
+      .replaceAll('[listener.imaps]', '[listener.true-2]')
+    const fronts = ['--listen', '192.0.2.1', '--listen', '192.0.2.2']
+    const traefik = await balancer(['traefik', ...fronts], named)
+    const [fixed, dynamic] = parseAllDocuments(traefik.stdout).map((document) => document.toJS() as unknown)
+    expect(Object.keys((fixed as { readonly entryPoints: object }).entryPoints)).toEqual([
+      'true',
+      'true_2',
+      'true-2',
+      'true-2_2',
+    ])
+    expect(dynamic).toMatchObject({ tcp: { routers: { true: { entryPoints: ['true', 'true_2'] } } } })
+    const envoy = await balancer(['envoy', ...fronts], named)
+    expect(envoy.stdout).toContain('- name: "true"\n')
+    expect(envoy.stdout).toContain('stat_prefix: "true"\n')
   })
 
   test('caddy: routes without a matcher; what JSON cannot say is on standard error', async () => {
