@@ -256,3 +256,114 @@ test('fetchmail takes what is there, and leaves it', async () => {
   expect(existsSync(taken)).toBe(true)
   expect(readFileSync(taken, 'utf8').match(/^Subject: (?:one|two)\r?$/gm)).toHaveLength(2)
 })
+
+test('offlineimap mirrors a mailbox both ways', async () => {
+  await filled('Off', ['one', 'two'])
+  const folder = temporaryFolder('offlineimap')
+  const config = join(folder, 'offlineimaprc')
+  const local = join(folder, 'local')
+  writeFileSync(
+    config,
+    `[general]
+accounts = postern
+metadata = ${join(folder, 'metadata')}
+ui = basic
+
+[Account postern]
+localrepository = local
+remoterepository = remote
+
+[Repository local]
+type = Maildir
+localfolders = ${local}
+
+[Repository remote]
+type = IMAP
+remotehost = localhost
+remoteport = ${ports.imaps}
+remoteuser = ${ann.name}
+remotepass = ${ann.password}
+sslcacertfile = ${certificate}
+folderfilter = lambda name: name == 'Off'
+expunge = yes
+`,
+    { mode: 0o600 },
+  )
+  const sync = async () => {
+    const ran = await peer('offlineimap', ['-c', config, '-o'], { env: { HOME: folder } })
+    expect(ran).toMatchObject({ code: 0 })
+    expect(`${ran.stdout}${ran.stderr}`).not.toMatch(/ERROR|Traceback/)
+  }
+  await sync()
+  const files = () =>
+    ['cur', 'new'].flatMap((name) =>
+      readdirSync(join(local, 'Off', name)).map((file) => join(local, 'Off', name, file)),
+    )
+  expect(files()).toHaveLength(2)
+  const first = files().find((file) => readFileSync(file, 'utf8').includes('body of one')) ?? ''
+  const [base = ''] = (first.split('/').at(-1) ?? '').split(':')
+  renameSync(first, join(local, 'Off', 'cur', `${base}:2,FS`))
+  writeFileSync(join(local, 'Off', 'new', '1700000000_0.1.here'), 'Subject: three\n\nbody of three\n')
+  await sync()
+  const client = await openImap(ports.imap)
+  await client.mailboxOpen('Off')
+  const all = await client.fetchAll('1:*', { flags: true, envelope: true })
+  expect(all.map(({ envelope, flags }) => `${envelope?.subject} ${[...(flags ?? [])].includes('\\Flagged')}`)).toEqual([
+    'one true',
+    'two false',
+    'three false',
+  ])
+  await client.messageDelete('2')
+  await client.logout()
+  await sync()
+  expect(files()).toHaveLength(2)
+})
+
+test('neomutt opens a mailbox, flags, copies and deletes', async () => {
+  await filled('Mutt', ['one', 'two', 'three'])
+  await filled('MuttCopies', [])
+  const folder = temporaryFolder('neomutt')
+  const config = join(folder, 'neomuttrc')
+  // What a user would press, in this order; a question that is left open would wait for ever.
+  const keys = [
+    '<first-entry><flag-message>',
+    '<first-entry><next-entry><copy-message>=MuttCopies<enter>',
+    '<last-entry><delete-message>',
+    '<sync-mailbox><exit>',
+  ]
+  writeFileSync(
+    config,
+    `set folder = "imaps://localhost:${ports.imaps}/"
+set spoolfile = "+Mutt"
+set imap_user = "${ann.name}"
+set imap_pass = "${ann.password}"
+set ssl_ca_certificates_file = "${certificate}"
+set ssl_verify_host = no
+set ssl_starttls = no
+set delete = yes
+set confirmappend = no
+set confirmcreate = no
+set move = no
+set quit = yes
+set wait_key = no
+set sort = mailbox-order
+push "${keys.join('')}"
+`,
+    { mode: 0o600 },
+  )
+  // It wants a terminal, which script(1) is.
+  const command = `neomutt -n -F ${config}`
+  const ran = await peer('script', ['-qec', command, '/dev/null'], { env: { HOME: folder, TERM: 'xterm' } })
+  expect(ran).toMatchObject({ code: 0 })
+  const client = await openImap(ports.imap)
+  await client.mailboxOpen('Mutt')
+  const left = await client.fetchAll('1:*', { flags: true, envelope: true })
+  expect(left.map(({ envelope, flags }) => `${envelope?.subject} ${[...(flags ?? [])].includes('\\Flagged')}`)).toEqual(
+    ['one true', 'two false'],
+  )
+  await client.mailboxOpen('MuttCopies')
+  const [copy, ...more] = await client.fetchAll('1:*', { envelope: true })
+  expect(copy?.envelope?.subject).toBe('two')
+  expect(more).toEqual([])
+  await client.logout()
+})
