@@ -5,7 +5,7 @@
 import { hash, X509Certificate } from 'node:crypto'
 import { createSecureContext, TLSSocket, type SecureContext } from 'node:tls'
 import { exporterOf, type Connection, type ListenerInfo } from '@postern/core'
-import type { CertificateConfig, ClientCertificates, LimitsConfig } from '../config/schema.ts'
+import type { CertificateConfig, ClientCertificates, LimitsConfig, TlsConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 
 /** The handshake did not come to an end: what the peer or OpenSSL said is for the log. */
@@ -28,11 +28,13 @@ export class TlsGate {
   readonly #certificates: readonly CertificateConfig[]
   readonly #clients: Clients
   readonly #handshakes: Handshakes
+  readonly #rules: TlsConfig
   #contexts: ContextsByName
 
   /**
    * @param handshakes - those under way in this worker; one object for all listeners.
    * @param clients - whether they are asked for a certificate, and who must have signed it.
+   * @param rules - what is spoken at all.
    */
   constructor(
     listener: ListenerInfo,
@@ -41,18 +43,20 @@ export class TlsGate {
     bounds: Pick<LimitsConfig, 'tlsHandshakeTimeoutMs'>,
     handshakes: Handshakes,
     clients: Clients = { certificates: 'off' },
+    rules: TlsConfig = { minVersion: 'TLSv1.2' },
   ) {
     this.#listener = listener
     this.#certificates = certificates
     this.timeoutMs = bounds.tlsHandshakeTimeoutMs
     this.#handshakes = handshakes
     this.#clients = clients
-    this.#contexts = new ContextsByName(certificates, listener, ticketKeys, clients)
+    this.#rules = rules
+    this.#contexts = new ContextsByName(certificates, listener, ticketKeys, clients, rules)
   }
 
   /** Connections from now on get tickets under other keys; those under way keep theirs. */
   useTicketKeys(ticketKeys: Buffer): void {
-    this.#contexts = new ContextsByName(this.#certificates, this.#listener, ticketKeys, this.#clients)
+    this.#contexts = new ContextsByName(this.#certificates, this.#listener, ticketKeys, this.#clients, this.#rules)
   }
 
   /**
@@ -168,7 +172,13 @@ function untilSecure(stream: TLSSocket, withinMs: number, timeoutMs: number): Pr
   })
 }
 
-/** Certificates by the names they are for. Made of the configuration alone, so no client makes it grow (CVE-2017-15130). */
+/**
+ * Certificates by the names they are for. Made of the configuration alone, so no client makes it grow (CVE-2017-15130).
+ *
+ * Certificates of one name with keys of different kinds, as ECDSA and RSA, stand side by side where they are the default:
+ * OpenSSL takes the one that the client can verify. For other names the RSA one is shown. Of the same kind, the first
+ * counts.
+ */
 class ContextsByName {
   readonly byDefault: SecureContext
   readonly #byName = new Map<string, SecureContext>()
@@ -178,27 +188,50 @@ class ContextsByName {
     listener: ListenerInfo,
     ticketKeys: Buffer,
     { certificates: mode, ca }: Clients,
+    { minVersion, ciphers }: TlsConfig,
   ) {
-    let first: SecureContext | undefined
-    for (const { cert, key } of certificates) {
-      const context = createSecureContext({
-        cert,
-        key,
-        minVersion: 'TLSv1.2', // RFC 8996
-        ticketKeys,
-        ...(ca === undefined || mode === 'off' ? {} : { ca }),
-        // A ticket of one listener is worth nothing at another, which may ask for more; nor when another authority is asked.
-        sessionIdContext: hash('sha256', `${listener.name} ${mode} ${ca}`).slice(0, maxSessionIdContextBytes),
-      })
-      first ??= context
-      for (const name of namesOf(cert)) if (!this.#byName.has(name)) this.#byName.set(name, context)
+    const known = new Map<string, SecureContext>()
+    const contextOf = (together: readonly Named[]): SecureContext => {
+      const key = together.map(({ index }) => index).join(' ')
+      const context =
+        known.get(key) ??
+        createSecureContext({
+          cert: together.map(({ certificate }) => certificate.cert),
+          key: together.map(({ certificate }) => certificate.key),
+          minVersion,
+          ...(ciphers === undefined ? {} : { ciphers }),
+          // Also among the kinds of keys: most clients list both, and a signature of ECDSA costs us less.
+          honorCipherOrder: true,
+          ticketKeys,
+          ...(ca === undefined || mode === 'off' ? {} : { ca }),
+          // A ticket of one listener is worth nothing at another, which may ask for more; nor when another authority is asked.
+          sessionIdContext: hash('sha256', `${listener.name} ${mode} ${ca}`).slice(0, maxSessionIdContextBytes),
+        })
+      known.set(key, context)
+      return context
     }
+    const all = certificates.map(namedOf)
+    const [first] = all
     if (first === undefined) throw new Error(`listener ${listener.name} speaks TLS and has no certificate`)
-    this.byDefault = first
+    const isBesideFirst = ({ names }: Named): boolean => names.some((name) => first.names.includes(name))
+    this.byDefault = contextOf(firstOfEachKind([first, ...all.slice(1).filter(isBesideFirst)]))
+    for (const name of new Set(all.flatMap(({ names }) => names))) {
+      this.#byName.set(name, contextOf(firstOfEachKind(all.filter(({ names }) => names.includes(name)))))
+    }
   }
 
-  /** RFC 6066 section 3: names are compared without case, and without the dot of the root. */
-  find(serverName: string): SecureContext {
+  /**
+   * RFC 6066 section 3: names are compared without case, and without the dot of the root.
+   *
+   * @returns nothing when the connection has the right one already, which is `byDefault`: Node hands on only one of the
+   *   certificates of a context that it is told here.
+   */
+  find(serverName: string): SecureContext | undefined {
+    const found = this.#find(serverName)
+    return found === this.byDefault ? undefined : found
+  }
+
+  #find(serverName: string): SecureContext {
     if (serverName.length > limits.maxServerNameChars) return this.byDefault
     const name = serverName.toLowerCase().replace(/\.$/, '')
     // RFC 6125 section 6.4.3: `*` stands for one whole label, the leftmost.
@@ -225,9 +258,29 @@ function commonNameOf(stream: TLSSocket): { readonly clientCommonName?: string }
   return typeof name === 'string' ? { clientCommonName: name } : {}
 }
 
+interface Named {
+  readonly index: number
+  readonly certificate: CertificateConfig
+  readonly names: readonly string[]
+  /** As in `rsa` and `ec`. */
+  readonly keyKind: string
+}
+
+function namedOf(certificate: CertificateConfig, index: number): Named {
+  const parsed = new X509Certificate(certificate.cert)
+  return { index, certificate, names: namesOf(parsed), keyKind: parsed.publicKey.asymmetricKeyType ?? 'unknown' }
+}
+
+/** RSA last: of a context chosen by SNI Node hands on the last one alone, and RSA is what every client can verify. */
+function firstOfEachKind(certificates: readonly Named[]): readonly Named[] {
+  const kinds = certificates.filter(
+    ({ keyKind }, index) => certificates.findIndex((other) => other.keyKind === keyKind) === index,
+  )
+  return kinds.toSorted((a, b) => Number(a.keyKind === 'rsa') - Number(b.keyKind === 'rsa'))
+}
+
 /** RFC 6125 section 6.4.4: the subject's common name counts only where no alternative name is given. */
-function namesOf(cert: string): readonly string[] {
-  const { subjectAltName, subject } = new X509Certificate(cert)
+export function namesOf({ subjectAltName, subject }: X509Certificate): readonly string[] {
   // Without the extension there is no text at all, whatever its type says.
   const names = [...`${subjectAltName}`.matchAll(/DNS:([^,\s]+)/g)].map((match) => match[1]!.toLowerCase())
   const commonName = /^CN=(.+)$/m.exec(subject)?.[1]

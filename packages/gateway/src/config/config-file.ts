@@ -36,6 +36,8 @@ export interface ConfigFile {
   readonly route: readonly RouteTable[]
   readonly tls: {
     readonly certificates: readonly { readonly cert: string; readonly key: string }[]
+    readonly 'min-version': '1.2' | '1.3'
+    readonly ciphers?: string | undefined
     readonly 'client-certificates': ClientCertificates
     readonly 'client-ca'?: string | undefined
   }

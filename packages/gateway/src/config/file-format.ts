@@ -114,7 +114,13 @@ const tls = table({
   certificates: z
     .array(certificate, { error: 'a list of tables, as in [{ cert = "mx.pem", key = "mx.key" }]' })
     .prefault([])
-    .describe('The first serves clients that name no server; the others are chosen by SNI.'),
+    .describe(
+      'The first serves clients that name no server; the others are chosen by SNI. Beside the first there may be one of its names with another kind of key, as ECDSA and RSA.',
+    ),
+  'min-version': oneOf(['1.2', '1.3']).prefault('1.2').describe('The oldest TLS that is spoken.'),
+  ciphers: text('a list of ciphers as OpenSSL has it, with colons between', /^[\w!+@=-]+(?::[\w!+@=-]+)*$/)
+    .optional()
+    .describe('Of TLS 1.2 and 1.3 together, in order of preference. Default: what Node takes.'),
   'client-certificates': oneOf(clientCertificates)
     .prefault('off')
     .describe(

@@ -5,6 +5,7 @@
  */
 import { availableParallelism, hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { readToken } from '../admin/token-file.ts'
 import { readAccounts } from '../auth/accounts-file.ts'
 import { collide, defaultPort, formatBindAddress, isLoopback, parseBindAddress } from './bind-address.ts'
@@ -31,6 +32,7 @@ import type {
   ListenerLiveConfig,
   ListenerProxyConfig,
   SmtpConfig,
+  TlsConfig,
 } from './schema.ts'
 import type { TomlLines } from './toml-lines.ts'
 
@@ -105,6 +107,7 @@ class Resolution {
         logLevel: log.level,
         listeners: this.#tables().map(([name, table]) => this.#live(name, table)),
         certificates,
+        tls: this.#tls(),
         ...(clientCa === undefined ? {} : { clientCa }),
         accounts,
         upstreams,
@@ -271,6 +274,19 @@ class Resolution {
       }
       return []
     })
+  }
+
+  #tls(): TlsConfig {
+    const { 'min-version': version, ciphers } = this.#file.tls
+    const minVersion = version === '1.3' ? 'TLSv1.3' : 'TLSv1.2'
+    if (ciphers === undefined) return { minVersion }
+    try {
+      createSecureContext({ minVersion, ciphers })
+    } catch {
+      const found = `"${ciphers}", of which OpenSSL knows none`
+      this.#problems.add({ path: ['tls', 'ciphers'], expected: 'ciphers as OpenSSL names them', found })
+    }
+    return { minVersion, ciphers }
   }
 
   /** Who signs the certificates of clients, where a listener asks for them. */

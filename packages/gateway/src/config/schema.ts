@@ -55,6 +55,7 @@ export interface LiveConfig {
   readonly listeners: readonly ListenerLiveConfig[]
   /** Never empty when a listener speaks TLS; the first serves clients that name no server. */
   readonly certificates: readonly CertificateConfig[]
+  readonly tls: TlsConfig
   /** PEM: who signs the certificates of clients. Present when a listener asks for them. */
   readonly clientCa?: string
   readonly accounts: AccountsConfig
@@ -106,6 +107,14 @@ export interface ListenerProxyConfig {
 }
 
 export type ProxyMode = 'off' | 'require' | 'mixed' | 'optional'
+
+/** What is spoken at all where TLS ends here. */
+export interface TlsConfig {
+  /** RFC 8996 forbids what is older. */
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  /** OpenSSL's list, in its order of preference; absent for what Node takes. */
+  readonly ciphers?: string
+}
 
 /** A certificate with its chain, and its key, as they were when the configuration was read and checked against each other. */
 export interface CertificateConfig {

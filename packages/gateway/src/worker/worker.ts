@@ -151,10 +151,18 @@ export class Worker {
       const gate =
         tls === 'off'
           ? undefined
-          : new TlsGate(listener, live.certificates, Buffer.from(ticketKeys, 'base64'), live.limits, handshakes, {
-              certificates: settings.clientCertificates,
-              ...(live.clientCa === undefined ? {} : { ca: live.clientCa }),
-            })
+          : new TlsGate(
+              listener,
+              live.certificates,
+              Buffer.from(ticketKeys, 'base64'),
+              live.limits,
+              handshakes,
+              {
+                certificates: settings.clientCertificates,
+                ...(live.clientCa === undefined ? {} : { ca: live.clientCa }),
+              },
+              live.tls,
+            )
       if (gate !== undefined) this.#gates.push(gate)
       accepts.set(
         name,

@@ -5,7 +5,7 @@ import { endpoint, identify, type Connection, type ListenerInfo } from '@postern
 import { describe, expect, test } from 'vitest'
 import { Handshakes, TlsGate } from '../../src/accept/tls.ts'
 import { Client, openBench, v1, v2, type Bench } from '../kit/acceptor-bench.ts'
-import { makeCertificate } from '../kit/certificates.ts'
+import { makeCertificate, makeRsaCertificate } from '../kit/certificates.ts'
 
 const mx = makeCertificate('mx.example', 'localhost')
 const other = makeCertificate('other.example', '*.wild.example')
@@ -308,5 +308,62 @@ describe('certificates, protocols and tickets', () => {
     const rotated = gate()
     rotated.useTicketKeys(Buffer.alloc(48, 8))
     expect(await resumes(gate(), rotated)).toBe(false)
+  })
+})
+
+const kindFor = async (port: number, options: ConnectionOptions): Promise<string> => {
+  await using client = await secure(port, options)
+  return `${client.getPeerX509Certificate()?.publicKey.asymmetricKeyType} ${client.getPeerX509Certificate()?.subject}`
+}
+
+describe('certificates of one name side by side', () => {
+  const rsa = makeRsaCertificate('mx.example', 'rsa.example')
+  const both = [mx, rsa, other, makeRsaCertificate('two.example'), makeCertificate('two.example')]
+  const sideBySide = (certificates = both, rules?: ConstructorParameters<typeof TlsGate>[6]): TlsGate =>
+    new TlsGate(
+      implicit,
+      certificates,
+      ticketKeys,
+      { tlsHandshakeTimeoutMs: 5000 },
+      new Handshakes(9),
+      { certificates: 'off' },
+      rules,
+    )
+  test.each([
+    ['a client that can, for the name', { sigalgs: 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256' }, 'ec CN=mx.example'],
+    ['a client of RSA alone', { sigalgs: 'rsa_pss_rsae_sha256' }, 'rsa CN=mx.example'],
+    ['a client of RSA alone without SNI', { sigalgs: 'rsa_pss_rsae_sha256', servername: '' }, 'rsa CN=mx.example'],
+    ['a name that only one of them has', { servername: 'rsa.example' }, 'rsa CN=mx.example'],
+    ['another name that has both', { servername: 'two.example' }, 'rsa CN=two.example'],
+    [
+      'another name that has both, for RSA alone',
+      { servername: 'two.example', sigalgs: 'rsa_pss_rsae_sha256' },
+      'rsa CN=two.example',
+    ],
+    ['a name of another', { servername: 'a.wild.example' }, 'ec CN=other.example'],
+    [
+      'TLS 1.2 with a cipher of RSA',
+      { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' },
+      'rsa CN=mx.example',
+    ],
+  ] as const)('%s', async (_what, options, expected) => {
+    await using bench = await openImplicit(sideBySide())
+    expect(await kindFor(bench.port, options)).toBe(expected)
+  })
+
+  test('of two of one kind the first counts', async () => {
+    await using bench = await openImplicit(sideBySide([mx, makeCertificate('mx.example', 'second.example')]))
+    await using client = await secure(bench.port)
+    expect(client.getPeerX509Certificate()?.subjectAltName).toBe('DNS:mx.example, DNS:localhost')
+  })
+
+  test('what is older than the minimum, or of other ciphers, gets no handshake', async () => {
+    await using modern = await openImplicit(sideBySide(both, { minVersion: 'TLSv1.3' }))
+    await expect(secure(modern.port, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/alert protocol version/)
+    await using narrow = await openImplicit(
+      sideBySide(both, { minVersion: 'TLSv1.2', ciphers: 'TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256' }),
+    )
+    await using client = await secure(narrow.port)
+    expect(client.getCipher().standardName).toBe('TLS_AES_128_GCM_SHA256')
   })
 })

@@ -61,6 +61,7 @@ describe('a complete configuration', () => {
         },
       ],
       certificates: [],
+      tls: { minVersion: 'TLSv1.2' },
       accounts: { takesCertificates: false },
       upstreams: [],
       lookups: [],
