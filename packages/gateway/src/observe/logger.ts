@@ -1,7 +1,9 @@
 import { fstatSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import { pino, type Logger } from 'pino'
 import type { LogLevel } from '../config/schema.ts'
 import { limits } from '../limits.ts'
+import { parseLogLine, prettyLine } from './pretty.ts'
 
 export type { Logger } from 'pino'
 
@@ -15,7 +17,7 @@ export interface LogSink {
 }
 
 /**
- * One JSON object a line on standard output. Lines are gathered, so that a busy worker makes few system calls: each costs
+ * One JSON object a line on standard output; on a terminal a line for people. Lines are gathered, so that a busy worker makes few system calls: each costs
  * as much as ten lines. Each write is whole lines, into a pipe or socket of at most PIPE_BUF bytes, so that the lines of
  * several processes never mix.
  *
@@ -32,7 +34,10 @@ export function openLog(level: LogLevel, fields: Readonly<Record<string, string 
     maxLength: limits.maxWaitingLogBytes,
     periodicFlush: limits.logFlushMs,
   })
-  const logger = pino({ level, base: fields, formatters: { level: (label) => ({ level: label }) } }, destination)
+  const logger = pino(
+    { level, base: fields, formatters: { level: (label) => ({ level: label }) } },
+    isatty(1) ? forPeople(destination) : destination,
+  )
   let dropped = 0
   destination.on('drop', () => {
     dropped++
@@ -64,4 +69,15 @@ export function openLog(level: LogLevel, fields: Readonly<Record<string, string 
 function keepsWritesWhole(descriptor: number): boolean {
   const stat = fstatSync(descriptor)
   return stat.isFile() || stat.isCharacterDevice()
+}
+
+/** A terminal shows a few lines a second, so that reading each once more costs nothing. */
+function forPeople(destination: { write(text: string): unknown }): { write(line: string): void } {
+  const hasColours = process.env['NO_COLOR'] === undefined
+  return {
+    write: (line) => {
+      const record = parseLogLine(line)
+      destination.write(record === undefined ? line : `${prettyLine(record, hasColours)}\n`)
+    },
+  }
 }
