@@ -1,3 +1,4 @@
+import type { Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { dialogue, master, play, ProxySession, type ProxySetup } from './scripted.ts'
 
@@ -262,12 +263,27 @@ describe('behind the credentials no other backend is asked', () => {
   })
 })
 
-test('a bug in who finds backends ends the session, and leaves nothing open', async () => {
-  const session = new ProxySession({
-    route: () => {
-      throw new Error('a bug')
-    },
-  })
-  await play(session, 'S: * OK *\nC: a LOGIN ann secret\nS: * BYE [UNAVAILABLE] *\n!close internal-error')
-  expect(session.dialled).toEqual([])
-})
+test.each(['backend', 'authenticator'] as const)(
+  'a bug in who finds backends ends the session, and leaves nothing open or counted: the %s judges',
+  async (judge) => {
+    let open = 0
+    const counting: Policy = {
+      name: 'counting',
+      onSession: () => {
+        open += 1
+        return { verdict: 'pass' }
+      },
+      onSessionEnd: () => void (open -= 1),
+    }
+    const session = new ProxySession({
+      judge,
+      policies: [counting],
+      route: () => {
+        throw new Error('a bug')
+      },
+    })
+    await play(session, 'S: * OK *\nC: a LOGIN ann secret\nS: * BYE [UNAVAILABLE] *\n!close internal-error')
+    expect(session.dialled).toEqual([])
+    expect(open).toBe(0)
+  },
+)

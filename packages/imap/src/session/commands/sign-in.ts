@@ -3,6 +3,7 @@ import type { Principal, SaslEnd } from '@postern/core'
 import { describeError } from '../../errors.ts'
 import { passedCapabilities } from '../../proxy/capabilities.ts'
 import type { EnteredBackend } from '../../proxy/login.ts'
+import type { FailedLogin } from '../../proxy/sign-in.ts'
 import { bad, no, ok, type Completion } from '../../wire/response.ts'
 import { askOnSession } from '../begin-session.ts'
 import { isSecure } from '../capabilities.ts'
@@ -66,7 +67,7 @@ async function open(
     state.login?.abandon()
     return failSignIn(state, refusedByPolicy(state, begun))
   }
-  const entered = (await state.login?.enter(principal)) ?? 'store'
+  const entered = await enterBackend(state, principal, begun.release)
   if (entered !== 'store') {
     if (entered.ok) return handOn(state, mechanism, username, entered, begun.release)
     begun.release()
@@ -107,6 +108,20 @@ function handOn(
   if (!state.asksForCapabilities) return { ...ok('Logged in', capabilities), after }
   state.write(`* ${capabilities}\r\n`)
   return { ...ok('Logged in'), after }
+}
+
+/** A bug there ends the session, and no policy hears of its end but here. */
+async function enterBackend(
+  state: SessionState,
+  principal: Principal,
+  release: () => void,
+): Promise<EnteredBackend | FailedLogin | 'store'> {
+  try {
+    return (await state.login?.enter(principal)) ?? 'store'
+  } catch (cause) {
+    release()
+    throw cause
+  }
 }
 
 /** Whatever comes of it, what the policies counted is given back when there is no session for it. */
