@@ -105,7 +105,7 @@ describe('what the proxy said beside the addresses', () => {
   })
 })
 
-describe('X3: TLS that the proxy ended', () => {
+describe('X3, PX-35: TLS that the proxy ended', () => {
   test.each<[name: string, tlvs: readonly Buffer[], security: unknown]>([
     ['none', [], undefined],
     ['not used by the client', [ssl(0, 1)], undefined],
