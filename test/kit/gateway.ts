@@ -92,7 +92,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
 
   await Promise.race([
-    log.waitFor('that every listener accepts', ({ event }) => event === 'gateway.ready', 20_000),
+    log.waitFor('that every listener accepts', ({ event }) => event === 'gateway.ready', 50_000),
     exit.then((code) => {
       throw new Error(`the gateway ended with ${code} before it was ready:\n${log.text}`)
     }),
