@@ -14,9 +14,12 @@ import { keywordsName } from './keywords.ts'
 import type { SubFolder, SubFolders } from './sub-folders.ts'
 import { uidListName } from './uidlist.ts'
 
+const fileNames = [uidListName, journalName, keywordsName]
+const keywordsAt = 2
+
 /** What tells one state of a mailbox from the next. */
 export interface MailboxStamp {
-  /** Of the UID list, the journal and the table of keywords; `undefined` is a file that is not there. */
+  /** Of `fileNames`; `undefined` is a file that is not there. */
   readonly files: readonly (BigIntStats | undefined)[]
   readonly new: BigIntStats
   readonly cur: BigIntStats
@@ -33,7 +36,7 @@ export class QuickLook {
   constructor(place: MailboxPlace, subFolders: SubFolders) {
     this.#place = place
     this.#subFolders = subFolders
-    this.#files = [uidListName, journalName, keywordsName].map((name) => `${place.path}/${name}`)
+    this.#files = fileNames.map((name) => `${place.path}/${name}`)
   }
 
   /** How the mailbox is now; `undefined` when that cannot be asked in place. */
@@ -60,8 +63,9 @@ export class QuickLook {
   }
 
   /**
-   * Around our own changes under the lock, which keeps all others of ours from the three files: when they were as we knew
-   * them before, we know them afterwards.
+   * Around our own changes under the lock, which keeps all others of ours from the UID list and the journal: when they were
+   * as we knew them before, we know them afterwards. The table of keywords is not among what changes here, and other
+   * programs write it without our lock.
    *
    * @param work - is told whether they are.
    */
@@ -71,7 +75,8 @@ export class QuickLook {
     try {
       return await work(isAsSeen)
     } finally {
-      this.#seen = isAsSeen ? this.take() : undefined
+      const after = isAsSeen ? this.take() : undefined
+      this.#seen = after && { ...after, files: [...after.files.slice(0, keywordsAt), before?.files[keywordsAt]] }
     }
   }
 

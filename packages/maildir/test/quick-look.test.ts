@@ -155,6 +155,25 @@ describe('a change of somebody else', () => {
     )
   })
 
+  test('to the table of keywords, made while we changed a flag under the lock, is seen by the next look', async () => {
+    let isMeanwhile = false
+    const counting = countingDisk(ext4, {
+      rename: async (from, to) => {
+        if (isMeanwhile) {
+          await disk.writeFile(join(opened.maildir, 'foreign'), '0 $Theirs\n')
+          await disk.rename(join(opened.maildir, 'foreign'), join(opened.maildir, 'dovecot-keywords'))
+        }
+        await disk.rename(from, to)
+      },
+    })
+    const inbox = await elsewhere(counting.disk)
+    await settle(inbox, counting)
+    isMeanwhile = true
+    value(await inbox.setFlags([inbox.records()[0]!.uid], { op: 'add', flags: ['\\Flagged'] }))
+    await inbox.refresh()
+    expect(inbox.keywords()).toContain('$Theirs')
+  })
+
   test('is told though its header was written after we looked, in the same tick of the clock', async () => {
     // Without a letter in the name: such a keyword is told by the journal alone.
     const keywords = Array.from({ length: 27 }, (__, at) => `keyword-${at}`)
