@@ -39,6 +39,9 @@ function printable(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?')
 }
 
+/** Names and versions of programs are shorter; all pairs together must fit into a line that a backend takes before the login. */
+const maxPassedChars = 128
+
 /** Of what a client sends by ID: what is passed on, and how many proxies it came through. */
 export function readClientId(
   pairs: readonly (readonly [name: string, value: string | null])[],
@@ -46,6 +49,9 @@ export function readClientId(
 ): ClientId {
   const told = pairs.find(([name]) => name.toLowerCase() === 'x-proxy-ttl')?.[1] ?? ''
   const proxiesLeft = /^\d{1,3}$/.test(told) ? Math.min(Number(told), maxProxies) : maxProxies
-  const own = pairs.filter((pair): pair is readonly [string, string] => pair[1] !== null && !/^x-/i.test(pair[0]))
+  const own = pairs.filter(
+    (pair): pair is readonly [string, string] =>
+      pair[1] !== null && pair[1].length <= maxPassedChars && !/^x-/i.test(pair[0]),
+  )
   return { pairs: own, proxiesLeft }
 }

@@ -135,8 +135,9 @@ class Attempt {
     link.socket.on('error', ignore)
     if (error instanceof DialogueError) {
       this.detail = `${link.backend}: ${error.message}`
-      // For a client that left, a backend is not to blame.
-      if (this.#request.signal.aborted) link.socket.destroy()
+      // For a client that left a backend is not to blame; nor for what it does behind credentials, which may be about them:
+      // or anybody could take it away from all others.
+      if (this.#request.signal.aborted || this.#haveCredentialsGone) link.socket.destroy()
       else link.failed(error.message, error.how)
       return this.#haveCredentialsGone ? failure('unreachable', this.detail) : 'next'
     }

@@ -422,7 +422,7 @@ describe('X2: the client is announced by ID (RFC 2971)', () => {
     dialogue(
       { backends: { announcesById: 'required' }, security: { serverName: 'mail.example' } },
       `
-      C: a ID ("name" "Thunderbird" "x-originating-ip" "198.51.100.9" "os" NIL)
+      C: a ID ("name" "Thunderbird" "vendor" "${'x'.repeat(129)}" "x-originating-ip" "198.51.100.9" "os" NIL)
       S: * ID *
       S: a OK *
       C: b LOGIN ann secret
