@@ -216,6 +216,13 @@ export const limits = {
   /** How long the supervisor waits for the workers' lists of sessions. */
   sessionsAnswerMs: 1000,
 
+  // ── postern doctor ────────────────────────────────────────────────────────
+
+  /** Days before the end of a certificate from which it is told: a renewal that runs weekly was missed once by then. */
+  certificateWarningDays: 14,
+  /** An event loop that is late by so much, milliseconds, is told: clients wait as long for each reply. */
+  lateEventLoopMs: 250,
+
   // ── admin endpoint ────────────────────────────────────────────────────────
 
   /** A request must be whole by then. */

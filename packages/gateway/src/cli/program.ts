@@ -11,6 +11,7 @@ const commands: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
   ['check', async () => (await import('./check.ts')).checkCommand],
   ['inspect', async () => (await import('./inspect.ts')).inspectCommand],
   ['probe', async () => (await import('./probe.ts')).probeCommand],
+  ['doctor', async () => (await import('./doctor.ts')).doctorCommand],
   ['logs', async () => (await import('./logs.ts')).logsCommand],
   ['status', async () => (await import('./status.ts')).statusCommand],
   ['reload', async () => (await import('./act.ts')).reloadCommand],

@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { lookup } from 'node:dns/promises'
+import { promisify } from 'node:util'
+import type { Status } from '../admin/status.ts'
+import { formatBindAddress } from '../config/bind-address.ts'
+import type { BindAddress, Config } from '../config/schema.ts'
+import { refuseWhenTaken } from '../supervisor/held-sockets.ts'
+import {
+  judgeBacklog,
+  judgeCertificate,
+  judgeClock,
+  judgeFileLimit,
+  judgeHostname,
+  judgePort,
+  judgeStatus,
+  type Finding,
+} from './findings.ts'
+
+/** Looks at everything that a gateway of this configuration depends on; with what a running one tells, when there is one. */
+export async function examine({ start, live }: Config, running: Status | undefined): Promise<readonly Finding[]> {
+  const binds = start.listeners.flatMap(({ bind }) => bind)
+  return [
+    ...live.certificates.flatMap((certificate) => judgeCertificate(certificate, live.hostname, Date.now())),
+    ...binds.map((bind) => judgePort(formatBindAddress(bind), isFree(bind), running !== undefined)),
+    judgeHostname(live.hostname, await addressesOf(live.hostname)),
+    judgeFileLimit(await openFiles(running?.pid), live.limits),
+    ...(await backlog()),
+    judgeClock(await isClockSynchronized()),
+    ...(running === undefined ? [] : judgeStatus(running)),
+  ]
+}
+
+function isFree(bind: BindAddress): true | string {
+  try {
+    refuseWhenTaken(bind)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+  }
+}
+
+async function addressesOf(hostname: string): Promise<readonly string[] | string> {
+  try {
+    return (await lookup(hostname, { all: true })).map(({ address }) => address)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+  }
+}
+
+/** proc(5). Of the running supervisor, whose workers inherit it; else of a process started from here. */
+async function openFiles(pid: number | undefined): Promise<number> {
+  const text = await readFile(`/proc/${pid ?? 'self'}/limits`, 'utf8').catch(() => '')
+  return Number(/^Max open files\s+(\d+)/m.exec(text)?.[1] ?? Number.POSITIVE_INFINITY)
+}
+
+async function backlog(): Promise<readonly Finding[]> {
+  const text = await readFile('/proc/sys/net/core/somaxconn', 'utf8').catch(() => undefined)
+  return text === undefined ? [] : [judgeBacklog(Number(text))]
+}
+
+async function isClockSynchronized(): Promise<boolean | undefined> {
+  try {
+    const { stdout } = await promisify(execFile)('timedatectl', ['show', '--property=NTPSynchronized', '--value'])
+    return stdout.trim() === '' ? undefined : stdout.trim() === 'yes'
+  } catch {
+    return undefined
+  }
+}

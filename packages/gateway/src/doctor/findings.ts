@@ -1,0 +1,103 @@
+/*
+ * What is judged, apart from where it was read: each judgement is one line, and one that is not `ok` says what to change.
+ */
+import { X509Certificate } from 'node:crypto'
+import type { Status } from '../admin/status.ts'
+import { namesOf } from '../accept/tls.ts'
+import type { CertificateConfig, LimitsConfig } from '../config/schema.ts'
+import { limits } from '../limits.ts'
+
+export interface Finding {
+  /** `wrong` stops mail, now or soon; `advice` may. */
+  readonly verdict: 'ok' | 'advice' | 'wrong'
+  readonly about: string
+  readonly text: string
+}
+
+const dayMs = 86_400_000
+
+export function judgeCertificate({ cert, certFile }: CertificateConfig, hostname: string, now: number): Finding[] {
+  const certificate = new X509Certificate(cert)
+  const days = Math.floor((certificate.validToDate.getTime() - now) / dayMs)
+  const names = namesOf(certificate)
+  const about = `certificate ${certFile}`
+  const findings: Finding[] = []
+  if (days < 0) {
+    findings.push({
+      verdict: 'wrong',
+      about,
+      text: `expired on ${certificate.validTo}: renew it; it is read by itself`,
+    })
+  } else if (days < limits.certificateWarningDays) {
+    findings.push({ verdict: 'advice', about, text: `ends in ${days} days: renew it; it is read by itself` })
+  } else {
+    findings.push({ verdict: 'ok', about, text: `for ${names.join(', ')}, ${days} days more` })
+  }
+  if (!certificate.checkHost(hostname)) {
+    const text = `is not for server.hostname ${hostname}: clients that verify it go away, unless another one is`
+    findings.push({ verdict: 'advice', about, text })
+  }
+  return findings
+}
+
+/** @param open - how many files a process may have open. */
+export function judgeFileLimit(open: number, { maxConnectionsPerWorker }: LimitsConfig): Finding {
+  const about = 'open files'
+  if (maxConnectionsPerWorker === 'unlimited') {
+    const text = `${open} for each process, and max-connections-per-worker is unlimited: set it below half of that`
+    return { verdict: 'advice', about, text }
+  }
+  const needed = 2 * maxConnectionsPerWorker
+  if (open >= needed) return { verdict: 'ok', about, text: `${open} for each process` }
+  const text = `${open} for each process, and max-connections-per-worker asks for ${needed}: raise LimitNOFILE, or lower it`
+  return { verdict: 'wrong', about, text }
+}
+
+export function judgeBacklog(somaxconn: number): Finding {
+  const about = 'net.core.somaxconn'
+  if (somaxconn >= limits.listenBacklog) return { verdict: 'ok', about, text: `${somaxconn}` }
+  const text = `${somaxconn} cuts the queue of each listener, so that a burst is lost: sysctl -w net.core.somaxconn=${limits.listenBacklog}`
+  return { verdict: 'advice', about, text }
+}
+
+/** What a running gateway tells of itself. */
+export function judgeStatus({ health, identity, workers }: Status): Finding[] {
+  const about = 'the running gateway'
+  const findings: Finding[] = health.reasons.map((text) => ({ verdict: 'wrong', about, text }))
+  for (const { count, mend } of [...identity.untrustedSenders, ...identity.silentPeers]) {
+    findings.push({ verdict: 'advice', about, text: `${count} times: ${mend}` })
+  }
+  for (const { slot, eventLoopDelayMs = 0 } of workers) {
+    if (eventLoopDelayMs < limits.lateEventLoopMs) continue
+    const text = `worker ${slot} is ${Math.round(eventLoopDelayMs)} ms late: more workers, or more machines`
+    findings.push({ verdict: 'advice', about, text })
+  }
+  if (findings.length === 0) findings.push({ verdict: 'ok', about, text: 'is well' })
+  return findings
+}
+
+/** @param isFree - whether the address can be bound now. */
+export function judgePort(address: string, isFree: true | string, isRunning: boolean): Finding {
+  const about = `port ${address}`
+  if (isRunning) return { verdict: 'ok', about, text: 'the gateway runs' }
+  if (isFree === true) return { verdict: 'ok', about, text: 'can be bound' }
+  const mend = isFree === 'EACCES' ? 'a port below 1024 takes CAP_NET_BIND_SERVICE, or root with server.user' : ''
+  const taken = isFree === 'EADDRINUSE' ? 'another program has it: stop it, or change `bind`' : ''
+  return { verdict: 'wrong', about, text: `cannot be bound (${isFree})${mend || taken ? `: ${mend || taken}` : ''}` }
+}
+
+/** @param found - addresses of the name; or the code of what went wrong. */
+export function judgeHostname(hostname: string, found: readonly string[] | string): Finding {
+  const about = `server.hostname ${hostname}`
+  if (typeof found !== 'string') return { verdict: 'ok', about, text: `is ${found.join(', ')}` }
+  const text = `is not in the DNS (${found}): servers that this one sends to may refuse its greeting`
+  return { verdict: 'advice', about, text }
+}
+
+/** @param isSynchronized - absent where the system does not say. */
+export function judgeClock(isSynchronized: boolean | undefined): Finding {
+  const about = 'clock'
+  if (isSynchronized === undefined) return { verdict: 'ok', about, text: 'the system does not say who sets it' }
+  if (isSynchronized) return { verdict: 'ok', about, text: 'is synchronized' }
+  return { verdict: 'advice', about, text: 'is not synchronized: Date and Received will be wrong; switch NTP on' }
+}

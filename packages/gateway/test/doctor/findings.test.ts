@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest'
+import type { Status } from '../../src/admin/status.ts'
+import type { LimitsConfig } from '../../src/config/schema.ts'
+import {
+  judgeBacklog,
+  judgeCertificate,
+  judgeClock,
+  judgeFileLimit,
+  judgeHostname,
+  judgePort,
+  judgeStatus,
+} from '../../src/doctor/findings.ts'
+import { makeCertificate } from '../kit/certificates.ts'
+
+const certificate = makeCertificate('mx.example', 'mail.example')
+const day = 86_400_000
+const limits = (maxConnectionsPerWorker: number | 'unlimited') => ({ maxConnectionsPerWorker }) as LimitsConfig
+const wellStatus = {
+  health: { status: 'ok', reasons: [] as string[] },
+  identity: { untrustedSenders: [], silentPeers: [] },
+  workers: [{ slot: 0, eventLoopDelayMs: 3 }],
+} as unknown as Status
+
+describe('postern doctor', () => {
+  // The certificate is for two days.
+  test.each([
+    ['about to end', 'mx.example', Date.now(), ['advice']],
+    ['expired', 'mx.example', Date.now() + 3 * day, ['wrong']],
+    ['fresh', 'mail.example', Date.now() - 60 * day, ['ok']],
+    ['of another name', 'other.example', Date.now() - 60 * day, ['ok', 'advice']],
+  ])('a certificate that is %s', (_what, hostname, now, verdicts) => {
+    expect(judgeCertificate(certificate, hostname, now).map(({ verdict }) => verdict)).toEqual(verdicts)
+  })
+
+  test.each([
+    ['files for all', judgeFileLimit(65_536, limits(20_000)), 'ok', /65536/],
+    ['too few files', judgeFileLimit(1024, limits(20_000)), 'wrong', /40000: raise LimitNOFILE/],
+    ['no bound of connections', judgeFileLimit(1024, limits('unlimited')), 'advice', /below half/],
+    ['a long queue', judgeBacklog(4096), 'ok', /4096/],
+    ['a short queue', judgeBacklog(128), 'advice', /sysctl -w net\.core\.somaxconn=4096/],
+    ['a port of ours', judgePort('0.0.0.0:25', 'EADDRINUSE', true), 'ok', /runs/],
+    ['a free port', judgePort('0.0.0.0:25', true, false), 'ok', /can be bound/],
+    ['a taken port', judgePort('0.0.0.0:25', 'EADDRINUSE', false), 'wrong', /another program/],
+    ['a low port', judgePort('0.0.0.0:25', 'EACCES', false), 'wrong', /CAP_NET_BIND_SERVICE/],
+    ['a name', judgeHostname('mx.example', ['192.0.2.1']), 'ok', /192\.0\.2\.1/],
+    ['no name', judgeHostname('mx.example', 'ENOTFOUND'), 'advice', /ENOTFOUND/],
+    ['a clock', judgeClock(true), 'ok', /synchronized/],
+    ['a clock of its own', judgeClock(false), 'advice', /NTP/],
+    ['a clock of which nothing is known', judgeClock(undefined), 'ok', /does not say/],
+  ])('%s', (_what, { verdict, text }, expected, words) => {
+    expect({ verdict, text }).toEqual({ verdict: expected, text: expect.stringMatching(words) })
+  })
+
+  test('X1: what a running gateway tells, each with its mend', () => {
+    expect(judgeStatus(wellStatus)).toMatchObject([{ verdict: 'ok' }])
+    const mend = 'add 10.0.0.1 to trusted-networks'
+    const status = {
+      ...wellStatus,
+      health: { ...wellStatus.health, reasons: ['1 of 2 workers are ready'] },
+      identity: { ...wellStatus.identity, untrustedSenders: [{ count: 3, mend }] },
+      workers: [{ slot: 1, eventLoopDelayMs: 900 }],
+    } as unknown as Status
+    expect(judgeStatus(status).map(({ verdict, text }) => `${verdict} ${text}`)).toEqual([
+      'wrong 1 of 2 workers are ready',
+      'advice 3 times: add 10.0.0.1 to trusted-networks',
+      'advice worker 1 is 900 ms late: more workers, or more machines',
+    ])
+  })
+})
