@@ -172,7 +172,7 @@ export class KnownMessages {
     const left = gone === 0 ? messages : messages.filter(({ uid }) => this.#isIn(uid))
     if (added.length === 0) return left
     const last = left.at(-1)?.uid ?? 0
-    left.push(...added)
+    for (const message of added) left.push(message)
     // New UIDs are mostly above all others, and in order.
     const isInOrder = added.every(({ uid }, index) => uid > (index === 0 ? last : (added[index - 1]?.uid ?? 0)))
     return isInOrder ? left : left.sort((a, b) => a.uid - b.uid)

@@ -105,15 +105,15 @@ function parseItems(tokens: Tokens): readonly FetchItem[] | undefined {
 }
 
 function parseFilter(tokens: Tokens): NotifyFilter | undefined {
-  for (const of of ['selected', 'selected-delayed', 'inboxes', 'personal', 'subscribed'] as const) {
-    if (tokens.word(of.toUpperCase())) return { of }
+  for (const word of ['selected', 'selected-delayed', 'inboxes', 'personal', 'subscribed'] as const) {
+    if (tokens.word(word.toUpperCase())) return { of: word }
   }
-  for (const of of ['subtree', 'mailboxes'] as const) {
-    if (!tokens.word(of.toUpperCase())) continue
+  for (const word of ['subtree', 'mailboxes'] as const) {
+    if (!tokens.word(word.toUpperCase())) continue
     if (!tokens.space()) return undefined
     const single = tokens.text[tokens.at] === '(' ? undefined : tokens.astring()
     const names = single === undefined ? tokens.list(() => tokens.astring()) : [single]
-    return names === undefined || names.length === 0 ? undefined : { of, names }
+    return names === undefined || names.length === 0 ? undefined : { of: word, names }
   }
   return undefined
 }
