@@ -1,6 +1,7 @@
 // The arrows between packages, and between the layers inside one, as CONTRIBUTING.md describes them. An import that is
 // not in a table below is an error here, so the picture in docs/architecture.md stays true.
 import { globSync, readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { dirname, join, relative, sep } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
@@ -155,6 +156,19 @@ function everyImport(
       .map((one) => `${source.package}/src/${source.file} imports ${one.specifier}`),
   )
 }
+
+// Node takes the types away itself when a program is started from source, and knows less of TypeScript than its compiler.
+test('the sources of every package are read by Node as they are', () => {
+  const unread: string[] = []
+  for (const file of globSync('packages/*/src/**/*.ts', { cwd: root })) {
+    try {
+      stripTypeScriptTypes(readFileSync(join(root, file), 'utf8'))
+    } catch (error) {
+      unread.push(`${file}: ${String(error)}`)
+    }
+  }
+  expect(unread).toEqual([])
+})
 
 function* importsOf(code: string): Generator<Import> {
   const pattern =

@@ -89,10 +89,10 @@ export class Bans {
   /** Those in force, for a process that starts. */
   get inForce(): readonly BanNews[] {
     const all: BanNews[] = []
-    for (const of of ['client', 'user'] as const) {
-      for (const key of this.#bans[of].keys()) {
-        const leftMs = this.leftMs(of, key)
-        if (leftMs > 0) all.push([of, key, leftMs])
+    for (const kind of ['client', 'user'] as const) {
+      for (const key of this.#bans[kind].keys()) {
+        const leftMs = this.leftMs(kind, key)
+        if (leftMs > 0) all.push([kind, key, leftMs])
       }
     }
     return all
