@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { rows } from './faults/matrix.ts'
 import { matrixAsMarkdown, readResults, writtenMatrix } from './faults/report.ts'
 import { testsOfRows } from './faults/rows.ts'
+import { readDocument } from './reference.ts'
 
 const tests = testsOfRows()
 const known = new Set(rows.map(({ id }) => id))
@@ -66,3 +67,24 @@ function withoutTests(text: string): readonly (readonly string[])[] {
     .filter(([first = '']) => !/^-+$/.test(first))
     .map((cells) => cells.slice(0, 6))
 }
+
+describe('docs/security.md', () => {
+  const promises = linesOf(readDocument('docs/security.md'))
+    .filter(([promise = '']) => /^\*\*.*\*\*$/.test(promise))
+    .map(([promise = '', more = '', ids = '']) => ({ promise, more, ids: ids.split(', ') }))
+
+  test('promises nothing of which a row is not kept', () => {
+    expect(promises.length).toBeGreaterThan(10)
+    const states = new Map(rows.map(({ id, state }) => [id, state]))
+    const broken = promises.flatMap(({ promise, ids }) =>
+      ids.filter((id) => states.get(id) !== 'kept').map((id) => `${promise} ${id}`),
+    )
+    expect(broken).toEqual([])
+  })
+
+  test('the README promises the same', () => {
+    const readme = readDocument('README.md').replaceAll(/\s+/g, ' ')
+    const missing = promises.filter(({ promise, more }) => !readme.includes(`- ${promise} ${more}`.trim()))
+    expect(missing).toEqual([])
+  })
+})

@@ -117,16 +117,16 @@ PO-11 | C | change  | kept   | an XCLIENT line is obeyed whole or not at all
   part(
     'Trust and the right to relay',
     `
-TR-01 | A | change  | open   | a claimed private, loopback or unspecified address relays nothing | no test yet
+TR-01 | A | change  | kept   | a claimed private, loopback or unspecified address relays nothing
 TR-02 | A | change  | kept   | a balancer that speaks for itself relays nothing and signs in nowhere
 TR-03 | A | change  | kept   | the classical spellings of a foreign recipient are refused
 TR-04 | A | change  | kept   | local-looking recipients that route elsewhere are refused
 TR-05 | A | change  | kept   | no reverse-path gives the right to relay
-TR-06 | A | change  | open   | no name in EHLO gives the right to relay | no test yet
+TR-06 | A | change  | kept   | no name in EHLO gives the right to relay
 TR-07 | C | nightly | open   | the null reverse-path with many recipients | no limit of its own; max-recipients holds
 TR-08 | C | change  | kept   | a user who sends in another's name is refused
-TR-09 | A | change  | open   | IMAP: LOGIN stays disabled in the clear for every claimed address | no test yet
-TR-10 | C | change  | open   | a claimed address inside the trusted networks may send no header of its own | no test yet
+TR-09 | A | change  | kept   | IMAP: LOGIN stays disabled in the clear for every claimed address
+TR-10 | C | change  | kept   | a claimed address inside the trusted networks may send no header of its own
 TR-11 | C | nightly | open   | mail that comes back to us ends | no test yet
 `,
   ),
@@ -171,7 +171,7 @@ TL-09 | B | nightly | kept   | every phase has a deadline of its own, and nobody
 TL-10 | B | change  | kept   | stalled ClientHellos that claim much: no memory is taken for what is claimed
 TL-11 | B | nightly | kept   | ten thousand server names, hostile ones among them: no growth
 TL-12 | C | change  | kept   | garbage, resets and missing close_notify end one connection
-TL-13 | B | nightly | open   | certificates replaced under handshakes: none fails; a bad one changes nothing | no test yet
+TL-13 | B | nightly | kept   | certificates replaced under handshakes: none fails; a bad one changes nothing
 TL-14 | C | change  | kept   | a ticket of one listener is worth nothing at another
 TL-15 | C | change  | kept   | a client that wants another protocol by ALPN is refused
 TL-16 | C | change  | kept   | no sign-in before TLS where TLS is required
