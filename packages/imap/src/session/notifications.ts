@@ -167,6 +167,8 @@ export class Notifications {
     const wanted = new Map<string, { listing: MailboxListing; events: ReadonlySet<NotifyEvent> }>()
     const listed = new Map<string, MailboxListing>()
     for (const listing of await state.account.list()) {
+      // A client may name thousands of mailboxes in thousands of groups, and others have their turn between two of ours.
+      await state.room()
       listed.set(listing.name, listing)
       const events = this.#groups.find(({ holds }) => holds(listing))?.events
       if (events !== undefined && events.size > 0) wanted.set(listing.name, { listing, events })

@@ -315,6 +315,18 @@ describe('other mailboxes', () => {
     )
   })
 
+  test('however many groups and names there are, others have their turn between two mailboxes', async () => {
+    const { store } = mailboxes()
+    for (let number = 0; number < 60; number += 1) store.put(account, `Many/${number}`, text)
+    const session = await signedIn({ store, limits: { piecesPerTurn: 4 } })
+    const groups = Array.from({ length: 900 }, (_, number) => `(subtree (X${number} Y${number}) NONE)`).join(' ')
+    let turns = 0
+    const others = setInterval(() => void (turns += 1), 0)
+    expect(await session.ask(`a NOTIFY SET ${groups} (personal (MailboxName))`)).toMatch(/^a OK /)
+    clearInterval(others)
+    expect(turns).toBeGreaterThan(0)
+  })
+
   test('names: created, renamed, deleted and subscribed by others are told, by this client are not', async () => {
     const { store } = mailboxes()
     const session = await signedIn({ store })
