@@ -6,7 +6,8 @@ import { limits } from '../limits.ts'
 /**
  * Looks whether the files of the certificates have something else than what is in force, as after a renewal. A change is
  * told when two looks in a row found the same: a certificate and its key are two files, and nobody writes both at once. It
- * is told once: what cannot be used is not read again and again.
+ * is told once: what cannot be used is not read again and again. A file that cannot be read is no change: it may be about to
+ * be replaced, or be meant for root alone.
  */
 export class CertificateWatch {
   readonly #certificates: () => readonly CertificateConfig[]
@@ -35,8 +36,9 @@ export class CertificateWatch {
     const found = await Promise.all(
       inForce.map(async ({ certFile, keyFile }) => [await textOf(certFile), await textOf(keyFile)]),
     )
+    const isReadable = found.flat().every((text) => text !== undefined)
     const isSame = inForce.every(({ cert, key }, index) => found[index]?.[0] === cert && found[index][1] === key)
-    const now = isSame ? undefined : hash('sha256', JSON.stringify(found))
+    const now = isSame || !isReadable ? undefined : hash('sha256', JSON.stringify(found))
     const isStable = now !== undefined && now === this.#seen
     this.#seen = now
     if (!isStable || now === this.#told) return

@@ -37,6 +37,7 @@ export class Overview {
   readonly #startedAt = performance.now()
   readonly #questions = new Map<number, (answer: SessionsAnswer) => void>()
   #lastQuestion = 0
+  #lastSessions = Promise.resolve()
 
   constructor(sources: OverviewSources) {
     this.#sources = sources
@@ -100,8 +101,23 @@ export class Overview {
     return this.#moving(this.#board.refusals.filter((refusal) => refusal.at > since))
   }
 
-  /** Asks all workers what is open. Those that do not answer in time are counted. */
+  /**
+   * Asks all workers what is open. Those that do not answer in time are counted. Questions wait for each other, and a
+   * little longer: each costs a worker with many connections some milliseconds, and anybody may ask.
+   */
   async sessions(matching: string, withUsers: boolean): Promise<Sessions> {
+    const before = this.#lastSessions
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#lastSessions = promise
+    await before
+    try {
+      return await this.#askAll(matching, withUsers)
+    } finally {
+      setTimeout(resolve, limits.sessionsEveryMs)
+    }
+  }
+
+  async #askAll(matching: string, withUsers: boolean): Promise<Sessions> {
     const workers = this.#sources.workers().filter(({ state }) => state === 'ready' || state === 'draining')
     const answers = await Promise.all(workers.map((worker) => this.#ask(worker, matching.toLowerCase(), withUsers)))
     const found = answers.filter((answer) => answer !== undefined)

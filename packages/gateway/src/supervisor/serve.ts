@@ -386,8 +386,9 @@ class Supervisor implements AdminSubject {
     try {
       const held = holdSockets(addressesOf(next.start), next.start.workers, before.held)
       this.#held = held
-      if (!isDeepStrictEqual(next.start.admin, before.config.start.admin)) await this.openAdmin(next.start.admin)
       await makeMailRoot(next.start)
+      // Last, since it is not taken back when something before fails.
+      if (!isDeepStrictEqual(next.start.admin, before.config.start.admin)) await this.openAdmin(next.start.admin)
     } catch (error) {
       releaseUnused(this.#held, before.held)
       this.#held = before.held
@@ -502,7 +503,8 @@ class Supervisor implements AdminSubject {
 
   /** A new process takes the sockets and the clients that come; this one stays until its sessions have ended. */
   async #upgrade(): Promise<void> {
-    if (this.#isUpgrading || !this.#wasReady) return
+    // One that leaves is on its way out, and its successor would not know.
+    if (this.#isUpgrading || !this.#wasReady || this.#isLeaving) return
     this.#isUpgrading = true
     try {
       await this.#reloading

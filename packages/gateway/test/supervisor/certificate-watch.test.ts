@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CertificateWatch } from '../../src/supervisor/certificate-watch.ts'
@@ -35,5 +35,10 @@ test('a renewed certificate is told when both of its files have settled, and onc
   expect(await lookAfter('newer', 'newer')).toBe(2)
   inForce = { ...files, cert: 'newer', key: 'newer' }
   expect(await lookAfter('newer', 'newer')).toBe(2)
+  // Nobody may read it any more, as after the rights of root were dropped: that is no change.
+  await rm(files.keyFile)
+  await watch.look()
+  await watch.look()
+  expect(told).toBe(2)
   watch.stop()
 })
