@@ -272,7 +272,7 @@ describe('examples/systemd', () => {
   const analyse = '/usr/bin/systemd-analyze'
 
   // 0 is a service that may do nothing, 10 one with every right of root.
-  test.runIf(existsSync(analyse))('the exposure of the unit stays below 2.5', () => {
+  test.runIf(existsSync(analyse))('HD-02: the exposure of the unit stays below 2.5', () => {
     const unit = join(root, 'examples/systemd/postern.service')
     const run = (): string =>
       execFileSync(analyse, ['security', '--offline=yes', '--threshold=25', '--no-pager', unit], {

@@ -354,7 +354,7 @@ describe('an untrusted peer', () => {
 })
 
 describe('other rules', () => {
-  test('S1, S3, W7: everybody may be trusted, IPv4 peers of a dual-stack socket included, only when spelled out, and with a loud warning at start', async () => {
+  test('OP-05, S1, S3, W7: everybody may be trusted, IPv4 peers of a dual-stack socket included, only when spelled out, and with a loud warning at start', async () => {
     expect(await greetedAs(ports.everybody, v1(), stranger)).toContain('203.0.113.7')
     const silent = await Dialogue.connect(ports.everybody, { from: stranger })
     silent.send('EHLO client.example.net\r\n')

@@ -37,7 +37,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp()
 })
 
-test('RS-04, PX-26, JS-08: a soak', { timeout: seconds * 1000 + 300_000 }, async () => {
+test('RS-04, RS-08, PX-26, JS-08: a soak', { timeout: seconds * 1000 + 300_000 }, async () => {
   const backend = await startBackend()
   const { cert, key } = await makeCertificate()
   const ports = await freePorts('admin', 'smtp', 'imaps', 'proxied')

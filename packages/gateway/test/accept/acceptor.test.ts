@@ -308,7 +308,7 @@ describe('policy is about the client', () => {
     expect(seen).toEqual(['10.0.1.9'])
   })
 
-  test('J14, W8: ceilings count clients, never the balancer, and what ended is given back', async () => {
+  test('RS-05, J14, W8: ceilings count clients, never the balancer, and what ended is given back', async () => {
     const tally = new LocalTally({ concurrent: 1 })
     const keys = { rate: 'rate', concurrency: 'concurrency' }
     const limit = connectionLimits(

@@ -94,7 +94,7 @@ test(
   ),
 )
 
-test.each(['!hangup', '!lost'])('a backend that is gone without a word is told of (%s)', async (end) => {
+test.each(['!hangup', '!lost'])('BK-14: a backend that is gone without a word is told of (%s)', async (end) => {
   await dialogue(
     {},
     `

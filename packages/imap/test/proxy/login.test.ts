@@ -399,7 +399,7 @@ describe('a login at the backend', () => {
     ),
   )
 
-  test('line ends in what a directory gave are not sent', async () => {
+  test('PO-09: line ends in what a directory gave are not sent', async () => {
     const credentials = { as: 'given', username: 'u\r\nX LOGOUT', password: secret('p') } as const
     await dialogue(
       { judge: 'authenticator', backends: { credentials } },
@@ -418,7 +418,7 @@ describe('X2: the client is announced by ID (RFC 2971)', () => {
     '"x-session-id" "test000000000001" "x-originating-ip" "203.0.113.7" "x-originating-port" "45678" "x-connected-ip" "192.0.2.1" "x-connected-port" "143"'
 
   test(
-    'with what it said of itself, in one write with the login',
+    'PO-08: with what it said of itself, in one write with the login',
     dialogue(
       { backends: { announcesById: 'required' }, security: { serverName: 'mail.example' } },
       `
