@@ -15,7 +15,7 @@ import { tellFigure } from './figure.ts'
 import { lookThrough, startImapClients } from './imap-ledger.ts'
 import { perTier } from './tier.ts'
 
-const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 12, nightly: 1_000, release: 10_000 }))
+const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 8, nightly: 1_000, release: 10_000 }))
 /** The more there are, the sooner is one there to be killed: each comes back after a second. */
 const workers = kills > 100 ? 6 : 3
 

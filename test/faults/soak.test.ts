@@ -21,7 +21,7 @@ import { tellFigure } from './figure.ts'
 import { lookThrough, startImapClients } from './imap-ledger.ts'
 import { descriptorsOf, residentBytesOf } from './processes.ts'
 
-const seconds = Number(process.env['POSTERN_SOAK_SECONDS'] ?? 12)
+const seconds = Number(process.env['POSTERN_SOAK_SECONDS'] ?? 8)
 const isLong = seconds > 300
 const faultEveryMs = isLong ? 60_000 : Math.max(1_500, (seconds * 1000) / 8)
 const sampleEveryMs = isLong ? 10_000 : 500
