@@ -2,6 +2,7 @@ import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts
 import type { BoundListener } from '../supervisor/serve.ts'
 import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
 import type { FailureOf } from '../policy/bans.ts'
+import { limits } from '../limits.ts'
 import type { Logger } from './logger.ts'
 import { UpstreamLog } from './upstream-log.ts'
 import { printable } from './text.ts'
@@ -38,6 +39,14 @@ export class Lifecycle {
     const mend = startMends.get((error as NodeJS.ErrnoException).code ?? '')
     const message = mend === undefined ? 'the gateway cannot run' : `the gateway cannot run: ${mend}`
     this.#logger.fatal({ event: 'gateway.failed', reason: printable(error.message) }, message)
+  }
+
+  fault(error: unknown): void {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#logger.error(
+      { event: 'internal-error', stack: printable(stack, limits.maxLogStackChars) },
+      'the supervisor goes on; what it was about came to nothing',
+    )
   }
 
   startFailed(failures: number): void {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { EventEmitter } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
@@ -53,6 +54,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const sink = openLog(config.live.logLevel, { process: 'supervisor', pid: process.pid })
   const log = new Lifecycle(sink.logger)
   for (const warning of options.warnings) log.configWarning(warning)
+  const endOutliving = outliveRejections(process, log)
   let supervisor: Supervisor | undefined
   try {
     const predecessor = await awaitPredecessor()
@@ -72,8 +74,20 @@ export async function serve(options: ServeOptions): Promise<number> {
     return 1
   } finally {
     supervisor?.close()
+    endOutliving()
     await sink.flush()
   }
+}
+
+/**
+ * A promise that failed and that nobody waited for is a bug, but of an answer to the operator or of one look at a backend:
+ * this process has no mail in its hands, and its end would end all that the workers do. A throw is another thing: then
+ * nobody knows in what state it is.
+ */
+export function outliveRejections(on: EventEmitter, log: Pick<Lifecycle, 'fault'>): () => void {
+  const listener = (reason: unknown): void => log.fault(reason)
+  on.on('unhandledRejection', listener)
+  return () => on.off('unhandledRejection', listener)
 }
 
 function addressesOf({ listeners }: StartConfig): readonly ListenerAddress[] {
