@@ -14,8 +14,8 @@ export interface Daemon {
   readonly stop: () => Promise<void>
 }
 
-/** How long a daemon may take to stop by itself: it has a few connections, and no mail to save. */
-const stopPatienceMs = 10_000
+/** How long a daemon may take to stop by itself. Dovecot does not while a session is open. */
+const stopPatienceMs = 4_000
 
 /**
  * @param name - as people call it.
