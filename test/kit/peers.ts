@@ -12,6 +12,7 @@ export type Peer =
   | 'offlineimap'
   | 'script'
   | 'redis-server'
+  | 'rspamd'
   | 'haproxy'
   | 'chromium'
   | 'strace'

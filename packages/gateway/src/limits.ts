@@ -135,6 +135,35 @@ export const limits = {
   /** Seconds before a list that did not answer for an address is asked for it again. */
   keepUnknownListingSeconds: 30,
 
+  // ── messages as a whole ───────────────────────────────────────────────────
+
+  /** A message that is looked at waits in memory up to so many bytes; a larger one in a file. */
+  maxSpooledInMemoryBytes: 262_144,
+  /** Of these, for all messages of a worker; over it they wait in files, however small. */
+  maxSpoolMemoryBytes: 67_108_864,
+  /** Read from a spooled file at a time. */
+  spoolReadBytes: 65_536,
+  /** Messages that one thread authenticates at a time: it waits for the DNS nearly always. */
+  messagesPerThread: 16,
+  /** Messages that wait for a thread; over it a message counts as one that cannot be verified now. */
+  maxMessagesWaiting: 256,
+  /** Signatures (DKIM), and seals (ARC), of one message that are looked at; of a message with more none is. */
+  maxSignatures: 20,
+  /** Questions to the DNS for one message: SPF has at most 10 lookups by itself (RFC 7208 section 4.6.4), DKIM one for each signature. */
+  maxDnsQuestionsPerMessage: 100,
+  /** Connections of a worker to the scanner; more messages wait within their time. */
+  scannerConnections: 16,
+  /** Longest answer of a scanner, characters. */
+  maxScanAnswerChars: 1_048_576,
+  /** Symbols of a scan that are told in the log. */
+  maxSymbolsTold: 10,
+  /** Fields that a scanner may add to a message. */
+  maxAddedFields: 50,
+  /** Longest value of such a field, characters. */
+  maxAddedFieldChars: 8192,
+  /** Header section that is gathered to be edited, bytes: no session lets a longer one through (`smtp.max-header-size`). */
+  maxEditedHeaderBytes: 16_777_216,
+
   // ── backends ──────────────────────────────────────────────────────────────
 
   /** From one look at a backend that is down, or in doubt, to the next, when `health.interval` is longer: it comes back within seconds, and no storm of looks hinders it. */

@@ -20,6 +20,8 @@ export type ReasonCode =
   | 'dns-list'
   | 'hello'
   | 'banned'
+  | 'sender-authentication'
+  | 'content'
 
 /**
  * What a policy says. `defer` is a temporary refusal (SMTP 4yz), `refuse` a permanent one (5yz), `drop` closes without

@@ -10,6 +10,7 @@ import type {
   ClientCertificates,
   LogLevel,
   Nul,
+  OnFailure,
   PassedTlv,
   ProxyMode,
   Rate,
@@ -79,6 +80,24 @@ export interface ConfigFile {
     readonly 'client-names': boolean
   }
   readonly policy: PolicyTable
+  readonly authentication: {
+    readonly check: boolean
+    readonly listeners?: readonly string[] | undefined
+    readonly 'on-spf-fail': OnFailure
+    readonly 'on-dmarc-fail': OnFailure
+    readonly 'trusted-arc-sealers': readonly string[]
+    readonly timeout: number
+    readonly threads: number
+  }
+  readonly scanner?:
+    | {
+        readonly url: string
+        readonly listeners?: readonly string[] | undefined
+        readonly timeout: number
+        readonly 'max-size': number
+        readonly 'when-down': 'accept' | 'defer'
+      }
+    | undefined
   readonly limits: {
     readonly 'max-connections-per-worker': Ceiling
     readonly 'worker-memory': Ceiling

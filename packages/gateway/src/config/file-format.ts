@@ -20,7 +20,7 @@ import {
   text,
   wholeNumber,
 } from './format-values.ts'
-import { policy } from './policy-format.ts'
+import { authentication, policy, scanner } from './policy-format.ts'
 import { lookup, route, upstream } from './upstream-format.ts'
 
 const server = table({
@@ -353,6 +353,8 @@ export const fileFormat: z.ZodType<ConfigFile> = table({
   smtp: smtp.prefault({}),
   dns: dns.prefault({}),
   policy: policy.prefault({}),
+  authentication: authentication.prefault({}),
+  scanner: scanner.optional(),
   limits: limits.prefault({}),
   log: log.prefault({}),
   admin: admin.prefault({}),

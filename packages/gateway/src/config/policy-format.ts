@@ -1,7 +1,7 @@
 /* The tables of the configuration file about who may come, and how often. */
 import { z } from 'zod'
-import type { PolicyTable } from './config-file.ts'
-import { ceiling, domain, duration, networks, oneOf, rate, table, text, wholeNumber } from './format-values.ts'
+import type { ConfigFile, PolicyTable } from './config-file.ts'
+import { bytes, ceiling, domain, duration, networks, oneOf, rate, table, text, wholeNumber } from './format-values.ts'
 
 const replyText = text('a line of printable ASCII, at most 400 characters', /^[ -~]{1,400}$/)
 const listeners = z
@@ -132,4 +132,42 @@ export const policy: z.ZodType<PolicyTable> = table({
       .prefault('100ms')
       .describe('For one question. Without an answer a machine goes by its own counts.'),
   }).optional(),
+})
+
+const onFailure = oneOf(['note', 'defer', 'reject']).prefault('note')
+
+export const authentication: z.ZodType<ConfigFile['authentication']> = table({
+  check: z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe(
+      'SPF, DKIM, DMARC and ARC of messages, for `Authentication-Results`. Messages of users who signed in are not.',
+    ),
+  listeners: listeners.optional().describe('Whose mail. Default: listeners with `protocol = "smtp"`.'),
+  'on-spf-fail': onFailure.describe(
+    'The domain of the reverse-path does not send from this client. Forwarded mail fails too, so prefer DMARC.',
+  ),
+  'on-dmarc-fail': onFailure.describe('Neither SPF nor DKIM vouches for the author, whose domain asks to reject.'),
+  'trusted-arc-sealers': z
+    .array(domain, { error: 'a list of domain names' })
+    .prefault([])
+    .describe('Forwarders whose seal (ARC) makes up for a DMARC failure: mailing lists that you know.'),
+  timeout: duration('1s', '2m')
+    .prefault('20s')
+    .describe('For one message. Not known by then: `451` where a failure would have been refused.'),
+  threads: wholeNumber(1, 16).prefault(1).describe('Of each worker.'),
+})
+
+const scannerUrl = 'an address of a scanner, as in "http://127.0.0.1:11333"'
+
+export const scanner: z.ZodType<ConfigFile['scanner']> = table({
+  url: text(scannerUrl, /^https?:\/\/(?:[\w.-]+|\[[\da-fA-F:]+\])(?::\d{1,5})?(?:\/[!-~]*)?$/).describe(
+    'Rspamd’s normal worker, or what speaks its HTTP protocol. It gets every message, so keep it near.',
+  ),
+  listeners: listeners.optional().describe('Whose mail. Default: listeners with `protocol = "smtp"` or "submission".'),
+  timeout: duration('100ms', '2m').prefault('15s').describe('For one message.'),
+  'max-size': bytes('1KiB', '1GiB').prefault('20MiB').describe('Larger messages are not scanned.'),
+  'when-down': oneOf(['accept', 'defer'])
+    .prefault('accept')
+    .describe('Without an answer a message is taken unscanned, or deferred with `451`.'),
 })

@@ -2,7 +2,7 @@
 import type { ConfigFile, PolicyTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
 import type { Resolving } from './resolve-upstreams.ts'
-import type { AccessRuleConfig, DnsListConfig, PolicyConfig } from './schema.ts'
+import type { AccessRuleConfig, AuthenticationConfig, DnsListConfig, PolicyConfig, ScannerConfig } from './schema.ts'
 
 export function resolvePolicy(
   policy: PolicyTable,
@@ -101,5 +101,43 @@ export function resolvePolicy(
     networkBits: policy['network-bits'],
     ban: { firstMs: ban.first, longestMs: ban.longest },
     ...(fleet === undefined ? {} : { fleet: { url: fleet.url, prefix: fleet.prefix, timeoutMs: fleet.timeout } }),
+  }
+}
+
+/** What is asked about messages as a whole; absent where nothing is. */
+export function resolveInspection(
+  { authentication, scanner, listener: listeners }: Pick<ConfigFile, 'authentication' | 'scanner' | 'listener'>,
+  { problems }: Pick<Resolving, 'problems'>,
+): { readonly authentication?: AuthenticationConfig; readonly scanner?: ScannerConfig } {
+  const named = (names: readonly string[] | undefined, key: string, protocols: readonly string[]): string[] => {
+    for (const [place, name] of (names ?? []).entries()) {
+      const listener = listeners[name]
+      if (listener !== undefined && listener.protocol !== 'imap') continue
+      if (listener === undefined && !problems.isSound('listener', name)) continue
+      const expected = `a listener of this file that takes mail: ${Object.keys(listeners).join(', ')}`
+      problems.add({ path: [key, 'listeners', place], expected, found: `"${name}"` })
+    }
+    return [...(names ?? Object.keys(listeners).filter((name) => protocols.includes(listeners[name]?.protocol ?? '')))]
+  }
+  return {
+    ...(authentication.check && {
+      authentication: {
+        listeners: named(authentication.listeners, 'authentication', ['smtp']),
+        onSpfFail: authentication['on-spf-fail'],
+        onDmarcFail: authentication['on-dmarc-fail'],
+        trustedArcSealers: authentication['trusted-arc-sealers'].map((sealer) => sealer.toLowerCase()),
+        timeoutMs: authentication.timeout,
+        threads: authentication.threads,
+      },
+    }),
+    ...(scanner !== undefined && {
+      scanner: {
+        url: scanner.url,
+        listeners: named(scanner.listeners, 'scanner', ['smtp', 'submission']),
+        timeoutMs: scanner.timeout,
+        maxBytes: scanner['max-size'],
+        whenDown: scanner['when-down'],
+      },
+    }),
   }
 }

@@ -14,7 +14,7 @@ import type { AdminTable, ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
 import { readTextFile } from './read-file.ts'
-import { resolvePolicy } from './resolve-policy.ts'
+import { resolveInspection, resolvePolicy } from './resolve-policy.ts'
 import { checkSignIn, resolveLookups, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
@@ -116,6 +116,7 @@ class Resolution {
         smtp: this.#smtp(hostName),
         dns: this.#dns(),
         policy: resolvePolicy(this.#file.policy, this.#file.listener, resolving),
+        ...resolveInspection(this.#file, resolving),
         limits: {
           maxConnectionsPerWorker: limits['max-connections-per-worker'],
           workerMemoryBytes: limits['worker-memory'],

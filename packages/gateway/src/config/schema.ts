@@ -67,6 +67,10 @@ export interface LiveConfig {
   readonly smtp: SmtpConfig
   readonly dns: DnsConfig
   readonly policy: PolicyConfig
+  /** Absent: nobody's mail is verified. */
+  readonly authentication?: AuthenticationConfig
+  /** Absent: there is no scanner. */
+  readonly scanner?: ScannerConfig
   readonly limits: LimitsConfig
 }
 
@@ -394,6 +398,32 @@ export interface DnsListConfig {
   readonly action: Exclude<CheckAction, 'off'>
   readonly text?: string
   readonly listeners: readonly string[]
+}
+
+/** What becomes of a message that fails: `note` is a field in its header, and a line in the log. */
+export type OnFailure = 'note' | 'defer' | 'reject'
+
+/** SPF, DKIM, DMARC and ARC. */
+export interface AuthenticationConfig {
+  readonly listeners: readonly string[]
+  readonly onSpfFail: OnFailure
+  /** Where the author's domain asks to reject. */
+  readonly onDmarcFail: OnFailure
+  /** Domains, in lower case, whose word on what a message was before they changed it counts. */
+  readonly trustedArcSealers: readonly string[]
+  readonly timeoutMs: number
+  /** Of each worker. */
+  readonly threads: number
+}
+
+/** A scanner that speaks rspamd's HTTP. */
+export interface ScannerConfig {
+  readonly url: string
+  readonly listeners: readonly string[]
+  readonly timeoutMs: number
+  /** Larger messages are not scanned. */
+  readonly maxBytes: number
+  readonly whenDown: 'accept' | 'defer'
 }
 
 /** What becomes of whoever does not pass a check; `note` is a line in the log. */

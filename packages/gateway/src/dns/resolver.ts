@@ -33,12 +33,22 @@ export class DnsResolver {
   readonly #resolver: dns.Resolver
   readonly #timeoutMs: number
   readonly #onSilence: OnSilence
+  readonly #rests: boolean
   #underWay = 0
   /** Questions in a row that nobody answered. */
   #unanswered = 0
   #pausedUntil = 0
 
-  constructor({ servers, timeoutMs, tries }: Pick<DnsConfig, 'servers' | 'timeoutMs' | 'tries'>, onSilence: OnSilence) {
+  /**
+   * @param rests - servers that say nothing are left alone for a while. Not where strangers choose the names that are asked
+   *   for: theirs could silence all others.
+   */
+  constructor(
+    { servers, timeoutMs, tries }: Pick<DnsConfig, 'servers' | 'timeoutMs' | 'tries'>,
+    onSilence: OnSilence,
+    rests = true,
+  ) {
+    this.#rests = rests
     // Each try waits twice as long as the one before.
     const firstTryMs = Math.max(1, Math.floor(timeoutMs / (2 ** tries - 1)))
     this.#resolver = new dns.Resolver({ timeout: firstTryMs, tries, maxTimeout: timeoutMs })
@@ -71,6 +81,28 @@ export class DnsResolver {
     }))
   }
 
+  /**
+   * Records of any type, as Node gives them.
+   *
+   * @throws with a code of c-ares: `ENOTFOUND` and `ENODATA` where there is none, `ETIMEOUT` where nobody said.
+   */
+  async records(name: string, type: string): Promise<unknown[]> {
+    let found: unknown[] = []
+    let failure: unknown
+    const answer = await this.#ask(async () => {
+      try {
+        const records: unknown = await this.#resolver.resolve(name, type)
+        found = Array.isArray(records) ? records : [records]
+      } catch (error) {
+        failure = error
+        throw error
+      }
+      return { status: 'found', records: [], ttlSeconds: 0 }
+    })
+    if (answer.status === 'found') return found
+    throw failure ?? Object.assign(new Error(`no answer for ${name}`), { code: 'ETIMEOUT' })
+  }
+
   async #ask(question: () => Promise<DnsAnswer>): Promise<DnsAnswer> {
     if (this.#underWay >= limits.maxDnsQuestions || performance.now() < this.#pausedUntil) return unknown
     this.#underWay++
@@ -95,7 +127,7 @@ export class DnsResolver {
   /** Servers that say nothing are left alone for a while: waiting for each question anew would slow every client. */
   #silence(): DnsAnswer {
     this.#unanswered++
-    if (this.#unanswered >= limits.maxUnansweredDnsQuestions) {
+    if (this.#rests && this.#unanswered >= limits.maxUnansweredDnsQuestions) {
       if (this.#unanswered === limits.maxUnansweredDnsQuestions) this.#onSilence(true)
       this.#pausedUntil = performance.now() + limits.dnsPauseMs
     }
@@ -103,7 +135,7 @@ export class DnsResolver {
   }
 
   #answered(): void {
-    if (this.#unanswered >= limits.maxUnansweredDnsQuestions) this.#onSilence(false)
+    if (this.#rests && this.#unanswered >= limits.maxUnansweredDnsQuestions) this.#onSilence(false)
     this.#unanswered = 0
     this.#pausedUntil = 0
   }

@@ -1,6 +1,7 @@
 import type { MaildirProblem } from '@postern/maildir'
 import type { ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
+import type { InspectionRecord } from '../inspect/inspector.ts'
 import type { PolicyNote } from '../policy/chain.ts'
 import type { ListTrouble } from '../policy/dns-list.ts'
 import type { Logger } from './logger.ts'
@@ -34,6 +35,18 @@ export class WorkerLog {
     } else {
       this.#logger.info({ event: 'dns.answers' }, 'a DNS server answers again')
     }
+  }
+
+  /** What was found of one message; what became of it stands in `smtp.transaction`. */
+  inspected({ authentication, scan, ...fields }: InspectionRecord): void {
+    const isUnknown = [authentication, scan].some((found) => found !== undefined && 'unknown' in found)
+    const record = {
+      ...fields,
+      ...authenticationFields(authentication),
+      ...scanFields(scan),
+      event: 'message.inspected',
+    }
+    this.#logger[isUnknown ? 'warn' : 'info'](record)
   }
 
   fleet(trouble: string | undefined): void {
@@ -113,4 +126,18 @@ const troubles: Readonly<Record<ListTrouble, (zone: string, family: 4 | 6) => st
     `${zone} answers for 127.0.0.1, which no list may (RFC 5782 section 5): it lists everybody; take it out of policy.dns-list`,
   'refuses-us': (zone) =>
     `${zone} answers 127.255.255.0/24: it takes no questions from your DNS servers; ask it through a resolver of your own (dns.servers)`,
+}
+
+function authenticationFields(found: InspectionRecord['authentication']): Readonly<Record<string, string>> {
+  if (found === undefined) return {}
+  if ('unknown' in found) return { authentication: printable(found.unknown) }
+  const { spf, dkim, dmarc, arc, fromDomain } = found
+  return { spf, dkim, dmarc, arc, from: printable(fromDomain) }
+}
+
+function scanFields(found: InspectionRecord['scan']): Readonly<Record<string, string | number>> {
+  if (found === undefined) return {}
+  if ('unknown' in found) return { scanner: printable(found.unknown) }
+  const { action, score, symbols } = found
+  return { action, score, symbols: printable(symbols.join(' ')) }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import type { ListenerInfo, Policy } from '@postern/core'
 import { openMaildirStore, type MaildirStore } from '@postern/maildir'
 import type { DeliverableRoute, Destination, DestinationExtensions } from '@postern/smtp'
@@ -34,6 +35,7 @@ import { ownSender } from '../policy/own-sender.ts'
 import { policiesFor } from '../policy/chain.ts'
 import { networks } from '../policy/networks.ts'
 import { LoginGuard } from '../policy/login-guard.ts'
+import type { Inspector } from '../inspect/inspector.ts'
 import { openFleet, type Fleet } from '../policy/fleet.ts'
 import { fleetMeters, SharedMeters } from '../policy/shared-meters.ts'
 import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
@@ -66,6 +68,7 @@ export class Worker {
   readonly #meters: SharedMeters
   readonly #logins: LoginGuard
   #fleet: Fleet | undefined
+  #inspector: Inspector | undefined
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
@@ -127,6 +130,7 @@ export class Worker {
     const handshakes = new Handshakes(live.limits.maxTlsHandshakesPerWorker)
     const awaitedHeaders = new AwaitedHeaders()
     const fleet = await this.#openFleet()
+    this.#inspector = await this.#openInspector()
     const policies = policiesFor(live.policy, {
       tallies: fleet === undefined ? this.#meters : fleetMeters(this.#meters, fleet, live.policy),
       guards: [this.#logins.policy],
@@ -279,7 +283,25 @@ export class Worker {
     this.#memory.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     this.#fleet?.close()
+    await this.#inspector?.close()
     await this.#store.close()
+  }
+
+  /** What it takes is loaded where it is wanted: most gateways have neither. */
+  async #openInspector(): Promise<Inspector | undefined> {
+    const { config } = this.#start
+    const { hostname, authentication, scanner, dns } = config.live
+    if (authentication === undefined && scanner === undefined) return undefined
+    const { Inspector: Opened } = await import('../inspect/inspector.ts')
+    return new Opened({
+      hostname,
+      authentication,
+      scanner,
+      dns,
+      spoolFolder: join(config.start.dataDir, 'spool'),
+      decisions: this.#decisions,
+      onInspected: (record) => this.#log.inspected(record),
+    })
   }
 
   async #openFleet(): Promise<Fleet | undefined> {
@@ -337,7 +359,9 @@ export class Worker {
         maxAppendBytes,
       })
     }
-    const store = storeDestination(this.#store)
+    const inspected = (destination: Destination): Destination =>
+      this.#inspector?.for(listener.name, destination) ?? destination
+    const store = inspected(storeDestination(this.#store))
     const relays = new Map<string, Destination>()
     const accountOf = (mailbox: LocalMailbox): Promise<LocalRecipient | undefined> =>
       accountFor(this.#authenticator, mailbox, smtp.subaddressSeparator)
@@ -357,10 +381,10 @@ export class Worker {
       destinationFor: (route) => {
         if (route.to === 'store') return store
         // One address of a directory: made for this transaction, and there may be any number of them.
-        if (route.server !== undefined) return this.#relayTo(route, backendJudges)
+        if (route.server !== undefined) return inspected(this.#relayTo(route, backendJudges))
         const known = relays.get(route.upstream)
         if (known !== undefined) return known
-        const relay = this.#relayTo(route, backendJudges)
+        const relay = inspected(this.#relayTo(route, backendJudges))
         relays.set(route.upstream, relay)
         return relay
       },

@@ -3,7 +3,13 @@ import { once } from 'node:events'
 import { decode, encode, RECURSION_AVAILABLE, type Answer, type Packet } from 'dns-packet'
 
 /** A record of the zone, as in `PTR mx.example.net`; or how the server misbehaves. */
-type StubRecord = `${'A' | 'AAAA' | 'PTR'} ${string}` | 'silence' | 'SERVFAIL' | 'REFUSED' | 'truncated' | 'wrong id'
+type StubRecord =
+  | `${'A' | 'AAAA' | 'PTR' | 'TXT'} ${string}`
+  | 'silence'
+  | 'SERVFAIL'
+  | 'REFUSED'
+  | 'truncated'
+  | 'wrong id'
 
 export interface StubDns {
   /** As the configuration has it. */
@@ -53,7 +59,8 @@ function replyTo(
   const code = records === undefined ? nxDomain : (responseCodes.get(first) ?? 0)
   const name = questions[0]?.name ?? ''
   const answers = (records ?? []).flatMap((record): Answer[] => {
-    const [kind, data = ''] = record.split(' ')
+    const [kind = ''] = record.split(' ', 1)
+    const data = record.slice(kind.length + 1)
     return kind === type ? [{ name, type: kind as 'A', ttl, data }] : []
   })
   return {

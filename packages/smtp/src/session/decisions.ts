@@ -32,6 +32,9 @@ const words: Readonly<Record<ReasonCode, Words>> = {
   // RFC 5321 §4.1.4 wants no refusal for a name that cannot be verified: these are for names that are wrong.
   hello: { status: '7.1', text: 'Greeting refused: that is not the name of your host' },
   banned: { status: '7.0', text: 'Too many failed logins, try again later' },
+  // RFC 7372 §3.3
+  'sender-authentication': { status: '7.26', text: "The sender's domain does not vouch for this message" },
+  content: { status: '7.1', text: 'Message refused by the content filter' },
   'health-check': { status: '7.1', text: 'A balancer speaking for itself may not send mail' },
 }
 
