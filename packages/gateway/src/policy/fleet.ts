@@ -56,11 +56,33 @@ export class Fleet {
     })
   }
 
-  /** Whether as many were counted as the rate allows, without counting. Never rejects. */
-  isFull(name: string, rate: FleetRate, key: string): Promise<FleetVerdict> {
+  /**
+   * Counts a failure. Never rejects.
+   *
+   * @returns `reached` for the last that the rate allows: whoever hears it pronounces the ban.
+   */
+  fail(name: string, rate: FleetRate, key: string): Promise<'below' | 'reached' | 'over' | 'unknown'> {
+    return this.#ask(async () => {
+      try {
+        const { consumedPoints } = await this.#limiter(name, rate).consume(key)
+        return consumedPoints < rate.count ? 'below' : 'reached'
+      } catch (error) {
+        if (error instanceof Error) throw error
+        return 'over'
+      }
+    })
+  }
+
+  /** Tells all machines of a ban. It takes the place of the count, which begins anew behind it. Never rejects. */
+  async block(name: string, rate: FleetRate, key: string, forMs: number): Promise<void> {
+    await this.#ask(async () => this.#limiter(name, rate).block(key, Math.ceil(forMs / 1000)))
+  }
+
+  /** For how much longer somebody is banned by whichever machine, milliseconds. Never rejects. */
+  blockedMs(name: string, rate: FleetRate, key: string): Promise<number | 'unknown'> {
     return this.#ask(async () => {
       const counted = await this.#limiter(name, rate).get(key)
-      return counted !== null && counted.consumedPoints >= rate.count ? 'over' : 'pass'
+      return counted !== null && counted.consumedPoints > rate.count ? counted.msBeforeNext : 0
     })
   }
 
@@ -76,7 +98,7 @@ export class Fleet {
     return limiter
   }
 
-  async #ask(question: () => Promise<FleetVerdict>): Promise<FleetVerdict> {
+  async #ask<T>(question: () => Promise<T>): Promise<T | 'unknown'> {
     const now = performance.now()
     if (this.#isAway) {
       if (now < this.#pausedUntil) return 'unknown'
@@ -84,11 +106,11 @@ export class Fleet {
       this.#pausedUntil = now + limits.fleetPauseMs
     }
     try {
-      const verdict = await question()
+      const answer = await question()
       this.#unanswered = 0
       if (this.#isAway) this.#onAway(undefined)
       this.#isAway = false
-      return verdict
+      return answer
     } catch (error) {
       this.#unanswered++
       if (this.#unanswered >= limits.maxUnansweredFleetQuestions && !this.#isAway) {

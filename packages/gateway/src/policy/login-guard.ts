@@ -35,7 +35,7 @@ export class LoginGuard {
   readonly #exempt: CidrSet
   readonly #send: (message: LoginMessage) => void
   readonly #rates: Readonly<Record<FailureOf, Rate | 'unlimited'>>
-  #fleet: Pick<Fleet, 'count' | 'isFull'> | undefined
+  #fleet: Pick<Fleet, 'fail' | 'block' | 'blockedMs'> | undefined
 
   constructor(policy: Pick<PolicyConfig, 'rate' | 'ban'>, exempt: CidrSet, send: (message: LoginMessage) => void) {
     this.#rates = { client: policy.rate.failedLoginsPerClient, user: policy.rate.failedLoginsPerUser }
@@ -59,7 +59,7 @@ export class LoginGuard {
   }
 
   /** Failures are counted with other machines as well, from now on. */
-  useFleet(fleet: Pick<Fleet, 'count' | 'isFull'>): void {
+  useFleet(fleet: Pick<Fleet, 'fail' | 'block' | 'blockedMs'>): void {
     this.#fleet = fleet
   }
 
@@ -80,8 +80,8 @@ export class LoginGuard {
     const isKnown = this.#known.has(client, user)
     this.#bans.failed('client', client)
     if (!isKnown) this.#bans.failed('user', user)
-    this.#countInFleet('client', client)
-    if (!isKnown) this.#countInFleet('user', user)
+    void this.#failedInFleet('client', client)
+    if (!isKnown) void this.#failedInFleet('user', user)
     this.#send({ type: 'login-failed', client, ...(isKnown ? {} : { user }) })
   }
 
@@ -132,7 +132,7 @@ export class LoginGuard {
     }
   }
 
-  /** One question before each check of a password: what other machines counted bans here too. */
+  /** One question before each check of a password: whom another machine banned is banned here for as long. */
   async #judgeByFleet(connection: ConnectionInfo, username: string): Promise<Decision> {
     const { address } = connection.identity.client
     if (this.#exempt.has(address)) return pass
@@ -142,18 +142,26 @@ export class LoginGuard {
     await Promise.all(
       whom.map(async ([of, key]) => {
         const rate = this.#rates[of]
-        if (rate === 'unlimited' || (await this.#fleet?.isFull(`failed-${of}`, rate, key)) !== 'over') return
-        if (this.#bans.leftMs(of, key) > 0) return
-        this.#bans.ban(of, key)
-        this.#send({ type: 'login-ban', of, key })
+        const leftMs = rate === 'unlimited' ? 0 : await this.#fleet?.blockedMs(`failed-${of}`, rate, key)
+        if (typeof leftMs !== 'number' || leftMs === 0 || this.#bans.leftMs(of, key) > 0) return
+        this.#bans.learn([[of, key, leftMs]])
+        this.#send({ type: 'login-ban', of, key, forMs: leftMs })
       }),
     )
     return this.#judge(connection, username)
   }
 
-  #countInFleet(of: FailureOf, key: string): void {
+  /** The machine at which the fleet's last allowed failure happens pronounces the ban for all, with its own growing time. */
+  async #failedInFleet(of: FailureOf, key: string): Promise<void> {
     const rate = this.#rates[of]
-    if (rate !== 'unlimited') void this.#fleet?.count(`failed-${of}`, rate, key)
+    const fleet = this.#fleet
+    if (rate === 'unlimited' || fleet === undefined) return
+    if ((await fleet.fail(`failed-${of}`, rate, key)) !== 'reached') return
+    if (this.#bans.leftMs(of, key) === 0) {
+      const [, , forMs] = this.#bans.ban(of, key)
+      this.#send({ type: 'login-ban', of, key, forMs })
+    }
+    await fleet.block(`failed-${of}`, rate, key, this.#bans.leftMs(of, key))
   }
 
   #judge({ identity }: Pick<ConnectionInfo, 'identity'>, username: string): Decision {

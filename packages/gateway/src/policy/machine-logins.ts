@@ -36,9 +36,11 @@ export class MachineLogins {
     if (news.length > 0) this.#pronounce(news)
   }
 
-  /** The fleet counted too many failures; other workers may have said so already. */
-  ban(of: FailureOf, key: string): void {
-    if (this.#bans.leftMs(of, key) === 0) this.#pronounce([this.#bans.ban(of, key)])
+  /** A worker banned, or heard of a ban, by what the fleet counted; other workers may have said so already. */
+  ban(of: FailureOf, key: string, forMs: number): void {
+    if (this.#bans.leftMs(of, key) > 0) return
+    this.#bans.learn([[of, key, forMs]])
+    this.#pronounce([[of, key, forMs]])
   }
 
   /** Somebody signed in from somewhere for the first time. */

@@ -138,8 +138,8 @@ export type ToSupervisor =
   | { readonly type: 'login-failed'; readonly client: string; readonly user?: string }
   /** A user signed in from where that one had not yet. */
   | { readonly type: 'login-known'; readonly pair: string }
-  /** By what other machines counted as well, there were too many failures. */
-  | { readonly type: 'login-ban'; readonly of: FailureOf; readonly key: string }
+  /** By what all machines counted together, here or there somebody was banned, for so many milliseconds from now. */
+  | { readonly type: 'login-ban'; readonly of: FailureOf; readonly key: string; readonly forMs: number }
 
 /** What concerns the supervisor beyond the life of the process that sent it. */
 export type FromReadyWorker = Exclude<ToSupervisor, { readonly type: 'ready' | 'alive' }>

@@ -298,7 +298,7 @@ class Supervisor implements AdminSubject {
       onMessage: (worker, message) => {
         if (message.type === 'tally') this.#meters.receive(worker.serial, message.meter, message)
         else if (message.type === 'login-failed') this.#logins.failed(message.client, message.user)
-        else if (message.type === 'login-ban') this.#logins.ban(message.of, message.key)
+        else if (message.type === 'login-ban') this.#logins.ban(message.of, message.key, message.forMs)
         else if (message.type === 'login-known') this.#logins.known(message.pair)
         else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
         else if (message.type === 'news') this.#learn(worker, message)

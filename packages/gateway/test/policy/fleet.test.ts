@@ -18,24 +18,39 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Stands for the server: what it counted, and whether it answers. */
+/** Stands for the server: what it counted and until when it keeps it, and whether it answers. */
 function fleetOf() {
   const counted = new Map<string, number>()
+  const until = new Map<string, number>()
   const state = { isSilent: false, questions: 0, away: [] as (string | undefined)[] }
+  const current = (id: string): number | undefined => {
+    if (performance.now() >= (until.get(id) ?? Infinity)) {
+      until.delete(id)
+      counted.delete(id)
+    }
+    return counted.get(id)
+  }
   const limiter = (name: string, points: number) => ({
     consume: (key: string): Promise<unknown> => {
       state.questions++
       if (state.isSilent) return Promise.reject(new Error('Command timed out'))
-      const count = (counted.get(`${name}:${key}`) ?? 0) + 1
+      const count = (current(`${name}:${key}`) ?? 0) + 1
       counted.set(`${name}:${key}`, count)
       // As the library does: over the limit it rejects with what was counted, which is no error.
       // eslint-disable-next-line prefer-promise-reject-errors -- that is what is stood for
-      return count > points ? Promise.reject({ consumedPoints: count }) : Promise.resolve({})
+      return count > points ? Promise.reject({ consumedPoints: count }) : Promise.resolve({ consumedPoints: count })
     },
     get: (key: string): Promise<unknown> => {
       state.questions++
       if (state.isSilent) return Promise.reject(new Error('Command timed out'))
-      return Promise.resolve({ consumedPoints: counted.get(`${name}:${key}`) ?? 0 })
+      const id = `${name}:${key}`
+      const msBeforeNext = (until.get(id) ?? Infinity) - performance.now()
+      return Promise.resolve({ consumedPoints: current(id) ?? 0, msBeforeNext })
+    },
+    block: (key: string, seconds: number): Promise<unknown> => {
+      counted.set(`${name}:${key}`, points + 1)
+      until.set(`${name}:${key}`, performance.now() + seconds * 1000)
+      return Promise.resolve({})
     },
   })
   const fleet = new Fleet(
@@ -145,11 +160,22 @@ test('X8, AU-02: failed logins of two machines add up, and the second bans by wh
     const decision: Decision | undefined = await guard?.policy.onAuthenticate?.({ connection, username: 'ann' })
     return decision?.verdict
   }
-  for (const guard of [here, there, here]) {
+  const fail = async (guard: LoginGuard | undefined): Promise<void> => {
     expect(await mayTry(guard)).toBe('pass')
     guard?.ended({ connection, mechanism: 'PLAIN', username: 'ann', outcome: 'denied' })
     await new Promise(setImmediate)
   }
+  for (const guard of [here, there, here]) await fail(guard)
+  const { firstMs } = policy.ban
+  expect(sent).toContainEqual({ type: 'login-ban', of: 'client', key: '203.0.113.7', forMs: firstMs })
+  vi.advanceTimersByTime(firstMs / 2)
   expect(await mayTry(there)).toBe('defer')
-  expect(sent).toContainEqual({ type: 'login-ban', of: 'client', key: '203.0.113.7' })
+  expect(sent.at(-1)).toEqual({ type: 'login-ban', of: 'client', key: '203.0.113.7', forMs: firstMs / 2 })
+
+  // Behind the ban everybody counts anew, here and there: it is not pronounced again for what it was pronounced for.
+  vi.advanceTimersByTime(firstMs / 2 + 1)
+  for (const guard of [here, there]) await fail(guard)
+  expect(await mayTry(here)).toBe('pass')
+  await fail(there)
+  expect(await mayTry(here)).toBe('defer')
 })
