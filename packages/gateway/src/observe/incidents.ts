@@ -72,18 +72,26 @@ export class Incidents {
 
 /** The supervisor's side: the newest refusals of all workers, and the peers that came last. */
 export class IncidentBoard {
-  readonly #refusals: Refusal[] = []
+  readonly #refusals: { readonly arrivedAt: number; readonly refusal: Refusal }[] = []
   readonly #peers = new Map<string, Peer>()
 
   add({ refusals, peers }: IncidentNews): void {
-    this.#refusals.push(...refusals)
+    const arrivedAt = Date.now()
+    this.#refusals.push(...refusals.map((refusal) => ({ arrivedAt, refusal })))
     this.#refusals.splice(0, this.#refusals.length - limits.maxRefusalsKept)
     for (const peer of peers) addPeer(this.#peers, peer)
   }
 
-  /** Newest first. */
-  get refusals(): readonly Refusal[] {
-    return this.#refusals.toReversed()
+  /**
+   * Newest first.
+   *
+   * @param since - milliseconds since 1970, by when they were heard of here: a worker tells of what was up to a second ago.
+   */
+  refusals(since = 0): readonly Refusal[] {
+    return this.#refusals
+      .filter(({ arrivedAt }) => arrivedAt >= since)
+      .map(({ refusal }) => refusal)
+      .toReversed()
   }
 
   /** Those that came last first. */

@@ -85,20 +85,18 @@ export class Overview {
   async status(): Promise<Status> {
     const ofHeaders = (command: string): Record<string, number> =>
       this.#by('postern_proxy_headers_total', 1, (labels) => labels[2] === command)
-    return {
-      ...(await this.#moving(this.#board.refusals)),
-      identity: {
-        proxied: ofHeaders('proxy'),
-        health: Object.values(ofHeaders('local')).reduce((sum, count) => sum + count, 0),
-        untrustedSenders: this.#board.peers('untrusted-sender'),
-        silentPeers: this.#board.peers('silent-peer'),
-      },
+    const identity = {
+      proxied: ofHeaders('proxy'),
+      health: Object.values(ofHeaders('local')).reduce((sum, count) => sum + count, 0),
+      untrustedSenders: this.#board.peers('untrusted-sender'),
+      silentPeers: this.#board.peers('silent-peer'),
     }
+    return { ...(await this.#moving(this.#board.refusals())), identity }
   }
 
-  /** @param since - of the event before; refusals that came later are in this one. */
+  /** @param since - of the event before; refusals that were heard of later are in this one. */
   news(since: number): Promise<StatusNews> {
-    return this.#moving(this.#board.refusals.filter((refusal) => refusal.at > since))
+    return this.#moving(this.#board.refusals(since))
   }
 
   /**

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { IncidentBoard, Incidents, type Refusal } from '../../src/observe/incidents.ts'
 
@@ -24,8 +24,24 @@ describe('what an operator asks about first', () => {
   test('the board keeps so many, newest first', () => {
     const board = new IncidentBoard()
     for (let id = 1; id <= 1000; id++) board.add({ refusals: [refusal(id)], peers: [] })
-    expect(board.refusals.length).toBe(limits.maxRefusalsKept)
-    expect(board.refusals.slice(0, 2).map(({ at }) => at)).toEqual([1000, 999])
+    expect(board.refusals().length).toBe(limits.maxRefusalsKept)
+    expect(
+      board
+        .refusals()
+        .slice(0, 2)
+        .map(({ at }) => at),
+    ).toEqual([1000, 999])
+  })
+
+  test('what was refused before the last look and heard of behind it is news', () => {
+    const board = new IncidentBoard()
+    board.add({ refusals: [refusal(1)], peers: [] })
+    const looked = Date.now() + 1
+    expect(board.refusals(looked)).toEqual([])
+    vi.useFakeTimers({ now: looked })
+    onTestFinished(() => void vi.useRealTimers())
+    board.add({ refusals: [refusal(2)], peers: [] })
+    expect(board.refusals(looked)).toEqual([refusal(2)])
   })
 
   test('X1: peers are counted together over workers; who was not seen for longest is forgotten first', () => {
