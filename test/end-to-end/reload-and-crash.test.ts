@@ -187,14 +187,15 @@ describe('reload', () => {
     const load = startLoad(ports.smtp, 8, ann.name, 5)
     await load.acknowledgedMore(20)
     const reloaded = (): number => gateway.log.filter(({ event }) => event === 'gateway.reloaded').length
-    const change = async (from: string, to: string): Promise<void> => {
+    const change = async (rewrite: (text: string) => string): Promise<void> => {
       const before = reloaded()
-      gateway.rewriteConfig((text) => text.replace(from, to))
+      gateway.rewriteConfig(rewrite)
       gateway.signal('SIGHUP')
       await eventually('the reload', () => (reloaded() > before ? true : undefined), 60_000)
+      expect(gateway.log.filter(({ event }) => event === 'gateway.reload-refused')).toEqual([])
     }
     const more = listener('extra', { protocol: 'smtp', bind: extra, mode: 'off' })
-    await change('workers = 2', `workers = 3\n\n${more}`)
+    await change((text) => `${text.replace('workers = 2', 'workers = 3')}\n${more}\n`)
     expect(gateway.log.findLast(({ event }) => event === 'gateway.reloaded')).toMatchObject({
       paths: ['server.workers', 'listener.extra'],
     })
@@ -202,7 +203,7 @@ describe('reload', () => {
     expect((await client.reply()).code).toBe(220)
     client.destroy()
     await load.acknowledgedMore(20)
-    await change(`workers = 3\n\n${more}`, 'workers = 1')
+    await change((text) => text.replace('workers = 3', 'workers = 1').replace(more, ''))
     await load.acknowledgedMore(20)
     await load.stop()
     expect(load.ledger.broken).toEqual([])
