@@ -1,5 +1,5 @@
 // Many clients at once on the same mailboxes, over two workers: no client is ever told a contradiction, and in the end
-// all of them agree. Twenty seconds by default; POSTERN_STRESS_SECONDS=600 is a long run.
+// all of them agree. Twelve seconds by default; POSTERN_STRESS_SECONDS=600 is a long run.
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
@@ -8,7 +8,7 @@ import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
 import { BelievingSession, numbersOf, type ToldMessage } from '../kit/imap-session.ts'
 import { freePorts } from '../kit/ports.ts'
 
-const seconds = Number(process.env['POSTERN_STRESS_SECONDS'] ?? 20)
+const seconds = Number(process.env['POSTERN_STRESS_SECONDS'] ?? 12)
 const clients = Number(process.env['POSTERN_STRESS_CLIENTS'] ?? 50)
 /** A run is repeated by its seed, as far as the machine allows. */
 const seed = Number(process.env['POSTERN_STRESS_SEED'] ?? Date.now() % 1_000_000)
