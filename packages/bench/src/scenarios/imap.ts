@@ -107,7 +107,8 @@ export async function runImap(options: ImapOptions): Promise<ImapReport> {
     setting: setting(),
     options: { rounds, seconds, warmupSeconds, users, messages, connections, workers, idleConnections },
     contestants: introduce(contestants),
-    rows: await contest(contestants, imapWorkloads(options), options),
+    // In the first round servers are compiled, and note what they find out about messages.
+    rows: await contest(contestants, imapWorkloads(options), { ...options, warmupRounds: 1 }),
     idle: await idleMemory(contestants, {
       connections: idleConnections,
       load: (server) => ({ url: urlOf(server, domains.cheap), ...behindBalancer, users }),

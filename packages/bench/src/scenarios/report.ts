@@ -11,6 +11,7 @@ import { renderAdmin, runAdmin } from './admin.ts'
 import { renderCompare, runCompare } from './compare.ts'
 import { connectionAims, parseAims, renderDesign, smtpAims, type DesignReport } from './design.ts'
 import { renderImap, runImap } from './imap.ts'
+import { renderRelay, runRelay } from './relay.ts'
 import { renderScaling, runScaling } from './scaling.ts'
 import { renderSmtp, runSmtp } from './smtp.ts'
 import { renderValidation, runValidation } from './validate.ts'
@@ -63,6 +64,7 @@ export async function writeReport({ folder, isQuick, onProgress }: ReportOptions
     }),
   )
   const compared = await attempt('All servers', () => runCompare(contestOptions))
+  const relay = await attempt('A hop to a backend', () => runRelay({ ...contestOptions, connections: 16 }))
   const scaling = await attempt('Scaling', () => runScaling({ isQuick, onProgress }))
   const admin = await attempt('The admin endpoint under load', () => runAdmin(isQuick ? 3 : 10))
   const validation = await attempt('Is the generator to be believed?', () =>
@@ -96,6 +98,12 @@ export async function writeReport({ folder, isQuick, onProgress }: ReportOptions
       text: textOf(compared, renderCompare),
     },
     {
+      title: 'A hop to a backend',
+      about: 'Server CPU of what stands between a client and its backend, against nginx in the same round.',
+      plots: relay.value === undefined ? [] : cpuBars(relay.value.rows, 'nginx mail'),
+      text: textOf(relay, renderRelay),
+    },
+    {
       title: 'Scaling',
       about: 'How the cost of one operation grows. A flat line is the aim; workers share the cores that there are.',
       plots: scaling.value === undefined ? [] : scalingPlots(scaling.value.series),
@@ -115,7 +123,7 @@ export async function writeReport({ folder, isQuick, onProgress }: ReportOptions
     },
   ]
   mkdirSync(folder, { recursive: true })
-  const raw = { setting: where, aims, parse, connections, smtp, imap, compared, scaling, admin, validation }
+  const raw = { setting: where, aims, parse, connections, smtp, imap, compared, relay, scaling, admin, validation }
   writeFileSync(join(folder, 'raw.json'), `${JSON.stringify(raw, undefined, 1)}\n`)
   writeFileSync(join(folder, 'README.md'), markdown(where, design, sections, isQuick))
   writeFileSync(join(folder, 'index.html'), renderPage('Postern, measured', where, aims, sections))
