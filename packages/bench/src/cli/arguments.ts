@@ -16,14 +16,21 @@ export interface CommandLine {
   readonly onPort?: readonly string[]
 }
 
+/** Mode parse connects to nobody: arguments of the benchmark of that name. */
+export interface InProcess {
+  readonly parse: readonly string[]
+}
+
 export const usage = `usage: postern-bench [options] URL
        postern-bench [options] --on-port URL -- COMMAND [ARGUMENT …]
+       postern-bench --mode parse [--rounds NUM] [--json]
 
 URL is smtp://, lmtp://, submission:// or imap://[USER:PASSWORD@]HOST[:PORT]; smtps://, submissions:// and imaps:// are TLS
 from the first byte.
 
   -m --mode MODE         connect (accept, header, greeting, close), session (a scripted dialogue), message (mail is
-                         delivered), login (IMAP), imap (commands in a mailbox), idle (connections are held). [connect]
+                         delivered), login (IMAP), imap (commands in a mailbox), idle (connections are held), parse
+                         (PROXY headers, in this process: nanoseconds and allocated bytes). [connect]
   -c --connections NUM   connections at a time [10]
   -d --duration SEC      how long it is measured [10]
   -a --amount NUM        measures that many operations instead of a time
@@ -77,7 +84,7 @@ const kinds: readonly string[] = [
 ] satisfies ImapOperation[]
 
 /** Reads the command line. Throws `UsageError`; undefined when it only asks for help. */
-export function parseCommandLine(args: readonly string[]): CommandLine | undefined {
+export function parseCommandLine(args: readonly string[]): CommandLine | InProcess | undefined {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -117,6 +124,11 @@ export function parseCommandLine(args: readonly string[]): CommandLine | undefin
   })
   if (values.help) return undefined
   const [url, ...command] = positionals
+  if (values.mode === 'parse') {
+    if (url !== undefined) throw new UsageError('mode parse takes no URL')
+    const rounds = values.rounds === undefined ? [] : ['--rounds', values.rounds]
+    return { parse: [...rounds, ...(values.json ? ['--json'] : [])] }
+  }
   if (url === undefined) throw new UsageError('there is no URL')
   if (values['on-port'] !== command.length > 0) {
     throw new UsageError(

@@ -1,4 +1,5 @@
 import { isUsageError } from '../command.ts'
+import { parse } from '../commands/parse.ts'
 import { bench } from '../load/bench.ts'
 import { printResult } from '../load/print.ts'
 import { startOnPort } from './on-port.ts'
@@ -13,7 +14,7 @@ export async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(usage)
       return 0
     }
-    return await run(commandLine)
+    return 'parse' in commandLine ? await parse.run(commandLine.parse) : await run(commandLine)
   } catch (error) {
     if (!isUsageError(error)) throw error
     process.stderr.write(`postern-bench: ${error.message}\n\n${usage}`)

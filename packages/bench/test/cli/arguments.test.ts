@@ -30,11 +30,20 @@ test('autocannon’s words', () => {
 })
 
 test('a mix of IMAP commands', () => {
-  expect(parse('-m imap --mix fetch-body,store imap://a:b@localhost')?.load.mix).toEqual(['fetch-body', 'store'])
+  expect(parse('-m imap --mix fetch-body,store imap://a:b@localhost')).toMatchObject({
+    load: { mix: ['fetch-body', 'store'] },
+  })
 })
 
 test('a server to start', () => {
-  expect(parse('--on-port smtp://localhost -- node server.js -x')?.onPort).toEqual(['node', 'server.js', '-x'])
+  expect(parse('--on-port smtp://localhost -- node server.js -x')).toMatchObject({
+    onPort: ['node', 'server.js', '-x'],
+  })
+})
+
+test('headers in this process, without a server', () => {
+  expect(parse('-m parse --rounds 31 --json')).toEqual({ parse: ['--rounds', '31', '--json'] })
+  expect(() => parse('-m parse smtp://localhost')).toThrow('mode parse takes no URL')
 })
 
 test('help asks for nothing', () => {
