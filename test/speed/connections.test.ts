@@ -13,13 +13,18 @@ function check(...options: readonly string[]): Promise<Outcome> {
   })
 }
 
-test('20 µs more for each connection are noticed, and nothing more is not', { timeout: 400_000 }, async () => {
-  const baseline = join(temporaryFolder('baseline'), 'baseline.json')
-  expect(await check('--record', '--baseline', baseline)).toMatchObject({ code: 0, stderr: '' })
-  expect(await check('--baseline', baseline)).toMatchObject({
-    code: 0,
-    stdout: expect.stringMatching(/ ok$/m) as string,
-  })
-  const slow = await check('--baseline', baseline, '--slow-us', '20')
-  expect(slow).toMatchObject({ code: 1, stdout: expect.stringContaining('REGRESSION') as string })
+/** A machine that somebody else used meanwhile says nothing of the guard: then it is asked again. */
+const maxTries = 3
+
+test('20 µs more for each connection are noticed, and nothing more is not', { timeout: 600_000 }, async () => {
+  const told: string[] = []
+  for (let tries = 0; tries < maxTries; tries++) {
+    const baseline = join(temporaryFolder('baseline'), 'baseline.json')
+    expect(await check('--record', '--baseline', baseline)).toMatchObject({ code: 0, stderr: '' })
+    const same = await check('--baseline', baseline)
+    const slow = await check('--baseline', baseline, '--slow-us', '20')
+    told.push(same.stdout, slow.stdout)
+    if (/ ok$/m.test(same.stdout) && same.code === 0 && slow.stdout.includes('REGRESSION') && slow.code === 1) return
+  }
+  expect.fail(told.join('\n'))
 })
