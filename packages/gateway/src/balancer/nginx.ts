@@ -3,7 +3,7 @@ import { commentLines, type BalancedService, type BalancerPlan } from './plan.ts
 
 /** nginx's stream module, which sends headers of version 1 and has no health checks but the connections themselves. */
 export function nginxText({ services, trust }: BalancerPlan): string {
-  return `${commentLines('#', ['nginx in front of Postern, by its stream module. TLS is passed through: Postern holds the certificates.', ...trust, '(On Debian the module is the package libnginx-mod-stream, which loads itself from modules-enabled.)'])}
+  return `${commentLines('#', ['nginx in front of Postern, by its stream module. TLS is passed through: Postern holds the certificates.', ...trust, '(On Debian: install libnginx-mod-stream, and put `include /etc/nginx/modules-enabled/*.conf;` on the first line.)'])}
 events {
   worker_connections 10000;
 }

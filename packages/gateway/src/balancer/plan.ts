@@ -82,7 +82,7 @@ export function planBalancer(
       if (options.names.length === 0) continue
       return no(`listener ${name} takes no PROXY header: say proxy.mode = "require" and who its balancers are`)
     }
-    const gateways = gatewaysOf(listener, options.gateways)
+    const gateways = gatewaysOf(listener, options.gateways, proxy.trustedNetworks)
     if (gateways.length === 0) {
       return no(`listener ${name} is bound to every address: say how the balancer reaches it, by --gateway ADDRESS`)
     }
@@ -112,12 +112,20 @@ export function planBalancer(
   return { ok: true, plan: { services, trust: trustOf(trusted) } }
 }
 
-/** A port of 0 is the system's choice, which no balancer can know. */
-function gatewaysOf({ bind }: ListenerConfig, hosts: readonly string[]): BindAddress[] {
+/**
+ * A port of 0 is the system's choice, which no balancer can know. Without gateways by name they are the listener's own
+ * addresses, as far as a balancer is trusted there: it comes by the family of the address.
+ */
+function gatewaysOf({ bind }: ListenerConfig, hosts: readonly string[], trusted: readonly string[]): BindAddress[] {
   const reachable = bind.filter(({ port }) => port !== 0)
-  if (hosts.length === 0) return reachable.filter((address) => !isWildcard(address))
-  const [first] = reachable
-  return first === undefined ? [] : hosts.map((host) => ({ host, port: first.port }))
+  if (hosts.length > 0) {
+    const [first] = reachable
+    return first === undefined ? [] : hosts.map((host) => ({ host, port: first.port }))
+  }
+  const own = reachable.filter((address) => !isWildcard(address))
+  const isTrusted = ({ host }: BindAddress): boolean =>
+    trusted.some((network) => network.includes(':') === host.includes(':'))
+  return own.some(isTrusted) ? own.filter(isTrusted) : own
 }
 
 function frontOf({ name, protocol, tls }: ListenerConfig, front: readonly FrontAddress[]): BindAddress[] {

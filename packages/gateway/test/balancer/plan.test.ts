@@ -4,6 +4,8 @@ import type { ListenerConfig, ListenerLiveConfig, ProxyMode } from '../../src/co
 
 interface Row {
   readonly name: string
+  /** A second address. */
+  readonly also?: string
   readonly host?: string
   readonly port?: number
   readonly mode?: ProxyMode
@@ -11,11 +13,11 @@ interface Row {
 }
 
 function plan(rows: readonly Row[], options: Partial<PlanOptions> = {}) {
-  const listeners: ListenerConfig[] = rows.map(({ name, host = '10.0.0.11', port = 25 }) => ({
+  const listeners: ListenerConfig[] = rows.map(({ name, host = '10.0.0.11', also, port = 25 }) => ({
     name,
     protocol: 'smtp',
     tls: 'starttls',
-    bind: [{ host, port }],
+    bind: [host, ...(also === undefined ? [] : [also])].map((each) => ({ host: each, port })),
   }))
   const live: ListenerLiveConfig[] = rows.map(({ name, mode = 'require', trusted = '10.0.0.10' }) => ({
     name,
@@ -57,6 +59,13 @@ describe('X6: what is served', () => {
         gateways: [{ host: '10.0.0.11', port: 2525 }],
       },
     ])
+  })
+
+  test('no address at which a balancer of its family would be a stranger', () => {
+    const both = { name: 'mx', also: '2001:db8::11' }
+    const hosts = (trusted: string) => servicesOf(plan([{ ...both, trusted }]))[0]?.gateways.map(({ host }) => host)
+    expect(hosts('10.0.0.0/8')).toEqual(['10.0.0.11'])
+    expect(hosts('2001:db8::/32')).toEqual(['2001:db8::11'])
   })
 
   test('several gateways have the port of the listener', () => {

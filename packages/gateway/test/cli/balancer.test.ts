@@ -8,7 +8,7 @@ import { postern } from './run.ts'
 /** Certificates and accounts are on the gateway's machine; this one writes for the balancer. */
 const listeners = `
 [proxy]
-trusted-networks = ["10.0.0.10"]
+trusted-networks = ["10.0.0.10", "2001:db8::10"]
 [listener.mx]
 protocol = "smtp"
 bind = ["10.0.0.11:2525", "[2001:db8::11]:2525"]
