@@ -46,7 +46,11 @@ export class AdminAccess {
       return { verdict: 'denied', status: 403, why: 'a page of another site may not act' }
     }
     if (this.#tokenFile === undefined) {
-      return { verdict: 'denied', status: 403, why: 'actions are off: the configuration has no admin.token-file' }
+      return {
+        verdict: 'denied',
+        status: 403,
+        why: 'actions are off: the gateway runs without admin.token-file; SIGHUP makes it read its configuration again',
+      }
     }
     const token = await readToken(this.#tokenFile)
     if (!token.ok) return { verdict: 'denied', status: 403, why: `admin.token-file cannot be used: ${token.reason}` }

@@ -56,7 +56,10 @@ export class AdminClient {
   /** Asks for an action, with the token. */
   async post(path: string): Promise<{ readonly status: number; readonly body: unknown }> {
     if (this.#tokenFile === undefined) {
-      throw new CommandFailure(exitStatus.usage, 'there is no admin.token-file: name a file with a token in [admin]')
+      throw new CommandFailure(
+        exitStatus.usage,
+        'there is no admin.token-file: name a file with a token in [admin], or send the supervisor SIGHUP (reload) or SIGTERM (stop)',
+      )
     }
     const token = await readToken(this.#tokenFile)
     if (!token.ok) throw new CommandFailure(exitStatus.io, `${this.#tokenFile}: ${token.reason}`)

@@ -50,6 +50,9 @@ async function logs(terminal: Terminal, id: string, { file, isJson }: LogsOption
 }
 
 function openLog(terminal: Terminal, file: string | undefined): Readable {
+  if (file === undefined && terminal.stdin.isTTY) {
+    terminal.stderr.write('postern: reading the log from standard input; a file can be named behind the id\n')
+  }
   return file === undefined || file === '-' ? terminal.stdin : createReadStream(resolve(terminal.cwd, file))
 }
 

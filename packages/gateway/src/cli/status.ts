@@ -49,7 +49,7 @@ export function statusText(state: Status): string {
     ...upstreamsText(state),
     '',
     'why this address?',
-    `  PROXY headers for clients: ${words(identity.proxied)}; of balancers for themselves: ${identity.health}`,
+    `  PROXY headers for clients: ${words(identity.proxied, 'of version ')}; of balancers for themselves: ${identity.health}`,
     `  refused over a header or the lack of one: ${words(totals.headersRefused)}`,
     ...peersText('not trusted', identity.untrustedSenders),
     ...peersText('trusted, and silent', identity.silentPeers),
@@ -92,8 +92,8 @@ function refusalsText({ refusals, at }: Status): readonly string[] {
 
 const shown = 10
 
-function words(counts: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(counts).map(([name, count]) => `${count} ${name}`)
+function words(counts: Readonly<Record<string, number>>, of = ''): string {
+  const parts = Object.entries(counts).map(([name, count]) => `${count} ${of}${name}`)
   return parts.length === 0 ? 'none' : parts.join(', ')
 }
 
