@@ -45,27 +45,22 @@ export function dovecot(mailboxes: Mailboxes, workers: number): Contestant {
 interface Owner {
   readonly uid: number
   readonly gid: number
-  readonly isRoot: boolean
 }
 
 /** Mail never belongs to root: Dovecot would refuse it. */
 function ownerOfMail(): Owner {
   const { uid, gid } = userInfo()
-  return uid === 0 ? { uid: 65_534, gid: 65_534, isRoot: true } : { uid, gid, isRoot: false }
+  return uid === 0 ? { uid: 65_534, gid: 65_534 } : { uid, gid }
 }
 
-function configuration(
-  folder: string,
-  users: string,
-  port: number,
-  workers: number,
-  { uid, gid, isRoot }: Owner,
-): string {
+/** Of every Dovecot that is measured: its folders, many clients of one address that come behind a balancer, and no log. */
+export function dovecotBasics(folder: string): string {
+  const { uid, gid, username } = userInfo()
   // Without root it cannot change its users: all of them are this one.
-  const { username } = userInfo()
-  const rootless = isRoot
-    ? ''
-    : `default_internal_user = ${username}
+  const rootless =
+    uid === 0
+      ? ''
+      : `default_internal_user = ${username}
 default_login_user = ${username}
 default_internal_group = ${gid}
 service anvil { chroot = }
@@ -80,15 +75,19 @@ listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
 haproxy_trusted_networks = 127.0.0.0/8
+mail_max_userip_connections = 100000
+default_client_limit = 20000
+${rootless}`
+}
+
+function configuration(folder: string, users: string, port: number, workers: number, { uid, gid }: Owner): string {
+  return `${dovecotBasics(folder)}
 mail_location = maildir:${folder}/mail/%u/Maildir
 mail_uid = ${uid}
 mail_gid = ${gid}
 first_valid_uid = ${Math.min(uid, 500)}
 first_valid_gid = ${Math.min(gid, 1)}
-mail_max_userip_connections = 100000
-default_client_limit = 20000
 default_vsz_limit = 1G
-${rootless}
 passdb {
   driver = passwd-file
   args = scheme=ARGON2ID ${users}

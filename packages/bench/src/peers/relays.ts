@@ -4,10 +4,11 @@
  */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort, launchCommand } from '../server/launch.ts'
 import { hasCommand, type Contestant } from './contestants.ts'
+import { dovecotBasics } from './dovecot.ts'
 import { startGateway } from './gateway.ts'
 
 /** The gateway as it ships, before a backend for IMAP: the backend is the judge of every login. */
@@ -127,29 +128,7 @@ mail {
 }
 
 function dovecotConfiguration(folder: string, port: number, backend: number): string {
-  const { uid, gid, username } = userInfo()
-  // Without root it cannot change its users: all of them are this one.
-  const rootless =
-    uid === 0
-      ? ''
-      : `default_internal_user = ${username}
-default_login_user = ${username}
-default_internal_group = ${gid}
-service anvil { chroot = }
-service imap-login { chroot = }
-`
-  return `
-base_dir = ${folder}/run
-state_dir = ${folder}/state
-log_path = /dev/null
-protocols = imap
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
-haproxy_trusted_networks = 127.0.0.0/8
-mail_max_userip_connections = 100000
-default_client_limit = 20000
-${rootless}
+  return `${dovecotBasics(folder)}
 passdb {
   driver = static
   args = nopassword=y proxy=y host=127.0.0.1 port=${backend}

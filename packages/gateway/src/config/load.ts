@@ -33,11 +33,12 @@ export async function parseConfig(
  */
 export async function findAccountsFile(
   path: string,
-): Promise<{ readonly ok: true; readonly file: string } | { readonly ok: false; readonly problems: ConfigProblem[] }> {
-  const file = resolve(path)
-  const reading = await readTextFile(file)
-  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
-  const parsed = parseTomlFile(reading.text, fileFormat)
+): Promise<
+  { readonly ok: true; readonly file: string } | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+> {
+  const opened = await open(path)
+  if (!opened.ok) return opened
+  const { file, parsed } = opened
   const { problems, lines } = parsed
   if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
   const { file: name } = parsed.value.accounts
@@ -58,10 +59,9 @@ export async function loadListeners(
   | { readonly ok: true; readonly listeners: readonly ListenerConfig[]; readonly live: readonly ListenerLiveConfig[] }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 > {
-  const file = resolve(path)
-  const reading = await readTextFile(file)
-  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
-  const parsed = parseTomlFile(reading.text, fileFormat)
+  const opened = await open(path)
+  if (!opened.ok) return opened
+  const { file, parsed } = opened
   const { problems, lines } = parsed
   const resolved = parsed.ok
     ? resolveListeners(parsed.value, { file, baseDir: dirname(file), problems, lines })
@@ -77,15 +77,23 @@ export async function loadListeners(
 export async function findAdmin(
   path: string,
 ): Promise<
-  { readonly ok: true; readonly admin: AdminConfig } | { readonly ok: false; readonly problems: ConfigProblem[] }
+  | { readonly ok: true; readonly admin: AdminConfig }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 > {
-  const file = resolve(path)
-  const reading = await readTextFile(file)
-  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] }
-  const parsed = parseTomlFile(reading.text, fileFormat)
+  const opened = await open(path)
+  if (!opened.ok) return opened
+  const { file, parsed } = opened
   const { problems, lines } = parsed
   if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
   return { ok: true, admin: adminOf(parsed.value.admin, dirname(file)) }
+}
+
+/** The tables of a file, as far as they can be made out. */
+async function open(path: string) {
+  const file = resolve(path)
+  const reading = await readTextFile(file)
+  if (!reading.ok) return { ok: false, problems: [unreadable(file, reading.reason)] } as const
+  return { ok: true, file, parsed: parseTomlFile(reading.text, fileFormat) } as const
 }
 
 function unreadable(file: string, found: string): ConfigProblem {

@@ -21,7 +21,7 @@ import type {
 import { limits } from '../limits.ts'
 import type { ConnectionOutcome, ListenerCounts } from './listener-counts.ts'
 import type { Logger } from './logger.ts'
-import { printable } from './text.ts'
+import { printable, printableStack } from './text.ts'
 
 /** Why a connection was refused before its session began, and why a session refused a PROXY header. */
 export type ProxyRefusalReason =
@@ -309,8 +309,7 @@ export class ConnectionLog implements SessionObserver {
 
   /** A bug: the stack says where, and never goes to the client. */
   #fault(error: unknown): void {
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.#write('error', 'internal-error', { stack: printable(stack, limits.maxLogStackChars) })
+    this.#write('error', 'internal-error', { stack: printableStack(error) })
   }
 
   #write(level: Level, event: string, fields: Fields = {}, sentence?: string): void {

@@ -2,10 +2,9 @@ import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts
 import type { BoundListener } from '../supervisor/serve.ts'
 import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
 import type { FailureOf } from '../policy/bans.ts'
-import { limits } from '../limits.ts'
 import type { Logger } from './logger.ts'
 import { UpstreamLog } from './upstream-log.ts'
-import { printable } from './text.ts'
+import { printable, printableStack } from './text.ts'
 
 /** What an operator can do about the errors of the system that stop a start most often; `reason` names the address. */
 const startMends: ReadonlyMap<string, string> = new Map([
@@ -42,9 +41,8 @@ export class Lifecycle {
   }
 
   fault(error: unknown): void {
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#logger.error(
-      { event: 'internal-error', stack: printable(stack, limits.maxLogStackChars) },
+      { event: 'internal-error', stack: printableStack(error) },
       'the supervisor goes on; what it was about came to nothing',
     )
   }

@@ -10,6 +10,12 @@ export function printable(text: string, maxChars: number = limits.maxLogValueCha
   return text.length > maxChars || escaped.length > maxChars ? `${escaped.slice(0, maxChars)}...` : escaped
 }
 
+/** Where a bug is, for the line that tells of it. */
+export function printableStack(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return printable(stack, limits.maxLogStackChars)
+}
+
 /** Nearly every value is: a test costs a tenth of a replacement. */
 const isPrintable = /^[\x20-\x7e]*$/
 

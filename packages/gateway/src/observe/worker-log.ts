@@ -5,7 +5,7 @@ import type { InspectionRecord } from '../inspect/inspector.ts'
 import type { PolicyNote } from '../policy/chain.ts'
 import type { ListTrouble } from '../policy/dns-list.ts'
 import type { Logger } from './logger.ts'
-import { printable } from './text.ts'
+import { printable, printableStack } from './text.ts'
 
 /** What a worker tells beside the records of its connections. */
 export class WorkerLog {
@@ -107,9 +107,8 @@ export class WorkerLog {
   }
 
   fault(error: unknown): void {
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#logger.fatal(
-      { event: 'internal-error', stack: printable(stack, limits.maxLogStackChars) },
+      { event: 'internal-error', stack: printableStack(error) },
       'this worker ends; another takes its place',
     )
   }
