@@ -3,9 +3,6 @@
 //
 // POSTERN_KILLS=400 npx vitest run --project end-to-end killed-deliveries     runs as many rounds as are asked for
 import { once } from 'node:events'
-import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { createSmtpServer } from '../../packages/smtp/src/index.ts'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -16,8 +13,9 @@ import { startGateway, type Account, type Gateway, type LogRecord } from '../kit
 import { eventually, within } from '../kit/patience.ts'
 import { requirePeer } from '../kit/peers.ts'
 import {
-  recognise,
   startPersistentSenders,
+  storedCopies,
+  wholeMessages,
   type DeliveryLedger,
   type PersistentSenders,
 } from '../kit/persistent-senders.ts'
@@ -103,21 +101,6 @@ async function killAt(step: (typeof steps)[number], started: Started): Promise<v
   await untilDead(started, pid, step)
 }
 
-/** The copies of each message in an account, and those that are not whole. */
-function stored(
-  gateway: Gateway,
-  account: string,
-): { readonly copies: Map<number, number>; readonly halves: string[] } {
-  const copies = new Map<number, number>()
-  const halves: string[] = []
-  for (const file of globSync(join(gateway.folder, 'data/mail', account, 'Maildir/{new,cur}/*'))) {
-    const message = recognise(readFileSync(file, 'latin1'))
-    if (message?.isWhole === true) copies.set(message.serial, (copies.get(message.serial) ?? 0) + 1)
-    else halves.push(file)
-  }
-  return { copies, halves }
-}
-
 /** @returns how often a message is there more than once. */
 function expectNothingLost(ledger: DeliveryLedger, account: string, copies: ReadonlyMap<number, number>): number {
   const lost = [...ledger.acknowledged].filter(([serial, who]) => who.has(account) && !copies.has(serial))
@@ -140,7 +123,7 @@ describe('ST-01: kill -9 of workers that deliver by SMTP and LMTP', () => {
     }
     await Promise.all(senders.map((each) => each.acknowledgedMore(10)))
     await Promise.all(senders.map((each) => each.stop()))
-    const boxes = [bob.name, carol.name].map((account) => ({ account, ...stored(gateway, account) }))
+    const boxes = [bob.name, carol.name].map((account) => ({ account, ...storedCopies(gateway.folder, account) }))
     expect(boxes.flatMap(({ halves }) => halves)).toEqual([])
     const twice = boxes.flatMap(({ account, copies }) =>
       senders.map(({ ledger }) => expectNothingLost(ledger, account, copies)),
@@ -159,14 +142,7 @@ describe('ST-01: kill -9 of a server that relays', () => {
     const accepted = new Map<number, number>()
     const upstream = createSmtpServer({
       hostname: 'upstream.example',
-      backend: {
-        async data(message) {
-          const { serial = 0, isWhole = false } = recognise((await buffer(message)).toString('latin1')) ?? {}
-          if (!isWhole) return { code: 451, enhanced: '4.3.0', lines: ['Not whole'] }
-          accepted.set(serial, (accepted.get(serial) ?? 0) + 1)
-          return undefined
-        },
-      },
+      backend: wholeMessages(accepted),
     })
     const { port: upstreamPort } = await upstream.listen(0, '127.0.0.1')
     cleanUps.push(() => upstream.close(0))

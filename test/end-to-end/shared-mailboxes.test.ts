@@ -7,6 +7,7 @@ import { listener } from '../kit/configuration.ts'
 import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
 import { BelievingSession, numbersOf, type ToldMessage } from '../kit/imap-session.ts'
 import { freePorts } from '../kit/ports.ts'
+import { randomOf } from '../kit/random.ts'
 
 const seconds = Number(process.env['POSTERN_STRESS_SECONDS'] ?? 12)
 const clients = Number(process.env['POSTERN_STRESS_CLIENTS'] ?? 50)
@@ -73,17 +74,6 @@ class Truth {
     for (const uid of this.#latest.keys()) {
       if (!left.has(uid) && !this.#gone.has(uid)) throw new Error(`UID ${uid} is gone, and nobody was told`)
     }
-  }
-}
-
-/** Mulberry32: small, and the same everywhere. */
-function randomOf(start: number): () => number {
-  let state = start
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
 }
 

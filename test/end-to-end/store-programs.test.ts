@@ -57,6 +57,35 @@ async function filled(mailbox: string, subjects: readonly string[], flags: reado
   await client.logout()
 }
 
+/** A mailbox of two messages was fetched: flags, arrivals and removals on one side are on the other behind the next time. */
+async function expectBothWays(
+  mailbox: string,
+  local: string,
+  sync: () => Promise<unknown>,
+  arrival: { readonly name: string; readonly end: string },
+): Promise<void> {
+  const files = (): readonly string[] =>
+    ['cur', 'new'].flatMap((name) => readdirSync(join(local, name)).map((file) => join(local, name, file)))
+  expect(files()).toHaveLength(2)
+  const first = files().find((file) => readFileSync(file, 'utf8').includes('body of one')) ?? ''
+  const [base = ''] = (first.split('/').at(-1) ?? '').split(':')
+  renameSync(first, join(local, 'cur', `${base}:2,FS`))
+  writeFileSync(join(local, 'new', arrival.name), ['Subject: three', '', 'body of three', ''].join(arrival.end))
+  await sync()
+  const client = await openImap(ports.imap)
+  await client.mailboxOpen(mailbox)
+  const all = await client.fetchAll('1:*', { flags: true, envelope: true })
+  expect(all.map(({ envelope, flags }) => `${envelope?.subject} ${[...(flags ?? [])].includes('\\Flagged')}`)).toEqual([
+    'one true',
+    'two false',
+    'three false',
+  ])
+  await client.messageDelete('2')
+  await client.logout()
+  await sync()
+  expect(files()).toHaveLength(2)
+}
+
 test('doveadm reads the Maildir: messages, flags, keywords and folders', async () => {
   await filled('Dove', ['one', 'two'], ['\\Seen', '$Label1'])
   const folder = temporaryFolder('doveadm')
@@ -215,26 +244,7 @@ SyncState *
   }
   await sync()
   const local = join(folder, 'local', 'Sync')
-  const files = () =>
-    ['cur', 'new'].flatMap((name) => readdirSync(join(local, name)).map((file) => join(local, name, file)))
-  expect(files()).toHaveLength(2)
-  const first = files().find((file) => readFileSync(file, 'utf8').includes('body of one')) ?? ''
-  const [base = ''] = (first.split('/').at(-1) ?? '').split(':')
-  renameSync(first, join(local, 'cur', `${base}:2,FS`))
-  writeFileSync(join(local, 'new', '1700000000.1.here'), 'Subject: three\r\n\r\nbody of three\r\n')
-  await sync()
-  const client = await openImap(ports.imap)
-  await client.mailboxOpen('Sync')
-  const all = await client.fetchAll('1:*', { flags: true, envelope: true })
-  expect(all.map(({ envelope, flags }) => `${envelope?.subject} ${[...(flags ?? [])].includes('\\Flagged')}`)).toEqual([
-    'one true',
-    'two false',
-    'three false',
-  ])
-  await client.messageDelete('2')
-  await client.logout()
-  await sync()
-  expect(files()).toHaveLength(2)
+  await expectBothWays('Sync', local, sync, { name: '1700000000.1.here', end: '\r\n' })
 })
 
 test('fetchmail takes what is there, and leaves it', async () => {
@@ -295,28 +305,7 @@ expunge = yes
     expect(`${ran.stdout}${ran.stderr}`).not.toMatch(/ERROR|Traceback/)
   }
   await sync()
-  const files = () =>
-    ['cur', 'new'].flatMap((name) =>
-      readdirSync(join(local, 'Off', name)).map((file) => join(local, 'Off', name, file)),
-    )
-  expect(files()).toHaveLength(2)
-  const first = files().find((file) => readFileSync(file, 'utf8').includes('body of one')) ?? ''
-  const [base = ''] = (first.split('/').at(-1) ?? '').split(':')
-  renameSync(first, join(local, 'Off', 'cur', `${base}:2,FS`))
-  writeFileSync(join(local, 'Off', 'new', '1700000000_0.1.here'), 'Subject: three\n\nbody of three\n')
-  await sync()
-  const client = await openImap(ports.imap)
-  await client.mailboxOpen('Off')
-  const all = await client.fetchAll('1:*', { flags: true, envelope: true })
-  expect(all.map(({ envelope, flags }) => `${envelope?.subject} ${[...(flags ?? [])].includes('\\Flagged')}`)).toEqual([
-    'one true',
-    'two false',
-    'three false',
-  ])
-  await client.messageDelete('2')
-  await client.logout()
-  await sync()
-  expect(files()).toHaveLength(2)
+  await expectBothWays('Off', join(local, 'Off'), sync, { name: '1700000000_0.1.here', end: '\n' })
 })
 
 test('neomutt opens a mailbox, flags, copies and deletes', async () => {

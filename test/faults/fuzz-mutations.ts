@@ -1,13 +1,4 @@
-/** Mulberry32: small, and the same everywhere. */
-function randomOf(start: number): () => number {
-  let state = start
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
+import { randomOf } from '../kit/random.ts'
 
 /** Octets that grammars turn on, and numbers at the edge of their kinds. */
 const telling: readonly Buffer[] = [

@@ -2,14 +2,12 @@
 // acknowledged is lost, no flag forgotten, no UID used twice.
 //
 // POSTERN_KILLS=10000 npx vitest run --project end-to-end faults/kills      kills as often as is asked for
-import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { startGateway, type Account, type Gateway } from '../kit/gateway.ts'
 import { eventually } from '../kit/patience.ts'
-import { recognise, startPersistentSenders, type DeliveryLedger } from '../kit/persistent-senders.ts'
+import { startPersistentSenders, storedCopies, type DeliveryLedger } from '../kit/persistent-senders.ts'
 import { freePorts } from '../kit/ports.ts'
 import { tellFigure } from './figure.ts'
 import { lookThrough, startImapClients } from './imap-ledger.ts'
@@ -61,21 +59,6 @@ class Serving {
   }
 }
 
-/** Copies of each acknowledged message in an account; what is not whole. */
-function stored(
-  gateway: Gateway,
-  account: string,
-): { readonly copies: Map<number, number>; readonly halves: string[] } {
-  const copies = new Map<number, number>()
-  const halves: string[] = []
-  for (const file of globSync(join(gateway.folder, 'data/mail', account, 'Maildir/{new,cur}/*'))) {
-    const message = recognise(readFileSync(file, 'latin1'))
-    if (message?.isWhole === true) copies.set(message.serial, (copies.get(message.serial) ?? 0) + 1)
-    else halves.push(file)
-  }
-  return { copies, halves }
-}
-
 function lostOf(ledger: DeliveryLedger, copies: ReadonlyMap<number, number>): readonly string[] {
   return [...ledger.acknowledged.keys()].filter((serial) => !copies.has(serial)).map((serial) => `kill-${serial}`)
 }
@@ -121,10 +104,10 @@ test('ST-01: kill -9 under deliveries, APPEND and STORE', { timeout: 120_000 + k
   await Promise.all([senders.acknowledgedMore(5), clients.acknowledgedMore(5)])
   await Promise.all([senders.stop(), clients.stop()])
 
-  const { copies, halves } = stored(gateway, bob.name)
+  const { copies, halves } = storedCopies(gateway.folder, bob.name)
   expect(halves).toEqual([])
   expect(lostOf(senders.ledger, copies)).toEqual([])
-  expect(stored(gateway, carol.name).halves).toEqual([])
+  expect(storedCopies(gateway.folder, carol.name).halves).toEqual([])
   expect(await lookThrough(ports.imaps, carol, clients.ledger)).toEqual([])
   expect(gateway.log.filter(({ event }) => event === 'internal-error')).toEqual([])
   const twice = [...copies.values()].reduce((sum, count) => sum + count - 1, 0)

@@ -4,7 +4,6 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { buffer } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createSmtpServer, type SmtpServer } from '../../packages/smtp/src/index.ts'
 import { afterEach, expect, test } from 'vitest'
@@ -13,7 +12,7 @@ import { listener } from '../kit/configuration.ts'
 import { startGateway, type Account, type Gateway, type LogRecord } from '../kit/gateway.ts'
 import { BelievingSession } from '../kit/imap-session.ts'
 import { eventually, within } from '../kit/patience.ts'
-import { recognise, startPersistentSenders } from '../kit/persistent-senders.ts'
+import { startPersistentSenders, wholeMessages } from '../kit/persistent-senders.ts'
 import { freePorts } from '../kit/ports.ts'
 import { v2, v2Local } from '../kit/proxy-header.ts'
 import { startChaosProxy, type Troubles } from './chaos-proxy.ts'
@@ -231,14 +230,7 @@ async function startBackend(): Promise<Backend> {
 async function openBackend(port: number, accepted: Map<number, number>): Promise<SmtpServer> {
   const server = createSmtpServer({
     hostname: 'backend.example',
-    backend: {
-      async data(message) {
-        const { serial = 0, isWhole = false } = recognise((await buffer(message)).toString('latin1')) ?? {}
-        if (!isWhole) return { code: 451, enhanced: '4.3.0', lines: ['Not whole'] }
-        accepted.set(serial, (accepted.get(serial) ?? 0) + 1)
-        return undefined
-      },
-    },
+    backend: wholeMessages(accepted),
   })
   await server.listen(port, '127.0.0.1')
   return server

@@ -1,4 +1,8 @@
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { SmtpBackend } from '../../packages/smtp/src/index.ts'
 import { Dialogue } from './dialogue.ts'
 import { Progress } from './progress.ts'
 
@@ -38,6 +42,33 @@ export function contentOf(serial: number): string {
 export function recognise(message: string): { readonly serial: number; readonly isWhole: boolean } | undefined {
   const serial = Number(/^Subject: kill-(\d+)\r$/m.exec(message)?.[1] ?? Number.NaN)
   return Number.isNaN(serial) ? undefined : { serial, isWhole: message.endsWith(`\r\n${contentOf(serial)}`) }
+}
+
+/** The copies of each message in an account of a gateway, and the files that are not whole. */
+export function storedCopies(
+  gatewayFolder: string,
+  account: string,
+): { readonly copies: Map<number, number>; readonly halves: string[] } {
+  const copies = new Map<number, number>()
+  const halves: string[] = []
+  for (const file of globSync(join(gatewayFolder, 'data/mail', account, 'Maildir/{new,cur}/*'))) {
+    const message = recognise(readFileSync(file, 'latin1'))
+    if (message?.isWhole === true) copies.set(message.serial, (copies.get(message.serial) ?? 0) + 1)
+    else halves.push(file)
+  }
+  return { copies, halves }
+}
+
+/** A backend that takes what is whole, and counts how often each message came. */
+export function wholeMessages(accepted: Map<number, number>): Pick<SmtpBackend, 'data'> {
+  return {
+    async data(message) {
+      const { serial = 0, isWhole = false } = recognise((await buffer(message)).toString('latin1')) ?? {}
+      if (!isWhole) return { code: 451, enhanced: '4.3.0', lines: ['Not whole'] }
+      accepted.set(serial, (accepted.get(serial) ?? 0) + 1)
+      return undefined
+    },
+  }
 }
 
 let serials = 0
