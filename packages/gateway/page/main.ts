@@ -14,6 +14,8 @@ import { clientRow, listenerRow, peerRows, refusalRow, sessionRow, upstreamRows,
 
 /** Rows that a browser lays out without being felt; the search finds the others. */
 const maxRows = 200
+/** Refusals of one reason, of a closed list of reasons: what happens rarely stays in sight beside what happens always. */
+const maxRefusalsOfReason = 20
 const sessionsEveryMs = 2000
 const statusEveryMs = 10_000
 const reconnectMs = 3000
@@ -105,7 +107,7 @@ function newFigure(name: string): HTMLElement {
 }
 
 function showRefusals(some: readonly Refusal[]): void {
-  refusals = mergeRefusals(some, refusals, maxRows)
+  refusals = mergeRefusals(some, refusals, maxRefusalsOfReason)
   byId('no-refusals', HTMLElement).hidden = refusals.length > 0
   fillTable(table('refusal-table'), refusals.map(refusalRow))
 }

@@ -232,9 +232,9 @@ export const limits = {
   countsEveryMs: 1000,
   /** Between two looks at whether an event loop is late; each costs some microseconds. */
   eventLoopLookMs: 20,
-  /** Refusals that a worker tells of in one message, the newest; all are counted. */
+  /** Refusals that a worker tells of in one message, the newest of each reason; all are counted. */
   maxRefusalsGathered: 32,
-  /** Refusals that the supervisor keeps for `/status`, some 500 bytes each. */
+  /** Refusals that the supervisor keeps for `/status`, the newest of each reason, some 500 bytes each. */
   maxRefusalsKept: 200,
   /** Untrusted senders and silent peers that are told apart, some 400 bytes each; a new one takes the place of the one not seen for longest. */
   maxPeersKept: 256,

@@ -41,17 +41,11 @@ export interface IncidentNews {
 /** A worker's side: gathers for a second. */
 export class Incidents {
   #refusals: Refusal[] = []
-  /** Where the oldest of `#refusals` is overwritten, once they are as many as they may be. */
-  #next = 0
   #peers = new Map<string, Peer>()
 
   refused(refusal: Refusal): void {
-    if (this.#refusals.length < limits.maxRefusalsGathered) {
-      this.#refusals.push(refusal)
-    } else {
-      this.#refusals[this.#next] = refusal
-      this.#next = (this.#next + 1) % limits.maxRefusalsGathered
-    }
+    this.#refusals.push(refusal)
+    thin(this.#refusals, limits.maxRefusalsGathered, (one) => one.reason)
   }
 
   peer(kind: Peer['kind'], listener: string, peer: string, mend: string): void {
@@ -61,10 +55,8 @@ export class Incidents {
   /** Absent when nothing came up. */
   takeNews(): IncidentNews | undefined {
     if (this.#refusals.length === 0 && this.#peers.size === 0) return undefined
-    const refusals = [...this.#refusals.slice(this.#next), ...this.#refusals.slice(0, this.#next)]
-    const news = { refusals, peers: [...this.#peers.values()] }
+    const news = { refusals: this.#refusals, peers: [...this.#peers.values()] }
     this.#refusals = []
-    this.#next = 0
     this.#peers = new Map()
     return news
   }
@@ -78,7 +70,7 @@ export class IncidentBoard {
   add({ refusals, peers }: IncidentNews): void {
     const arrivedAt = Date.now()
     this.#refusals.push(...refusals.map((refusal) => ({ arrivedAt, refusal })))
-    this.#refusals.splice(0, this.#refusals.length - limits.maxRefusalsKept)
+    thin(this.#refusals, limits.maxRefusalsKept, ({ refusal }) => refusal.reason)
     for (const peer of peers) addPeer(this.#peers, peer)
   }
 
@@ -97,6 +89,19 @@ export class IncidentBoard {
   /** Those that came last first. */
   peers(kind: Peer['kind']): readonly Peer[] {
     return [...this.#peers.values()].filter((peer) => peer.kind === kind).toReversed()
+  }
+}
+
+/** Takes away of the reason that has most, its oldest first, until so many are left: a flood of one reason hides no other. */
+function thin<T>(oldestFirst: T[], max: number, reasonOf: (one: T) => string): void {
+  while (oldestFirst.length > max) {
+    const counts = new Map<string, number>()
+    for (const one of oldestFirst) counts.set(reasonOf(one), (counts.get(reasonOf(one)) ?? 0) + 1)
+    const most = Math.max(...counts.values())
+    oldestFirst.splice(
+      oldestFirst.findIndex((one) => counts.get(reasonOf(one)) === most),
+      1,
+    )
   }
 }
 

@@ -2,12 +2,12 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { IncidentBoard, Incidents, type Refusal } from '../../src/observe/incidents.ts'
 
-const refusal = (id: number): Refusal => ({
+const refusal = (id: number, reason = 'rate'): Refusal => ({
   at: id,
   id: String(id),
   listener: 'mx',
   event: 'policy.refused',
-  reason: 'rate',
+  reason,
 })
 
 describe('what an operator asks about first', () => {
@@ -31,6 +31,19 @@ describe('what an operator asks about first', () => {
         .slice(0, 2)
         .map(({ at }) => at),
     ).toEqual([1000, 999])
+  })
+
+  test('X1: a flood of one reason hides no other, in a worker and on the board', () => {
+    const board = new IncidentBoard()
+    const incidents = new Incidents()
+    incidents.refused(refusal(1, 'not-trusted'))
+    for (let id = 2; id <= 10_000; id++) {
+      incidents.refused(refusal(id))
+      if (id % 1000 === 0) board.add(incidents.takeNews()!)
+    }
+    expect(board.refusals()).toHaveLength(limits.maxRefusalsKept)
+    expect(board.refusals().at(0)).toEqual(refusal(10_000))
+    expect(board.refusals().at(-1)).toEqual(refusal(1, 'not-trusted'))
   })
 
   test('what was refused before the last look and heard of behind it is news', () => {

@@ -77,11 +77,17 @@ describe('what happens each second', () => {
   })
 })
 
-function refusal(at: number, id: string): Refusal {
-  return { at, id, listener: 'mx', event: 'policy.refused', reason: 'rate' }
+function refusal(at: number, id: string, reason = 'rate'): Refusal {
+  return { at, id, listener: 'mx', event: 'policy.refused', reason }
 }
 
 test('refusals that status and events both tell of are shown once, newest first', () => {
   const merged = mergeRefusals([refusal(3, 'c'), refusal(2, 'b')], [refusal(2, 'b'), refusal(1, 'a')], 2)
   expect(merged.map(({ id }) => id)).toEqual(['c', 'b'])
+})
+
+test('a flood of one reason leaves the other in sight', () => {
+  let shown = mergeRefusals([refusal(1, 'stranger', 'not-trusted')], [], 2)
+  for (let at = 2; at <= 1000; at++) shown = mergeRefusals([refusal(at, String(at))], shown, 2)
+  expect(shown.map(({ id }) => id)).toEqual(['1000', '999', 'stranger'])
 })
