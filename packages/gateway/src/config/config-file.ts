@@ -201,7 +201,12 @@ export interface UpstreamTable {
   readonly protocol: BackendProtocol
   readonly backends: readonly (
     | string
-    | { readonly address: string; readonly weight: number; readonly backup: boolean }
+    | {
+        readonly address: string
+        readonly name?: string | undefined
+        readonly weight: number
+        readonly backup: boolean
+      }
   )[]
   readonly balance: Balance
   readonly announce?: Announce | undefined

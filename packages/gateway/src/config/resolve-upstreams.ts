@@ -66,14 +66,21 @@ function backendsOf(
   { problems }: Resolving,
 ): BackendConfig[] {
   const found = backends.map((entry): BackendConfig => {
-    const { address, weight, backup } = typeof entry === 'string' ? { address: entry, weight: 1, backup: false } : entry
-    return { address: addressOf(address, defaultBackendPort(protocol, tls === 'implicit')), weight, isBackup: backup }
+    const table = typeof entry === 'string' ? { address: entry, weight: 1, backup: false } : entry
+    const address = addressOf(table.address, defaultBackendPort(protocol, tls === 'implicit'))
+    const own = table.name === undefined ? {} : { name: table.name.toLowerCase() }
+    return { address, ...own, weight: table.weight, isBackup: table.backup }
   })
   const names = found.map(({ address }) => formatBackendAddress(address))
   for (const [index, written] of names.entries()) {
     if (names.indexOf(written) === index) continue
     const path: KeyPath = ['upstream', name, 'backends', index]
     problems.add({ path, expected: 'each backend once; a larger share is a weight', found: `${written} again` })
+  }
+  for (const [index, { name: own }] of found.entries()) {
+    if (own === undefined || found.findIndex((backend) => backend.name === own) === index) continue
+    const path: KeyPath = ['upstream', name, 'backends', index, 'name']
+    problems.add({ path, expected: 'a name that no other backend has', found: `"${own}" again` })
   }
   if (found.every(({ isBackup }) => isBackup)) {
     const path: KeyPath = ['upstream', name, 'backends']

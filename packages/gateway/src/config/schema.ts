@@ -248,6 +248,8 @@ export interface UpstreamConfig {
 
 export interface BackendConfig {
   readonly address: BackendAddress
+  /** What `hash-user` knows it by; absent: its host. */
+  readonly name?: string
   /** From 1; a share of the work. */
   readonly weight: number
   /** Used when all others are down. */

@@ -23,6 +23,10 @@ const backendAddress = z
 
 const backendTable = table({
   address: backendAddress,
+  name: text(
+    'a name of letters, digits, dots and hyphens',
+    /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/,
+  ).optional(),
   weight: wholeNumber(1, 1000).prefault(1),
   backup: z.boolean({ error: 'true or false' }).prefault(false),
 })
@@ -42,7 +46,9 @@ export const upstream: z.ZodType<UpstreamTable> = table({
   protocol: oneOf(['smtp', 'lmtp', 'imap']).describe('What the backends speak.'),
   backends: z
     .array(
-      z.union([backendAddress, backendTable], { error: `${backendWords}; or a table with address, weight, backup` }),
+      z.union([backendAddress, backendTable], {
+        error: `${backendWords}; or a table with address, name, weight, backup`,
+      }),
       {
         error: `a list: ${backendWords}; or tables, as in { address = "10.0.0.2:25", weight = 2, backup = true }`,
       },
@@ -50,12 +56,12 @@ export const upstream: z.ZodType<UpstreamTable> = table({
     .min(1, { error: 'at least one backend' })
     .max(256, { error: 'at most 256 backends' })
     .describe(
-      'Where they listen. Without a port: 25, 24 or 143; with `tls = "implicit"` 465 or 993. A `backup` is used when all others are down.',
+      'Where they listen. Without a port: 25, 24 or 143; with `tls = "implicit"` 465 or 993. A `backup` is used when all others are down. By its `name` `hash-user` knows it, in this upstream and in others; default: its host.',
     ),
   balance: oneOf(['round-robin', 'least-connections', 'hash-user'])
     .prefault('round-robin')
     .describe(
-      'Which backend is tried first. `hash-user`: the same one for the same user, or else for the same first recipient.',
+      'Which backend is tried first. `hash-user`: the same one for the same user, or else for the same first recipient, in every upstream whose backends have the same hosts (or names) and weights.',
     ),
   announce: oneOf(['none', 'received', 'proxy-v1', 'proxy-v2', 'xclient', 'xforward', 'imap-id'])
     .optional()

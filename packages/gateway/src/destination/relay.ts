@@ -9,7 +9,6 @@ import {
   type TransactionStart,
   type UpstreamCredentials,
 } from '@postern/smtp'
-import { foldAddress } from '../config/resolve-routes.ts'
 import { serverAddress } from '../config/backend-address.ts'
 import type { UpstreamLog } from '../observe/upstream-log.ts'
 import { relayOptionsOf } from '../upstream/look.ts'
@@ -43,7 +42,7 @@ export function relayDestination({
       server,
       hostname,
       log,
-      keyOf,
+      userOf,
       onInDoubt: (id, backend) => inDoubt.set(id, backend),
     }),
     ...(credentialsOf === undefined ? {} : { credentials: credentialsOf }),
@@ -66,8 +65,8 @@ export function relayOptionsFor(options: {
   readonly server: string | undefined
   readonly hostname: string
   readonly log: UpstreamLog
-  /** Whom `hash-user` goes by. */
-  readonly keyOf: (transaction: TransactionStart, forwardPath: string) => string
+  /** Whose backend it is: `hash-user` goes by it. */
+  readonly userOf: (transaction: TransactionStart, forwardPath: string) => string
   readonly onInDoubt?: (transactionId: string, backend: string) => void
 }): RelayOptions {
   const { upstream, server, hostname, log, onInDoubt } = options
@@ -79,7 +78,7 @@ export function relayOptionsFor(options: {
         yield serverAddress(server, config)
         return
       }
-      for (const { address } of group.candidates(options.keyOf(transaction, forwardPath))) yield address
+      for (const { address } of upstream.candidatesFor(options.userOf(transaction, forwardPath))) yield address
     },
     whyNone: () => group.trouble,
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
@@ -106,8 +105,8 @@ export function relayOptionsFor(options: {
 }
 
 /** The user, or else whose mail it is. */
-function keyOf({ principal }: TransactionStart, forwardPath: string): string {
-  return foldAddress(principal?.username ?? forwardPath)
+function userOf({ principal }: TransactionStart, forwardPath: string): string {
+  return principal?.username ?? forwardPath
 }
 
 /**

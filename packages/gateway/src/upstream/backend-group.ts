@@ -9,7 +9,7 @@
  * the same: a wrong guess must not refuse mail. What is down by a look is not.
  */
 import { formatBackendAddress, type BackendAddress } from '../config/backend-address.ts'
-import type { UpstreamConfig } from '../config/schema.ts'
+import type { BackendConfig, UpstreamConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 import { byConnections, byKey, rotate, type Member } from './balance.ts'
 
@@ -31,6 +31,7 @@ export interface BackendState {
 export class Backend implements Member {
   readonly name: string
   readonly address: BackendAddress
+  readonly seat: string
   readonly weight: number
   readonly isBackup: boolean
   connections = 0
@@ -47,9 +48,10 @@ export class Backend implements Member {
   /** One connection tries it; until then, at most, the others wait for what comes of it. */
   triedUntil = 0
 
-  constructor(address: BackendAddress, weight: number, isBackup: boolean) {
+  constructor({ address, weight, isBackup }: BackendConfig, seat: string) {
     this.name = formatBackendAddress(address)
     this.address = address
+    this.seat = seat
     this.weight = weight
     this.isBackup = isBackup
   }
@@ -79,7 +81,8 @@ export class BackendGroup {
     now: () => number = () => performance.now(),
   ) {
     this.#config = config
-    this.#backends = config.backends.map(({ address, weight, isBackup }) => new Backend(address, weight, isBackup))
+    const seats = seatsOf(config.backends)
+    this.#backends = config.backends.map((backend, index) => new Backend(backend, seats[index]!))
     this.#byName = new Map(this.#backends.map((backend) => [backend.name, backend]))
     this.#listeners = listeners
     this.#now = now
@@ -121,7 +124,7 @@ export class BackendGroup {
   /**
    * The backends to try, best first. The next one is judged when it is asked for, by what is known then.
    *
-   * @param key - whom `hash-user` goes by.
+   * @param key - whom `hash-user` goes by (`userKey`).
    */
   *candidates(key: string): Iterable<Backend> {
     const tried = new Set<Backend>()
@@ -229,4 +232,18 @@ export class BackendGroup {
     const { maxConnections } = this.#config
     return maxConnections !== 'unlimited' && connections >= maxConnections
   }
+}
+
+/**
+ * The backends of an LMTP and of an IMAP upstream differ in their ports though they are the same machines, and a user must
+ * come to one machine by both. So the host counts, and among several on one host the order in which they stand.
+ */
+function seatsOf(backends: readonly BackendConfig[]): readonly string[] {
+  const met = new Map<string, number>()
+  return backends.map(({ name, address }) => {
+    const seat = name ?? ('path' in address ? address.path : address.host)
+    const before = met.get(seat) ?? 0
+    met.set(seat, before + 1)
+    return before === 0 ? seat : `${seat} ${before + 1}`
+  })
 }

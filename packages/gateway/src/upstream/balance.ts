@@ -4,6 +4,8 @@ import { hash } from 'node:crypto'
 /** A backend as balancing sees it. */
 export interface Member {
   readonly name: string
+  /** What it is called where keys are spread; the same in other groups for the same machine. */
+  readonly seat: string
   readonly weight: number
   /** Open connections. */
   readonly connections: number
@@ -43,7 +45,7 @@ export function byConnections<M extends Member>(members: readonly M[], shareOf: 
  */
 export function byKey<M extends Member>(members: readonly M[], key: string): M[] {
   return members
-    .map((member) => ({ member, score: -member.weight / Math.log(fractionOf(`${member.name}\0${key}`)) }))
+    .map((member) => ({ member, score: -member.weight / Math.log(fractionOf(`${member.seat}\0${key}`)) }))
     .sort((a, b) => b.score - a.score)
     .map(({ member }) => member)
 }

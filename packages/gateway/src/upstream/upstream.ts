@@ -10,11 +10,12 @@ import type { UpstreamConfig } from '../config/schema.ts'
 import type { Backend, BackendGroup } from './backend-group.ts'
 import { dial, secure } from './dial.ts'
 import { passedTlvs } from './passed-tlvs.ts'
+import { userKey, type UserNames } from './user-key.ts'
 
 /** For whom a connection is opened. */
 export interface UpstreamClient {
   readonly connection: ConnectionInfo
-  /** Whom `hash-user` goes by: the user who signs in. */
+  /** Who signs in: `hash-user` goes by it. */
   readonly username: string
   /** One address, in the place of the backends; with their settings. */
   readonly server?: string
@@ -45,9 +46,12 @@ export class Upstream {
   readonly config: UpstreamConfig
   readonly group: BackendGroup
 
-  constructor(config: UpstreamConfig, group: BackendGroup) {
+  readonly #names: UserNames
+
+  constructor(config: UpstreamConfig, group: BackendGroup, names: UserNames = {}) {
     this.config = config
     this.group = group
+    this.#names = names
   }
 
   get name(): string {
@@ -57,6 +61,11 @@ export class Upstream {
   /** Not one backend is up. */
   get isDown(): boolean {
     return this.group.isDown
+  }
+
+  /** The backends to try for a user or a recipient, best first. */
+  candidatesFor(user: string): Iterable<Backend> {
+    return this.group.candidates(userKey(user, this.#names))
   }
 
   /**
@@ -89,8 +98,7 @@ class Attempts implements UpstreamAttempts {
     this.#upstream = upstream
     this.#client = client
     const { server, username } = client
-    const candidates =
-      server === undefined ? upstream.group.candidates(username) : [namedServer(server, upstream.config)]
+    const candidates = server === undefined ? upstream.candidatesFor(username) : [namedServer(server, upstream.config)]
     this.#candidates = candidates[Symbol.iterator]()
   }
 

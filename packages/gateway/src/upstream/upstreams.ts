@@ -4,11 +4,14 @@ import type { LiveConfig } from '../config/schema.ts'
 import { RouteTable } from '../route/route-table.ts'
 import { BackendGroup, type BackendState } from './backend-group.ts'
 import { Upstream } from './upstream.ts'
+import type { UserNames } from './user-key.ts'
 
 export interface UpstreamsOptions {
   /** This worker met a failure: the supervisor may look at once. */
   readonly onSuspicion: (upstream: string, backend: string) => void
   readonly log: { avoided(upstream: string, backend: string, forMs: number, detail: string): void }
+  /** How users are told apart. */
+  readonly names?: UserNames
   /** A connection to a backend came to something, or did not. */
   readonly onOutcome?: (upstream: string, outcome: 'opened' | 'failed') => void
 }
@@ -19,7 +22,7 @@ export class Upstreams {
   readonly #byName: ReadonlyMap<string, Upstream>
 
   constructor({ upstreams, routes }: Pick<LiveConfig, 'upstreams' | 'routes'>, options: UpstreamsOptions) {
-    const { onSuspicion, onOutcome, log } = options
+    const { onSuspicion, onOutcome, log, names } = options
     this.routes = new RouteTable(routes, upstreams)
     this.#byName = new Map(
       upstreams.map((config) => {
@@ -29,7 +32,7 @@ export class Upstreams {
           onAvoided: (backend, forMs, detail) => log.avoided(name, backend, forMs, detail),
           onOutcome: (outcome) => onOutcome?.(name, outcome),
         })
-        return [name, new Upstream(config, group)]
+        return [name, new Upstream(config, group, names)]
       }),
     )
   }

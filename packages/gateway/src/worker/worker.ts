@@ -102,6 +102,7 @@ export class Worker {
     this.#upstreams = new Upstreams(live, {
       onSuspicion: (upstream, backend) => send({ type: 'backend-failed', upstream, backend }),
       log: this.#upstreamLog,
+      names: { subaddressSeparator: live.smtp.subaddressSeparator, homeDomain: live.smtp.localDomains[0] },
       onOutcome: (upstream, outcome) => {
         this.#counts.count('postern_upstream_connections_total', upstream, outcome).value++
       },

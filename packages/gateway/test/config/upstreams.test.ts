@@ -83,7 +83,7 @@ describe('upstreams', () => {
     const { upstreams } = await live(`
 [upstream.inside]
 protocol = "lmtp"
-backends = ["/run/lmtp", { address = "[2001:DB8::1]:2424", weight = 3, backup = true }, "Mail.example.org"]
+backends = [{ address = "/run/lmtp", name = "Store-1" }, { address = "[2001:DB8::1]:2424", weight = 3, backup = true }, "Mail.example.org"]
 balance = "hash-user"
 announce = "proxy-v2"
 max-header-bytes = "232B"
@@ -110,7 +110,7 @@ to = "inside"`)
       name: 'inside',
       protocol: 'lmtp',
       backends: [
-        { address: { path: '/run/lmtp' }, weight: 1, isBackup: false },
+        { address: { path: '/run/lmtp' }, name: 'store-1', weight: 1, isBackup: false },
         { address: { host: '2001:db8::1', port: 2424 }, weight: 3, isBackup: true },
         { address: { host: 'mail.example.org', port: 24 }, weight: 1, isBackup: false },
       ],
@@ -148,6 +148,11 @@ to = "inside"`)
     ['a port that is none', 'backends = ["10.0.0.1:70000"]', 'upstream.inside.backends[0]: expected a host and a port'],
     ['IPv6 without brackets', 'backends = ["::1:25"]', 'upstream.inside.backends[0]: expected a host and a port'],
     ['one twice', 'backends = ["10.0.0.1", "10.0.0.1:25"]', 'upstream.inside.backends[1]: expected each backend once'],
+    [
+      'a name twice',
+      'backends = [{ address = "10.0.0.1", name = "One" }, { address = "10.0.0.2", name = "one" }]',
+      'upstream.inside.backends[1].name: expected a name that no other backend has',
+    ],
     ['backups only', 'backends = [{ address = "10.0.0.1", backup = true }]', 'expected at least one that is no backup'],
     [
       'a weight of zero',

@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { byConnections, byKey, rotate, type Member } from '../../src/upstream/balance.ts'
 
-const member = (name: string, weight: number, connections = 0): Member => ({ name, weight, connections, turn: 0 })
+const member = (name: string, weight: number, connections = 0): Member => ({
+  name,
+  seat: name,
+  weight,
+  connections,
+  turn: 0,
+})
 const weightOf = ({ weight }: Member): number => weight
 
 describe('round robin', () => {
