@@ -200,6 +200,8 @@ export const limits = {
   lookupStartMs: 2000,
   /** Failures of one directory are told once in this time, milliseconds; the others are counted. */
   lookupNewsMs: 1000,
+  /** An answer this young is taken for right, whatever a backend says of the user, milliseconds. */
+  freshAnswerMs: 1000,
   /** Longest Auth-Wait that is kept, milliseconds: a client holds its connection meanwhile. */
   maxLookupWaitMs: 10_000,
 

@@ -72,6 +72,8 @@ export interface Setup {
   readonly upstreams?: Readonly<Record<string, MemoryDestination>>
   /** Routes by recipient; the others go to the store when they are at `example.org`, and else nowhere. */
   readonly routes?: Readonly<Record<string, Route>>
+  /** Where recipients are by now whom a destination has refused. */
+  readonly routesNow?: Readonly<Record<string, Route>>
 }
 
 /** Keeps what is written, and asks for a drain when it is told to: a client that reads slowly. */
@@ -133,6 +135,7 @@ export class TestSession {
             (forwardPath.endsWith('@example.org') || forwardPath === 'postmaster'
               ? { to: 'store', account: forwardPath }
               : { to: 'nowhere', decision: { verdict: 'refuse', reason: 'no-relay' } }),
+          ...(setup.routesNow === undefined ? {} : { reconsider: (at) => setup.routesNow?.[at.forwardPath] }),
         },
         destinationFor: (route) =>
           (route.to === 'upstream' ? setup.upstreams?.[route.upstream] : undefined) ?? this.destination,

@@ -49,7 +49,8 @@ export class UpstreamAuthenticator implements Authenticator {
   readonly #verifyToken = async ({ username, token }: TokenClaim, connection: ConnectionInfo): Promise<AuthOutcome> =>
     username === undefined ? { outcome: 'denied' } : this.#ask({ username, token }, connection)
 
-  async #ask(credentials: UpstreamCredentials, connection: ConnectionInfo): Promise<AuthOutcome> {
+  /** @param refusedBy - where the same was asked before, by an answer that was old. */
+  async #ask(credentials: UpstreamCredentials, connection: ConnectionInfo, refusedBy?: string): Promise<AuthOutcome> {
     const { username } = credentials
     try {
       const { upstreams, finder, hostname, log } = this.#options
@@ -58,11 +59,14 @@ export class UpstreamAuthenticator implements Authenticator {
       if (target?.kind === 'refuse' && target.decision.verdict === 'defer') {
         return { outcome: 'unavailable', cause: new Error(target.decision.detail) }
       }
-      if (target?.kind !== 'upstream') return { outcome: 'denied' }
+      if (target?.kind !== 'upstream' || placeOf(target) === refusedBy) return { outcome: 'denied' }
       const upstream = upstreams.find(target.upstream)
-      const options = relayOptionsFor({ upstream, server: target.server, hostname, log, keyOf: () => username })
+      const options = relayOptionsFor({ upstream, server: target.server, hostname, log, userOf: () => username })
       const verification = await verifyAtBackend(options, connection, credentials)
-      if (verification.outcome === 'denied') return verification
+      if (verification.outcome === 'denied') {
+        const mayHaveMoved = refusedBy === undefined && finder.forgetSubmission({ username, connection })
+        return mayHaveMoved ? await this.#ask(credentials, connection, placeOf(target)) : verification
+      }
       if (verification.outcome === 'unavailable') {
         const { code, detail } = verification.failure
         return { outcome: 'unavailable', cause: new Error(`upstream ${upstream.name}: ${code}: ${detail}`) }

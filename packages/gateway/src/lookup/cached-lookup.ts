@@ -1,3 +1,4 @@
+import { limits } from '../limits.ts'
 import type { Lookup, LookupAnswer, LookupQuestion } from './lookup.ts'
 
 export interface CacheOptions {
@@ -10,6 +11,7 @@ export interface CacheOptions {
 
 interface Entry {
   readonly answer: LookupAnswer
+  readonly since: number
   readonly until: number
 }
 
@@ -33,8 +35,7 @@ export class CachedLookup implements Lookup {
 
   ask(question: LookupQuestion): Promise<LookupAnswer> {
     if (this.#options.maxAgeMs === 0) return this.#lookup.ask(question)
-    const { kind, listener, username, recipient } = question
-    const key = JSON.stringify([kind, listener, username, recipient])
+    const key = keyOf(question)
     const known = this.#answers.get(key)
     if (known !== undefined) {
       this.#answers.delete(key)
@@ -53,6 +54,14 @@ export class CachedLookup implements Lookup {
     return asking
   }
 
+  /** What was answered just now stays: who guesses names, or passwords, must not ask the directory with each guess. */
+  forget(question: LookupQuestion): boolean {
+    const key = keyOf(question)
+    const known = this.#answers.get(key)
+    if (known === undefined || this.#now() - known.since < limits.freshAnswerMs) return false
+    return this.#answers.delete(key)
+  }
+
   close(): Promise<void> {
     return this.#lookup.close()
   }
@@ -64,7 +73,12 @@ export class CachedLookup implements Lookup {
       const [oldest] = this.#answers.keys()
       if (oldest !== undefined) this.#answers.delete(oldest)
     }
-    this.#answers.set(key, { answer, until: this.#now() + this.#options.maxAgeMs })
+    const since = this.#now()
+    this.#answers.set(key, { answer, since, until: since + this.#options.maxAgeMs })
     return answer
   }
+}
+
+function keyOf({ kind, listener, username, recipient }: LookupQuestion): string {
+  return JSON.stringify([kind, listener, username, recipient])
 }

@@ -43,6 +43,12 @@ export interface GivenCredentials {
 /** Rejects when there is no answer that can be used, in bounded time: down, slow, or not understood. */
 export interface Lookup {
   ask(question: LookupQuestion): Promise<LookupAnswer>
+  /**
+   * What it answered has proved wrong, so the next question is for the directory itself.
+   *
+   * @returns whether there was something to forget: only then it is worth asking again.
+   */
+  forget?(question: LookupQuestion): boolean
   /** Lets go of its connections. */
   close(): Promise<void>
 }

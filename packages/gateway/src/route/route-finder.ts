@@ -64,6 +64,35 @@ export class RouteFinder {
     return this.#first(this.#options.table.logins(question), question, 'login')
   }
 
+  /**
+   * A backend refused somebody for good who was sent to it by an answer that may be old: what directories said is
+   * forgotten.
+   *
+   * @returns whether anything was: then to look for a route again may lead elsewhere.
+   */
+  forgetMail(question: RouteQuestion & { readonly recipient: string }, mayRelay: boolean): boolean {
+    return this.#forget(this.#options.table.mail(question, mayRelay), question, 'mail')
+  }
+
+  forgetSubmission(question: RouteQuestion & { readonly username: string }): boolean {
+    return this.#forget(this.#options.table.submissions(question), question, 'mail')
+  }
+
+  forgetLogin(question: RouteQuestion & { readonly username: string }): boolean {
+    return this.#forget(this.#options.table.logins(question), question, 'login')
+  }
+
+  #forget(targets: Iterable<RouteTarget>, question: RouteQuestion, kind: LookupQuestion['kind']): boolean {
+    let hasForgotten = false
+    for (const target of targets) {
+      // Routes behind a settled one are never reached.
+      if (target.kind !== 'lookup') break
+      const { lookup } = this.#options.directories.get(target.lookup) ?? {}
+      if (lookup?.forget?.(questionOf(question, kind)) === true) hasForgotten = true
+    }
+    return hasForgotten
+  }
+
   /** Only who must be asked is waited for. */
   #first(
     targets: Iterable<RouteTarget>,

@@ -2,7 +2,16 @@
  * Where the mail of one recipient goes: by the routes of the configuration, and where none of them says anything, by the
  * domains that are ours.
  */
-import type { Awaitable, CidrSet, ConnectionInfo, Decision, Principal, Route, Router } from '@postern/core'
+import type {
+  Awaitable,
+  CidrSet,
+  ConnectionInfo,
+  Decision,
+  Principal,
+  RecipientQuestion,
+  Route,
+  Router,
+} from '@postern/core'
 import type { FoundRoute, RouteFinder } from './route-finder.ts'
 import { splitMailbox } from './local-mailbox.ts'
 import type { LocalRouter } from './table-router.ts'
@@ -18,24 +27,39 @@ export function createRouter({ finder, local, relayNetworks }: RouterOptions): R
   const mayRelay = ({ identity }: ConnectionInfo, principal: Principal | undefined): boolean =>
     // A balancer that speaks for itself is nobody: what it may send as a peer, its clients may not.
     identity.origin !== 'proxy-itself' && (principal !== undefined || relayNetworks.has(identity.client.address))
-  return {
-    forRecipient(at): Awaitable<Route> {
-      const { forwardPath, connection, principal, envelope, helo } = at
-      const isKnown = mayRelay(connection, principal)
-      const { reversePath } = envelope
-      const question = { recipient: forwardPath, username: principal?.username, connection, reversePath, helo }
-      const finding = finder.forMail(question, isKnown)
-      const routed = (found: FoundRoute | undefined): Awaitable<Route> => {
-        if (found === undefined) return local.forRecipient(at)
-        if (found.kind === 'store') return local.intoStore(forwardPath)
-        if (found.kind === 'refuse') return nowhere(found.decision)
-        if (!isKnown && hasForeignRouting(forwardPath)) return nowhere(foreignRouting)
-        const { upstream, server } = found
-        return { to: 'upstream', upstream, ...(server === undefined ? {} : { server }) }
-      }
-      return finding instanceof Promise ? finding.then(routed) : routed(finding)
-    },
+  const find = (at: RecipientQuestion): Awaitable<Route> => {
+    const { forwardPath, connection, principal } = at
+    const isKnown = mayRelay(connection, principal)
+    const finding = finder.forMail(questionOf(at), isKnown)
+    const routed = (found: FoundRoute | undefined): Awaitable<Route> => {
+      if (found === undefined) return local.forRecipient(at)
+      if (found.kind === 'store') return local.intoStore(forwardPath)
+      if (found.kind === 'refuse') return nowhere(found.decision)
+      if (!isKnown && hasForeignRouting(forwardPath)) return nowhere(foreignRouting)
+      const { upstream, server } = found
+      return { to: 'upstream', upstream, ...(server === undefined ? {} : { server }) }
+    }
+    return finding instanceof Promise ? finding.then(routed) : routed(finding)
   }
+  const reconsider = async (at: RecipientQuestion, before: Route): Promise<Route | undefined> => {
+    if (!finder.forgetMail(questionOf(at), mayRelay(at.connection, at.principal))) return undefined
+    const route = await find(at)
+    return isSamePlace(before, route) ? undefined : route
+  }
+  return { forRecipient: find, reconsider }
+}
+
+function questionOf({ forwardPath, connection, principal, envelope, helo }: RecipientQuestion) {
+  const { reversePath } = envelope
+  return { recipient: forwardPath, username: principal?.username, connection, reversePath, helo }
+}
+
+/** To be refused in other words is no other place. */
+function isSamePlace(before: Route, route: Route): boolean {
+  if (before.to === 'upstream' && route.to === 'upstream') {
+    return before.upstream === route.upstream && before.server === route.server
+  }
+  return before.to === route.to
 }
 
 /**

@@ -34,7 +34,14 @@ export function imapLogins({
   const { upstreams: names } = upstreams.routes.reachableFrom(listener.name, 'logins')
   const reachable = [...names].map((name) => upstreams.find(name))
   if (reachable.length === 0) return undefined
+  /** By route: as what it was found. */
+  const foundAs = new WeakMap<LoginRoute, FoundRoute>()
   const routed = (found: FoundRoute | undefined, question: LoginQuestion): LoginRoute => {
+    const route = routeTo(found, question)
+    if (found !== undefined) foundAs.set(route, found)
+    return route
+  }
+  const routeTo = (found: FoundRoute | undefined, question: LoginQuestion): LoginRoute => {
     // Where the backend is the judge, somebody for whom no route stands is nobody; else the accounts here are the judge.
     if (found === undefined) return judge === 'backend' ? nobody : { to: 'store' }
     if (found.kind === 'store') return { to: 'store' }
@@ -49,10 +56,28 @@ export function imapLogins({
       const finding = finder.forLogin(question)
       return finding instanceof Promise ? finding.then((found) => routed(found, question)) : routed(finding, question)
     },
+    async reconsider(question, before): Promise<LoginRoute | undefined> {
+      if (!finder.forgetLogin(question)) return undefined
+      const found = await finder.forLogin(question)
+      return isSame(foundAs.get(before), found) ? undefined : routed(found, question)
+    },
     offers: () =>
       reachable.flatMap((upstream) => upstream.group.offersOfEach.map((offers) => usable(offers, upstream))),
     withholds,
   }
+}
+
+/** The same backends, and the same credentials for them: then to try again would be to guess again. */
+function isSame(before: FoundRoute | undefined, found: FoundRoute | undefined): boolean {
+  if (before?.kind !== 'upstream' || found?.kind !== 'upstream') return before?.kind === found?.kind
+  const [one, other] = [before.credentials, found.credentials]
+  return (
+    before.upstream === found.upstream &&
+    before.server === found.server &&
+    one?.username === other?.username &&
+    one?.password?.reveal() === other?.password?.reveal() &&
+    one?.token?.reveal() === other?.token?.reveal()
+  )
 }
 
 /** The configuration may say by what users are signed in, whatever the looks have found. */

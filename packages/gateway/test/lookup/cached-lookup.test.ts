@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { limits } from '../../src/limits.ts'
 import { CachedLookup } from '../../src/lookup/cached-lookup.ts'
 import type { Lookup, LookupAnswer, LookupQuestion } from '../../src/lookup/lookup.ts'
 
@@ -83,5 +84,31 @@ describe('answers of a directory', () => {
     await cache.ask(asking('a'))
     await cache.ask(asking('a'))
     expect(lookup.count).toBe(2)
+  })
+})
+
+describe('an answer that proved wrong', () => {
+  test('is asked for anew', async () => {
+    const lookup = counting(toInside)
+    const cache = cached(lookup, 60_000)
+    await cache.ask(asking('a'))
+    now = limits.freshAnswerMs
+    expect(cache.forget(asking('a'))).toBe(true)
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(2)
+  })
+
+  test('is kept while it is young: guessing at names does not reach the directory each time', async () => {
+    const lookup = counting(toInside)
+    const cache = cached(lookup, 60_000)
+    await cache.ask(asking('a'))
+    now = limits.freshAnswerMs - 1
+    expect(cache.forget(asking('a'))).toBe(false)
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(1)
+  })
+
+  test('was none where nothing was known', () => {
+    expect(cached(counting(toInside)).forget(asking('a'))).toBe(false)
   })
 })

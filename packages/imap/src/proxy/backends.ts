@@ -18,6 +18,12 @@ export interface ImapLogins {
   /** Asked once for each attempt to sign in. Rejects never. */
   readonly routeOf: (login: LoginQuestion) => Awaitable<LoginRoute>
   /**
+   * The backend of a route refused the user. Where the route was remembered, the user may have moved meanwhile.
+   *
+   * @returns the route that stands now, when it is another one; nothing, when the refusal stands. Rejects never.
+   */
+  readonly reconsider?: ((login: LoginQuestion, before: LoginRoute) => Awaitable<LoginRoute | undefined>) | undefined
+  /**
    * What the backends offer that a client may come to, each by itself, in capitals. Before the login nothing is offered that
    * one of them lacks. `undefined` stands for one of which nothing is known.
    */

@@ -124,10 +124,11 @@ export class BackendLogin implements Authenticator {
     // Whom the authenticator judged where the backend is the judge has their mail in the store.
     if (this.#isJudgedThere) return 'store'
     const { username, account } = principal
+    const credentials = given ?? { username }
     const route = await this.#routeOf(username)
-    if (route.to === 'store') return 'store'
-    if (route.to === 'nowhere') return notRouted(route)
-    return this.#enter(route.backends, given ?? { username }, account)
+    const answer = await this.#enterBy(route, credentials, account)
+    const other = await this.#reconsider(username, route, answer)
+    return other === undefined ? answer : this.#enterBy(other, credentials, account)
   }
 
   get #authenticator(): Authenticator {
@@ -180,9 +181,14 @@ export class BackendLogin implements Authenticator {
     return this.#authenticator.verifyCertificate?.(claim, connection) ?? Promise.resolve({ outcome: 'denied' })
   }
 
-  async #judgeThere(given: ClientCredentials, verifyHere: () => Promise<AuthOutcome>): Promise<AuthOutcome> {
+  /** @param other - the place that is asked when the first one has refused; no third one is. */
+  async #judgeThere(
+    given: ClientCredentials,
+    verifyHere: () => Promise<AuthOutcome>,
+    other?: LoginRoute,
+  ): Promise<AuthOutcome> {
     const { username } = given
-    const route = await this.#routeOf(username)
+    const route = other ?? (await this.#routeOf(username))
     if (route.to === 'store') return verifyHere()
     if (route.to === 'nowhere') return this.#fail(notRouted(route))
     const { backends } = route
@@ -192,6 +198,8 @@ export class BackendLogin implements Authenticator {
       return this.#fail({ ok: false, fault: 'misconfigured', completion, detail })
     }
     const entered = await this.#enter(backends, given, username)
+    const next = other === undefined ? await this.#reconsider(username, route, entered) : undefined
+    if (next !== undefined) return this.#judgeThere(given, verifyHere, next)
     const { logins, connection } = this.#surroundings
     const withheld = logins.withholds?.({ username, connection: connection() })
     if (withheld !== undefined) {
@@ -212,6 +220,27 @@ export class BackendLogin implements Authenticator {
 
   #routeOf(username: string): Promise<LoginRoute> | LoginRoute {
     return this.#surroundings.logins.routeOf({ username, connection: this.#surroundings.connection() })
+  }
+
+  /** A backend that refused may be the one where the user was before: the route is asked for anew, once. */
+  async #reconsider(
+    username: string,
+    route: LoginRoute,
+    entered: EnteredBackend | FailedLogin | 'store',
+  ): Promise<LoginRoute | undefined> {
+    if (entered === 'store' || entered.ok || entered.isVerdict !== true) return undefined
+    const { logins, connection } = this.#surroundings
+    return logins.reconsider?.({ username, connection: connection() }, route)
+  }
+
+  async #enterBy(
+    route: LoginRoute,
+    credentials: ClientCredentials,
+    account: string,
+  ): Promise<EnteredBackend | FailedLogin | 'store'> {
+    if (route.to === 'store') return 'store'
+    if (route.to === 'nowhere') return notRouted(route)
+    return this.#enter(route.backends, credentials, account)
   }
 
   async #enter(

@@ -66,6 +66,8 @@ export interface FailedLogin {
   readonly completion: Completion
   /** For the operator. */
   readonly detail: string
+  /** A backend was asked, and says that this user does not come in: in the wrong place it would say the same. */
+  readonly isVerdict?: boolean
 }
 
 /** Never rejects. A connection that is not given back is closed. */
@@ -226,9 +228,13 @@ class Attempt {
     // Without its text: a server may repeat there what it was told, and that is a password.
     const code = /^\[([A-Za-z0-9-]{1,32})/.exec(text)?.[1]
     const said = code === undefined ? status : `${status} [${code.toUpperCase()}]`
-    return failure(fault, `${link.backend}: ${said} to the sign-in`, completion)
+    const isVerdict = status === 'NO' && verdicts.has(fault)
+    return { ...failure(fault, `${link.backend}: ${said} to the sign-in`, completion), isVerdict }
   }
 }
+
+/** `misconfigured`: our own credentials were refused, or we were referred to another server. */
+const verdicts: ReadonlySet<LoginFault> = new Set(['denied', 'refused', 'misconfigured'])
 
 interface SignInCommand {
   readonly line: string

@@ -590,3 +590,91 @@ test('who listens is told where the client went', async () => {
     { username: 'ann', upstream: 'inside', backend: 'b2' },
   ])
 })
+
+describe('4.3.16: a backend that refuses, where the user may have moved', () => {
+  const refused = `
+    C: a LOGIN ann secret
+    ${greeted}
+    P: L LOGIN "ann" "secret"
+    B: L NO [AUTHENTICATIONFAILED] no`
+  const elsewhere = `
+    ${greeted}
+    P: L LOGIN "ann" "secret"`
+
+  test.each(['backend', 'authenticator'] as const)(
+    'is not the last that is asked (judge: %s)',
+    async (judge) =>
+      await dialogue(
+        { judge, reconsidered: 'backends' },
+        `${refused}
+        P: Q LOGOUT
+        ${elsewhere}
+        B: L OK [CAPABILITY IMAP4rev1] in
+        S: a OK *`,
+      )(),
+  )
+
+  test(
+    'two are asked at most',
+    dialogue(
+      { reconsidered: 'backends' },
+      `${refused}
+      ${elsewhere}
+      B: L NO [AUTHENTICATIONFAILED] nor here
+      S: a NO [AUTHENTICATIONFAILED] *`,
+    ),
+  )
+
+  test(
+    'our own credentials may be refused for the same reason',
+    dialogue(
+      { judge: 'authenticator', reconsidered: 'backends', backends: { credentials: master } },
+      `
+      C: a LOGIN ann secret
+      ${greeted}
+      P: L AUTHENTICATE PLAIN ~ann@example.org\\0postern\\0m4ster~
+      B: L NO [AUTHENTICATIONFAILED] no
+      ${greeted}
+      P: L AUTHENTICATE PLAIN ~ann@example.org\\0postern\\0m4ster~
+      B: L OK [CAPABILITY IMAP4rev1] in
+      S: a OK *`,
+    ),
+  )
+
+  test(
+    'where the mail is in the store now, the accounts here are the judge',
+    dialogue(
+      { reconsidered: 'store' },
+      `${refused}
+      S: a OK *
+      C: b LOGOUT
+      S: * BYE *
+      S: b OK *`,
+    ),
+  )
+
+  test(
+    'where nobody can say, nobody is denied',
+    dialogue(
+      { reconsidered: 'nowhere' },
+      `${refused}
+      S: a NO [UNAVAILABLE] *`,
+    ),
+  )
+
+  test.each([
+    ['that has too much to do', 'NO [LIMIT] too many', 'LIMIT'],
+    ['that is away', 'NO [UNAVAILABLE] later', 'UNAVAILABLE'],
+    ['that does not understand', 'BAD what', 'SERVERBUG'],
+  ])('one %s says nothing of where the user is', async (_, said, code) => {
+    await dialogue(
+      { reconsidered: 'backends' },
+      `
+      C: a LOGIN ann secret
+      ${greeted}
+      P: L LOGIN "ann" "secret"
+      B: L ${said}
+      S: a NO [${code}] *`,
+    )()
+  })
+})

@@ -30,6 +30,8 @@ export interface ProxySetup {
   readonly count?: number
   /** In the place of the backends. */
   readonly route?: (username: string) => LoginRoute
+  /** Where the user is, once the backends have refused: there again, in the store, or nowhere. */
+  readonly reconsidered?: 'backends' | 'store' | 'nowhere'
   readonly offers?: readonly (readonly string[] | undefined)[]
   readonly withholds?: ImapLogins['withholds']
   readonly authenticator?: Authenticator
@@ -131,6 +133,7 @@ export class ProxySession {
       judge: setup.judge ?? 'backend',
       needsPassword: setup.needsPassword ?? false,
       routeOf: ({ username }) => setup.route?.(username) ?? { to: 'backend', backends: this.#backends(setup) },
+      reconsider: () => this.#reconsidered(setup),
       offers: () => setup.offers ?? [['IMAP4REV1', 'IDLE']],
       withholds: setup.withholds,
     }
@@ -154,6 +157,13 @@ export class ProxySession {
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
       }),
     )
+  }
+
+  #reconsidered(setup: ProxySetup): LoginRoute | undefined {
+    if (setup.reconsidered === undefined) return undefined
+    if (setup.reconsidered === 'store') return { to: 'store' }
+    if (setup.reconsidered === 'backends') return { to: 'backend', backends: this.#backends(setup) }
+    return { to: 'nowhere', decision: { verdict: 'defer', reason: 'unavailable' } }
   }
 
   #backends(setup: ProxySetup): LoginBackends {

@@ -50,13 +50,25 @@ function judge(dialogue: Dialogue, transaction: Transaction, argument: string): 
   const at = { connection, principal, envelope, forwardPath }
   return after(
     firstRefusal(options.policies, (policy) => policy.onForwardPath?.(at)),
-    (refusal): Awaitable<Answer> =>
-      refusal === undefined
-        ? after(options.router.forRecipient({ ...at, helo: dialogue.hello?.domain }), (route) =>
-            offer(dialogue, transaction, { forwardPath, dsn }, route),
-          )
-        : refusalAnswer(refusal, 'command', options.hostname),
+    (refusal): Awaitable<Answer> => {
+      if (refusal !== undefined) return refusalAnswer(refusal, 'command', options.hostname)
+      const question = { ...at, helo: dialogue.hello?.domain }
+      return after(options.router.forRecipient(question), (route) =>
+        after(offer(dialogue, transaction, { forwardPath, dsn }, route), (answer) =>
+          isRefusedForGood(answer) && options.router.reconsider !== undefined
+            ? after(options.router.reconsider(question, route), (other) =>
+                other === undefined ? answer : offer(dialogue, transaction, { forwardPath, dsn }, other),
+              )
+            : answer,
+        ),
+      )
+    },
   )
+}
+
+/** The recipient has no mailbox where the route leads: it may have had one when somebody last looked. */
+function isRefusedForGood({ reply }: Answer): boolean {
+  return reply !== undefined && reply.code >= 500
 }
 
 function offer(dialogue: Dialogue, transaction: Transaction, recipient: Recipient, route: Route): Awaitable<Answer> {
