@@ -96,7 +96,7 @@ export interface Policy {
   onConnect?(at: { readonly identity: ClientIdentity; readonly listener: ListenerInfo }): Awaitable<Decision>
   /** EHLO, HELO or LHLO was said. */
   onGreeting?(at: { readonly connection: ConnectionInfo; readonly domain: string }): Awaitable<Decision>
-  /** Before a password is checked. */
+  /** Before a password is checked. In a SCRAM exchange before each of its steps: it must count nothing. */
   onAuthenticate?(at: { readonly connection: ConnectionInfo; readonly username: string }): Awaitable<Decision>
   /** IMAP: a user signed in whose mail is in the store here, and their session is about to begin. */
   onSession?(at: { readonly connection: ConnectionInfo; readonly principal: Principal }): Awaitable<Decision>

@@ -6,6 +6,9 @@
  * says "y", and everything it says is part of the proof: when -PLUS was offered, somebody has struck it from the list.
  *
  * A wrong password, an unknown user, another nonce and another channel look the same: the exchange is over, and denied.
+ *
+ * A client may keep an exchange open for as long as it has to sign in, so policies are asked at each step and not at the first
+ * alone: whoever is banned meanwhile is not told whether the proof was right, and is not signed in.
  */
 import { randomBytes } from 'node:crypto'
 import type { Principal, ScramClaim, ScramKeys } from '../contracts/auth.ts'
@@ -75,25 +78,30 @@ async function takeFirst(context: SaslContext, exchange: Exchange): Promise<Mech
   const serverFirst = encodeServerFirst({ ...keys, nonce: exchange.nonce })
   return {
     challenge: serverFirst,
-    take: (response) => takeFinal(exchange, claim, { keys, serverFirst, principal: found?.principal }, response),
+    take: (response) =>
+      takeFinal(context, exchange, { claim, keys, serverFirst, principal: found?.principal }, response),
   }
 }
 
 interface Looked {
+  readonly claim: ScramClaim
   readonly keys: ScramKeys
   readonly serverFirst: string
   /** Absent for a name that is unknown. */
   readonly principal: Principal | undefined
 }
 
-function takeFinal(
+async function takeFinal(
+  context: SaslContext,
   { first, nonce, binding }: Exchange,
-  claim: ScramClaim,
-  { keys, serverFirst, principal }: Looked,
+  { claim, keys, serverFirst, principal }: Looked,
   response: Buffer,
-): MechanismStep {
+): Promise<MechanismStep> {
   const final = parseClientFinal(response)
   if (final === undefined) return malformedMessage
+  const refusal = await objection(context, claim.username)
+  if (refusal !== undefined) return refusal
+
   const authMessage = `${first.bare},${serverFirst},${final.withoutProof}`
   const signature = verifyScramProof(keys, authMessage, final.proof)
   const isBound =
@@ -105,6 +113,10 @@ function takeFinal(
   // (RFC 4422 section 3.6, RFC 4954 section 4).
   return {
     challenge: `v=${encodeBase64(signature)}`,
-    take: (last) => (last.length === 0 ? conclude(claim, { outcome: 'granted', principal }) : malformedMessage),
+    take: (last) => (last.length === 0 ? grant(context, claim, principal) : malformedMessage),
   }
+}
+
+async function grant(context: SaslContext, claim: ScramClaim, principal: Principal): Promise<MechanismStep> {
+  return (await objection(context, claim.username)) ?? conclude(claim, { outcome: 'granted', principal })
 }

@@ -353,6 +353,37 @@ test('a policy is asked before keys are looked up', async () => {
   expect(lookups).toBe(0)
 })
 
+describe('a policy that changes its mind while the exchange is under way', () => {
+  const decision = { verdict: 'defer', reason: 'banned' } as const
+  const refused = { next: 'end', end: { outcome: 'refused', username: 'user', decision, by: 'ban' } }
+
+  /** An exchange up to the client's proof, and whether the client is banned. */
+  async function begun() {
+    const ban = { isSet: false }
+    const onAuthenticate = () => (ban.isSet ? decision : ({ verdict: 'pass' } as const))
+    const context = contextOf({ authenticator: new Keys(), policies: [{ name: 'ban', onAuthenticate }] })
+    const server = new SaslExchange('SCRAM-SHA-256', scram(context, false, example.serverNonce))
+    await server.start(encode(example.clientFirst))
+    return { server, ban }
+  }
+
+  test.each([
+    ['the right proof', example.clientFinal],
+    ['a wrong proof', example.clientFinal.replace('p=d', 'p=e')],
+  ])('%s behind a ban is not told whether it was right', async (_, final) => {
+    const { server, ban } = await begun()
+    ban.isSet = true
+    expect(await server.answer(encode(final))).toEqual(refused)
+  })
+
+  test('a ban that comes between the proof and the last word keeps the client out', async () => {
+    const { server, ban } = await begun()
+    expect(await server.answer(encode(example.clientFinal))).toMatchObject({ next: 'challenge' })
+    ban.isSet = true
+    expect(await server.answer('')).toEqual(refused)
+  })
+})
+
 const fresh = (password = 'pencil'): ScramClient =>
   new ScramClient('user', secret(password), { flag: 'n' }, 'rOprNGfwEbeRWgbNEkqO')
 

@@ -132,7 +132,7 @@ export class LoginGuard {
     }
   }
 
-  /** One question before each check of a password: whom another machine banned is banned here for as long. */
+  /** One question before each check of a password, and each step of SCRAM: whom another machine banned is banned here for as long. */
   async #judgeByFleet(connection: ConnectionInfo, username: string): Promise<Decision> {
     const { address } = connection.identity.client
     if (this.#exempt.has(address)) return pass

@@ -1,4 +1,13 @@
-import { secret, type AuthOutcome, type Authenticator, type ConnectionInfo, type Decision } from '@postern/core'
+import {
+  beginSasl,
+  chooseSasl,
+  deriveScramKeys,
+  secret,
+  type AuthOutcome,
+  type Authenticator,
+  type ConnectionInfo,
+  type Decision,
+} from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import type { PolicyConfig } from '../../src/config/schema.ts'
 import { networks } from '../../src/policy/networks.ts'
@@ -141,6 +150,32 @@ describe('what counts', () => {
   test('exempt networks are never banned', () => {
     const { attempt } = machine(1, { ...policy, exemptNetworks: ['203.0.113.0/24'] })
     for (let n = 0; n < 100; n++) expect(attempt(0, '203.0.113.7', 'ann', 'denied')).toBe(true)
+  })
+})
+
+describe('a SCRAM exchange that was begun before the ban', () => {
+  test('AU-02: does not end in a login, nor is the client told whether its password is right', async () => {
+    const { attempt, guards } = machine(1)
+    const [guard] = guards
+    const keys = await deriveScramKeys('right')
+    const authenticator = guard!.guarded({
+      scramKeys: async ({ username }) => ({ outcome: 'found', keys, principal: { account: username, username } }),
+    })
+    const endOf = async (ban: () => void) => {
+      const context = { authenticator, connection: from('203.0.113.7'), policies: [guard!.policy] }
+      const server = beginSasl('SCRAM-SHA-256', context)
+      const client = chooseSasl(['SCRAM-SHA-256'], { username: 'ann', password: secret('right') })
+      const first = await server!.start(client!.initial)
+      ban()
+      const final = first.next === 'challenge' ? await client!.answer(first.challenge) : undefined
+      const proven = await server!.answer(final?.ok === true ? final.response : '*')
+      return proven.next === 'challenge' ? server!.answer('') : proven
+    }
+    expect(await endOf(() => {})).toMatchObject({ end: { outcome: 'granted' } })
+    const ban = (): void => {
+      for (let n = 0; n < 10; n++) attempt(0, '203.0.113.7', `user${n}`, 'denied')
+    }
+    expect(await endOf(ban)).toMatchObject({ end: { outcome: 'refused', decision: { reason: 'banned' }, by: 'ban' } })
   })
 })
 
