@@ -3,11 +3,12 @@ import { Command } from 'commander'
 import { changeAccounts, readAccounts, type Account, type Accounts } from '../auth/accounts-file.ts'
 import { makeAccount } from '../auth/make-account.ts'
 import { accountNameWords, isAccountName, preparePassword } from '../auth/prepare.ts'
-import { defaultDataDir } from '../config/default-config.ts'
-import { findAccountsFile } from '../config/load.ts'
+import { defaultDataDir, defaultLocalDomains } from '../config/default-config.ts'
+import { findAccountsFile, type FoundAccounts } from '../config/load.ts'
 import { reasonOf } from '../config/read-file.ts'
 import type { ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
+import { splitMailbox } from '../route/local-mailbox.ts'
 import { exitStatus } from './exit-status.ts'
 import { askPassword, readPasswordLine } from './password-input.ts'
 import { problemText } from './problem-text.ts'
@@ -54,7 +55,8 @@ function withPassword(command: Command): Command {
 
 async function add(terminal: Terminal, name: string, options: UserOptions): Promise<number> {
   if (!isAccountName(name)) throw new CommandFailure(exitStatus.usage, `expected ${accountNameWords}`)
-  const file = await accountsFile(terminal, options)
+  const found = await findAccounts(terminal, options)
+  const { file } = found
   // Mail is delivered without regard to case, so two such names could not both get theirs.
   const isTaken = (accounts: Accounts): CommandFailure | undefined => {
     const names = [...accounts].flatMap(([each, { aliases = [] }]) => [each, ...aliases])
@@ -72,7 +74,18 @@ async function add(terminal: Terminal, name: string, options: UserOptions): Prom
     return new Map([...accounts, [name, account]])
   })
   await print(terminal.stdout, `added ${name}\n`)
+  const warning = mailWarning(name, found)
+  if (warning !== undefined) terminal.stderr.write(`warning: ${warning}\n`)
   return exitStatus.ok
+}
+
+/** An account may be signed in to and get no mail, by a name that is mistyped or a domain that was forgotten. */
+function mailWarning(name: string, { localDomains }: FoundAccounts): string | undefined {
+  if (localDomains === undefined || !name.includes('@')) return undefined
+  const { domain } = splitMailbox(name)
+  if (localDomains.includes(domain)) return undefined
+  const ours = localDomains.length === 0 ? 'nothing is there' : `there: ${localDomains.join(', ')}`
+  return `no mail comes for ${name}: ${domain} is none of smtp.local-domains (${ours})`
 }
 
 async function passwd(terminal: Terminal, name: string, options: UserOptions): Promise<number> {
@@ -117,10 +130,16 @@ async function remove(terminal: Terminal, name: string, options: UserOptions): P
 
 // ── accounts ────────────────────────────────────────────────────────────────
 
-async function accountsFile(terminal: Terminal, { config }: UserOptions): Promise<string> {
-  if (config === undefined) return resolve(terminal.cwd, defaultDataDir, 'accounts.toml')
+async function accountsFile(terminal: Terminal, options: UserOptions): Promise<string> {
+  return (await findAccounts(terminal, options)).file
+}
+
+async function findAccounts(terminal: Terminal, { config }: UserOptions): Promise<FoundAccounts> {
+  if (config === undefined) {
+    return { file: resolve(terminal.cwd, defaultDataDir, 'accounts.toml'), localDomains: defaultLocalDomains }
+  }
   const found = await findAccountsFile(resolve(terminal.cwd, config))
-  if (found.ok) return found.file
+  if (found.ok) return found
   throw unusable(terminal, found.problems)
 }
 

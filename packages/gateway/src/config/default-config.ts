@@ -68,5 +68,8 @@ bind       = "127.0.0.1:2080"
 token-file = "admin.token"
 `.trimStart()
 
+/** Whose mail it takes: that of its host name. */
+export const defaultLocalDomains: readonly string[] = ['localhost']
+
 /** In the current directory. */
 export const defaultDataDir = '.postern'

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
-import { adminOf, resolveConfig, resolveListeners } from './resolve.ts'
+import { adminOf, localDomainsOf, resolveConfig, resolveListeners } from './resolve.ts'
 import type { AdminConfig, ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
 
@@ -27,6 +27,13 @@ export async function parseConfig(
   return resolveConfig(parsed.value, { ...source, problems, lines })
 }
 
+/** Where accounts are, and what their names must be so that mail reaches them. */
+export interface FoundAccounts {
+  readonly file: string
+  /** Lower case; absent when any domain may be: a route leads into the store, or the tables that say so are wrong. */
+  readonly localDomains?: readonly string[]
+}
+
 /**
  * Which accounts file a configuration names. What is wrong with its other parts does not matter here: accounts must be
  * made before the file that names them is right.
@@ -34,15 +41,23 @@ export async function parseConfig(
 export async function findAccountsFile(
   path: string,
 ): Promise<
-  { readonly ok: true; readonly file: string } | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+  ({ readonly ok: true } & FoundAccounts) | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 > {
   const opened = await open(path)
   if (!opened.ok) return opened
   const { file, parsed } = opened
   const { problems, lines } = parsed
   if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
-  const { file: name } = parsed.value.accounts
-  if (name !== undefined) return { ok: true, file: resolve(dirname(file), name) }
+  const { accounts, route } = parsed.value
+  const isKnown = problems.isSound('smtp') && problems.isSound('server') && problems.isSound('route')
+  const isStoreRouted = route.some(({ to }) => to === 'store')
+  if (accounts.file !== undefined) {
+    return {
+      ok: true,
+      file: resolve(dirname(file), accounts.file),
+      ...(isKnown && !isStoreRouted && { localDomains: localDomainsOf(parsed.value) }),
+    }
+  }
   if (problems.isSound('accounts')) {
     problems.add({ path: ['accounts', 'file'], expected: 'the name of the accounts file', found: 'nothing' })
   }

@@ -76,7 +76,7 @@ class Resolution {
 
   async config(): Promise<Config> {
     const { server, log, limits } = this.#file
-    const hostName = server.hostname ?? nameOfMachine()
+    const hostName = hostNameOf(server)
     const listeners = this.#listeners()
     const admin = await this.#admin()
     this.#refuseCollisions(listeners, admin)
@@ -113,7 +113,7 @@ class Resolution {
         upstreams,
         lookups,
         routes,
-        smtp: this.#smtp(hostName),
+        smtp: this.#smtp(),
         dns: this.#dns(),
         policy: resolvePolicy(this.#file.policy, this.#file.listener, resolving),
         ...resolveInspection(this.#file, resolving),
@@ -391,13 +391,13 @@ class Resolution {
 
   // ── the rest ──────────────────────────────────────────────────────────────
 
-  #smtp(hostName: string): SmtpConfig {
+  #smtp(): SmtpConfig {
     const { smtp } = this.#file
     if (smtp['greeting-tease'] && smtp['greeting-delay'] === 'off') {
       this.#warn(['smtp', 'greeting-tease'], 'without greeting-delay there is no line to tease with')
     }
     return {
-      localDomains: (smtp['local-domains'] ?? [hostName]).map((domain) => domain.toLowerCase()),
+      localDomains: localDomainsOf(this.#file),
       maxMessageBytes: smtp['max-message-size'],
       maxRecipients: smtp['max-recipients'],
       bareNewline: smtp['bare-newline'],
@@ -472,6 +472,15 @@ class Resolution {
   #path(name: string): string {
     return resolve(this.#source.baseDir, name)
   }
+}
+
+/** Domains whose mail is for accounts here. */
+export function localDomainsOf({ server, smtp }: Pick<ConfigFile, 'server' | 'smtp'>): readonly string[] {
+  return (smtp['local-domains'] ?? [hostNameOf(server)]).map((domain) => domain.toLowerCase())
+}
+
+function hostNameOf({ hostname: name }: ConfigFile['server']): string {
+  return name ?? nameOfMachine()
 }
 
 /** `[admin]` as it is meant. */

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deriveScramKeys, secret } from '@postern/core'
 import { describe, expect, test } from 'vitest'
@@ -98,6 +98,44 @@ describe('accounts', () => {
       status: 1,
       stderr: expect.stringContaining('at least 8 characters that can be seen'),
     })
+  })
+
+  test.each([
+    [
+      'another domain than ours',
+      'local-domains = ["example.org", "example.net"]',
+      'ann@exmaple.org',
+      /^warning: no mail comes for ann@exmaple\.org: exmaple\.org is none of smtp\.local-domains \(there: example\.org, example\.net\)\n$/,
+    ],
+    ['a domain of ours, whatever its case', 'local-domains = ["Example.org"]', 'ann@EXAMPLE.org', /^$/],
+    ['a domain of ours in its own letters', 'local-domains = ["xn--bcher-kva.example"]', 'ann@bücher.example', /^$/],
+    ['no domain: it may get one by an alias', 'local-domains = ["example.org"]', 'ann', /^$/],
+    ['any domain, where a route leads into the store', '[[route]]\nto = "store"', 'ann@example.net', /^$/],
+    ['the host name, where no domain is named', '[server]\nhostname = "mx.example.org"', 'ann@mx.example.org', /^$/],
+    [
+      'another than the host name',
+      '[server]\nhostname = "mx.example.org"',
+      'ann@example.org',
+      /\(there: mx\.example\.org\)/,
+    ],
+    ['any domain, where nobody can tell', 'local-domains = 7', 'ann@example.net', /^$/],
+  ])('have a name that mail can reach, or a warning: %s', async (_, smtp, name, says) => {
+    const cwd = await directoryWithConfig(`${config}${smtp.startsWith('[') ? '' : '[smtp]\n'}${smtp}\n`)
+    const ran = await postern(['user', 'add', name, ...inConfig, '--password-stdin'], {
+      cwd,
+      stdin: ['first password'],
+    })
+    expect(ran).toMatchObject({ status: 0, stdout: `added ${name}\n` })
+    expect(ran.stderr).toMatch(says)
+  })
+
+  test('of the built-in defaults are at localhost', async () => {
+    const cwd = await temporaryDirectory()
+    await mkdir(join(cwd, '.postern'))
+    const add = async (name: string) =>
+      postern(['user', 'add', name, '--password-stdin'], { cwd, stdin: ['first password'] })
+    expect((await add('ann@localhost')).stderr).toBe('')
+    expect((await add('ann@example.org')).stderr).toMatch(/^warning: .*\(there: localhost\)\n$/)
   })
 
   test('stand in a file that only its owner can read, without the password', async () => {
