@@ -47,10 +47,13 @@ export function judgeFileLimit(open: number, { maxConnectionsPerWorker }: Limits
     const text = `${open} for each process, and max-connections-per-worker is unlimited: set it below half of that`
     return { verdict: 'advice', about, text }
   }
-  const needed = 2 * maxConnectionsPerWorker
-  if (open >= needed) return { verdict: 'ok', about, text: `${open} for each process` }
-  const text = `${open} for each process, and max-connections-per-worker asks for ${needed}: raise LimitNOFILE, or lower it`
-  return { verdict: 'wrong', about, text }
+  const enough = 2 * maxConnectionsPerWorker
+  if (open > enough) return { verdict: 'ok', about, text: `${open} for each process` }
+  // Few enough clients fit all the same, and whoever does not is put off and comes again: nothing is wrong yet.
+  const text =
+    `${open} for each process, and ${maxConnectionsPerWorker} connections (limits.max-connections-per-worker) may take ` +
+    `more than ${enough}; over it connections are closed and mail is put off: raise LimitNOFILE, or lower the other`
+  return { verdict: 'advice', about, text }
 }
 
 export function judgeBacklog(somaxconn: number): Finding {

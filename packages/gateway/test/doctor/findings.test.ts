@@ -34,7 +34,9 @@ describe('postern doctor', () => {
 
   test.each([
     ['files for all', judgeFileLimit(65_536, limits(20_000)), 'ok', /65536/],
-    ['too few files', judgeFileLimit(1024, limits(20_000)), 'wrong', /40000: raise LimitNOFILE/],
+    ['too few files', judgeFileLimit(1024, limits(20_000)), 'advice', /more than 40000; .*: raise LimitNOFILE/],
+    ['just too few files', judgeFileLimit(40_000, limits(20_000)), 'advice', /more than 40000/],
+    ['just enough files', judgeFileLimit(40_001, limits(20_000)), 'ok', /40001/],
     ['no bound of connections', judgeFileLimit(1024, limits('unlimited')), 'advice', /below half/],
     ['a long queue', judgeBacklog(4096), 'ok', /4096/],
     ['a short queue', judgeBacklog(128), 'advice', /sysctl -w net\.core\.somaxconn=4096/],
