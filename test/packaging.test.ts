@@ -3,11 +3,12 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DCLinter } from 'dclint'
 import { validate } from 'dockerfile-utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { readToken } from '../packages/gateway/src/admin/token-file.ts'
 import { makeSelfSignedCertificate } from '../packages/gateway/src/certificate/self-signed.ts'
 import { parseConfig } from '../packages/gateway/src/config/load.ts'
 import type { Config } from '../packages/gateway/src/config/schema.ts'
@@ -27,6 +28,7 @@ beforeAll(async () => {
   })
   writeFileSync(join(folder, 'cert.pem'), made.cert)
   writeFileSync(join(folder, 'key.pem'), made.key, { mode: 0o600 })
+  writeFileSync(join(folder, 'token'), 'a token of sixteen characters'.replaceAll(' ', '-'), { mode: 0o600 })
 })
 afterAll(() => {
   rmSync(folder, { recursive: true })
@@ -34,13 +36,16 @@ afterAll(() => {
 
 /** A configuration as `postern check` reads it, with a certificate of this machine. */
 async function checked(text: string): Promise<Config> {
-  const here = text.replaceAll(/"[^"]+\.(?:pem|crt)"/g, '"cert.pem"').replaceAll(/"[^"]+\.key"/g, '"key.pem"')
+  const here = text
+    .replaceAll(/"[^"]+\.(?:pem|crt)"/g, '"cert.pem"')
+    .replaceAll(/"[^"]+\.key"/g, '"key.pem"')
+    .replaceAll(/"[^"]+\/token"/g, '"token"')
   const outcome = await parseConfig(here, { file: 'postern.toml', baseDir: folder })
   if (!outcome.ok) throw new Error(JSON.stringify(outcome.problems))
   return outcome.config
 }
 
-/** From SIGTERM to the end of the slowest drain. */
+/** From SIGTERM to the end of the slowest drain: what comes ahead of it with `postern drain` is `drainNoticeMs`. */
 function endsWithinMs(config: Config): number {
   return config.live.limits.drainTimeoutMs + 2 * limits.farewellMs
 }
@@ -188,7 +193,11 @@ describe('examples/kubernetes', async () => {
 
   interface Container {
     readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
-    readonly readinessProbe: { readonly httpGet: { readonly path: string; readonly port: string } }
+    readonly readinessProbe: {
+      readonly httpGet: { readonly path: string; readonly port: string }
+      readonly periodSeconds: number
+      readonly failureThreshold: number
+    }
     readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
     readonly securityContext: object
     readonly volumeMounts: readonly { readonly mountPath: string; readonly readOnly?: boolean }[]
@@ -196,7 +205,11 @@ describe('examples/kubernetes', async () => {
   const pod = (
     one('Deployment').spec as {
       readonly template: {
-        readonly spec: { readonly terminationGracePeriodSeconds: number; readonly containers: readonly [Container] }
+        readonly spec: {
+          readonly terminationGracePeriodSeconds: number
+          readonly initContainers: readonly [Pick<Container, 'volumeMounts'> & { readonly command: readonly string[] }]
+          readonly containers: readonly [Container]
+        }
       }
     }
   ).template.spec
@@ -230,11 +243,33 @@ describe('examples/kubernetes', async () => {
     }
   })
 
-  test('a drain has its time, behind preStop', async () => {
-    const [command, seconds] = container.lifecycle.preStop.exec.command
-    expect(command).toBe('sleep')
-    const needsMs = Number(seconds) * 1000 + endsWithinMs(await config())
+  test('X5: preStop is a drain, which the image has, and which has its time', async () => {
+    const used = await config()
+    const [command, ...args] = container.lifecycle.preStop.exec.command
+    const { mountPath } = container.volumeMounts.find(({ mountPath: path }) => path.endsWith('.toml')) ?? {}
+    expect([command, args]).toEqual(['postern', ['drain', '-c', mountPath]])
+    expect(read('Dockerfile')).toMatch(/\/bin\/postern\.mjs \/usr\/local\/bin\/postern\b/)
+    const needsMs = used.live.limits.drainNoticeMs + endsWithinMs(used)
     expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(needsMs)
+    // The balancer looks every so often, and needs that many failures: both of readiness, which is slower than its own.
+    const { periodSeconds, failureThreshold } = container.readinessProbe
+    expect(used.live.limits.drainNoticeMs).toBeGreaterThan(periodSeconds * failureThreshold * 1000)
+  })
+
+  test('the init container makes the token that the drain needs, as the gateway wants it', async () => {
+    const text = one('ConfigMap').data?.['postern.toml'] ?? ''
+    const [, tokenFile = ''] = /^token-file = "(.+)"$/m.exec(text) ?? []
+    const [init] = pod.initContainers
+    const [node, flag, script = ''] = init.command
+    expect([node, flag]).toEqual(['node', '-e'])
+    expect(init.volumeMounts).toEqual([{ name: 'run', mountPath: dirname(tokenFile) }])
+    expect(container.volumeMounts).toContainEqual({ name: 'run', mountPath: dirname(tokenFile) })
+    const made = join(folder, 'made-token')
+    // Twice, as when the pod's sandbox is made anew.
+    for (let time = 0; time < 2; time++) {
+      execFileSync(process.execPath, ['-e', script.replaceAll(tokenFile, made)])
+      expect(await readToken(made)).toMatchObject({ ok: true })
+    }
   })
 
   test('nothing of the image is written, and the data directory is', async () => {
