@@ -11,7 +11,17 @@ import { startPrefixer } from '../kit/prefixer.ts'
 import { ends, sslTlv, tlv, v1, v2 } from '../kit/proxy-header.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
 
-const ports = await freePorts('admin', 'smtp', 'submission', 'submissions', 'imap', 'imaps', 'direct', 'directTls')
+const ports = await freePorts(
+  'admin',
+  'smtp',
+  'submission',
+  'submissions',
+  'imap',
+  'imaps',
+  'doubted',
+  'direct',
+  'directTls',
+)
 let gateway: Gateway
 
 beforeAll(async () => {
@@ -23,6 +33,13 @@ beforeAll(async () => {
     listener('submissions', { protocol: 'submission', bind: ports.submissions, tls: 'implicit', mode: 'require' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'require' }),
     listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit', mode: 'require' }),
+    listener('doubted', {
+      protocol: 'imap',
+      bind: ports.doubted,
+      tls: 'starttls',
+      mode: 'require',
+      proxy: 'tls-networks = ["127.0.0.2"]',
+    }),
     listener('direct', { protocol: 'imap', bind: ports.direct, tls: 'starttls', mode: 'off' }),
     listener('direct-tls', { protocol: 'submission', bind: ports.directTls, tls: 'implicit', mode: 'mixed' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
@@ -234,6 +251,18 @@ describe('ended at the balancer', () => {
     client.send(v2(ends, { tlvs: [sslTlv(0, 1, [])] }))
     await client.line()
     expect((await client.imap('a CAPABILITY'))[0]).toMatch(/\bLOGINDISABLED\b/)
+    client.destroy()
+  })
+})
+
+describe('PX-35: ended at a balancer whose word on TLS a listener does not take', () => {
+  test('the session is in the clear: STARTTLS is offered, and no login', async () => {
+    const client = await Dialogue.connect(ports.doubted)
+    client.send(v2(ends, { tlvs: [tlsClaim], crc: true }))
+    await client.line()
+    const [capabilities] = await client.imap('a CAPABILITY')
+    expect(capabilities).toMatch(/\bLOGINDISABLED\b/)
+    expect(capabilities).toMatch(/\bSTARTTLS\b/)
     client.destroy()
   })
 })

@@ -93,7 +93,7 @@ PX-31 | B | change  | kept   | FIN, RST and half-close behind every byte of a he
 PX-32 | A | change  | kept   | a peer that is gone before it is looked at is nobody
 PX-33 | C | change  | partly | addresses of no single host in a header | limits by such an address are one count for all who claim it
 PX-34 | A | change  | kept   | a certificate name that nobody verified is no name
-PX-35 | C | change  | partly | TLS that the balancer ended counts as TLS, and is logged as such | every trusted network is believed: no listener can say no
+PX-35 | C | change  | kept   | TLS that the balancer ended counts as TLS where the listener says so, and is logged as such
 PX-36 | B | nightly | kept   | random and mutated headers: nothing throws, nothing is read behind the header
 PX-37 | B | nightly | kept   | hundreds of half headers while an ordinary client comes
 `,

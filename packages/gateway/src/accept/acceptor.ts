@@ -94,6 +94,8 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
   const { listener, proxy, dialect, tls, policies, ignoredHosts, places, awaitedHeaders, summary, names } = options
   const { connections, counts } = options
   const trust = createTrustRule({ mode: proxy.mode, networks: networks(proxy.trustedNetworks) })
+  // PX-35: a balancer may be trusted for addresses, and not for TLS.
+  const believedOnTls = proxy.tlsNetworks === undefined ? undefined : networks(proxy.tlsNetworks)
 
   return async function accept(socket) {
     // A client may be gone before it is looked at: then the system knows no peer, and there is nobody to serve.
@@ -135,7 +137,8 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const bytesWithHeader = identity.claims === undefined || listener.tls === 'implicit' ? 0 : socket.readableLength
       const isIgnored = ignoredHosts.has(identity.client.address)
       const isCheck = speaksForItself(identity, local)
-      log.identified(identity, { isIgnored, isCheck })
+      const isTlsBelieved = believedOnTls?.has(peer.address) !== false
+      log.identified(identity, { isIgnored, isCheck, isTlsBelieved })
       if (isCheck) summary.healthCheck(listener.name, peer.address.toString())
 
       // ── memory ────────────────────────────────────────────────────────────
@@ -169,7 +172,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       const clientNames = isIgnored || isCheck ? undefined : names?.namesOf(identity.client.address)
 
       // ── tls ───────────────────────────────────────────────────────────────
-      const security = channelSecurityFrom(identity) ?? cleartext
+      const security = (isTlsBelieved ? channelSecurityFrom(identity) : undefined) ?? cleartext
       if (security.kind === 'tls') log.secured(security)
       let connection: Connection = new AcceptedConnection(
         { id: log.id, listener, identity, security, ...(clientNames !== undefined && { clientNames }) },

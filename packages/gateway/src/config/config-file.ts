@@ -192,6 +192,7 @@ export interface ListenerTable {
     readonly mode?: ProxyMode | undefined
     readonly 'trusted-networks'?: readonly string[] | undefined
     readonly 'optional-wait': number
+    readonly 'tls-networks'?: readonly string[] | undefined
     readonly 'refuse-second-header': boolean
   }
 }

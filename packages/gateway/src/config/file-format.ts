@@ -54,6 +54,11 @@ const listenerProxy = table({
     .optional()
     .describe('Who must send a header. Default: `mixed` when any network is trusted here, else `off`.'),
   'trusted-networks': networks.optional().describe('Replaces the list of `[proxy]` for this listener.'),
+  'tls-networks': networks
+    .optional()
+    .describe(
+      'Of the trusted networks, those whose word on the client’s TLS (SSL TLV) is taken, so that logins are offered: default all of them, and an empty list none.',
+    ),
   'optional-wait': duration('100ms', '30s')
     .prefault('1s')
     .describe('Mode `optional`: how long the greeting waits for a header that may come.'),

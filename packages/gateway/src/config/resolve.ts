@@ -169,7 +169,7 @@ class Resolution {
     }
   }
 
-  #judgeRequiredTls(name: string, { protocol, tls }: ListenerTable, { mode }: ListenerProxyConfig): void {
+  #judgeRequiredTls(name: string, { protocol, tls }: ListenerTable, { mode, tlsNetworks }: ListenerProxyConfig): void {
     const path: KeyPath = ['listener', name, 'require-tls']
     const found = `true, with protocol = "${protocol}" and tls = "${tls}"`
     if (protocol === 'imap') {
@@ -178,8 +178,9 @@ class Resolution {
         expected: 'a listener for SMTP or LMTP: IMAP never takes a login in the clear',
         found,
       })
-    } else if (tls === 'off' && mode === 'off') {
-      this.#problems.add({ path, expected: 'TLS here (`tls`), or balancers that tell of theirs (`proxy.mode`)', found })
+    } else if (tls === 'off' && (mode === 'off' || tlsNetworks?.length === 0)) {
+      const expected = 'TLS here (`tls`), or balancers that tell of theirs (`proxy.mode`, `proxy.tls-networks`)'
+      this.#problems.add({ path, expected, found })
     }
   }
 
@@ -202,9 +203,14 @@ class Resolution {
       const expected = `the networks of the balancers, since mode "${mode}" takes headers only from trusted networks`
       this.#problems.add({ path: pathOfList, expected, found: 'none, here and in [proxy]' })
     }
+    const { 'tls-networks': tlsNetworks } = own
+    if (mode === 'off' && tlsNetworks !== undefined) {
+      this.#warn(['listener', name, 'proxy', 'tls-networks'], 'nobody sends a header here: the mode is "off"')
+    }
     return {
       mode,
       trustedNetworks,
+      ...(tlsNetworks !== undefined && { tlsNetworks }),
       headerTimeoutMs: proxy['header-timeout'],
       maxHeaderBytes: proxy['max-header-bytes'],
       optionalWaitMs: own['optional-wait'],

@@ -101,6 +101,8 @@ export interface ListenerProxyConfig {
   readonly mode: ProxyMode
   /** The listener's own list, or else the global one. Empty only with mode `off`. */
   readonly trustedNetworks: readonly string[]
+  /** Trusted networks whose word on the client's TLS counts; absent for all of them. */
+  readonly tlsNetworks?: readonly string[]
   /** Absolute, from the accept to the last byte of the header. */
   readonly headerTimeoutMs: number
   readonly maxHeaderBytes: number

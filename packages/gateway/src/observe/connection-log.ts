@@ -98,8 +98,12 @@ export class ConnectionLog implements SessionObserver {
    *
    * @param kind.isIgnored - the client is one of the ignored hosts: nothing is written of it, whatever it does.
    * @param kind.isCheck - the balancer speaks for itself.
+   * @param kind.isTlsBelieved - what its header says of the client's TLS counts.
    */
-  identified(identity: ClientIdentity, kind: { readonly isIgnored: boolean; readonly isCheck: boolean }): void {
+  identified(
+    identity: ClientIdentity,
+    kind: { readonly isIgnored: boolean; readonly isCheck: boolean; readonly isTlsBelieved: boolean },
+  ): void {
     const { client, peer, claims } = identity
     this.#isSilent = kind.isIgnored
     this.#comingAndGoing = kind.isCheck ? 'debug' : 'info'
@@ -124,6 +128,7 @@ export class ConnectionLog implements SessionObserver {
       uniqueId: claims.uniqueId,
       authority: claims.authority,
       tls: claims.tls?.version,
+      ...(claims.tls !== undefined && !kind.isTlsBelieved && { tlsBelieved: false }),
     })
   }
 

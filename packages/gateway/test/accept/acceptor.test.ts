@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ClientNames, IpAddress, Policy } from '@postern/core'
+import { encodeProxyHeader, endpoint, sslTlv, type ClientNames, type IpAddress, type Policy } from '@postern/core'
 import { describe, expect, test } from 'vitest'
 import { AwaitedHeaders, Places } from '../../src/accept/admission.ts'
+import type { Dialect } from '../../src/accept/dialects.ts'
 import { OpenConnections } from '../../src/accept/open-connections.ts'
 import { accessList } from '../../src/policy/access-list.ts'
 import { networks } from '../../src/policy/networks.ts'
@@ -11,7 +12,7 @@ import type { MetricName } from '../../src/observe/metric-catalogue.ts'
 import { clientKey } from '../../src/policy/client-key.ts'
 import { connectionLimits } from '../../src/policy/client-limits.ts'
 import { LocalTally } from '../../src/policy/tally.ts'
-import { Client, openBench, v1, v2, v2Local, type LogLine } from '../kit/acceptor-bench.ts'
+import { Client, echoDialect, openBench, v1, v2, v2Local, type LogLine } from '../kit/acceptor-bench.ts'
 
 const eventsOf = (lines: readonly LogLine[]): readonly string[] => lines.map((line) => line.event)
 const find = (lines: readonly LogLine[], event: string): LogLine | undefined =>
@@ -40,6 +41,38 @@ const asked = () => {
     },
   }
 }
+
+describe('PX-35: what a balancer says of the TLS that it ended', () => {
+  test.each([
+    ['counts from every trusted network when no list is there', undefined, 'TLSv1.3 proxy', undefined],
+    ['counts from a network of the list', ['127.0.0.0/30'], 'TLSv1.3 proxy', undefined],
+    ['does not from another trusted network, and the log says so', ['127.0.0.2'], 'cleartext', false],
+    ['does from nobody when the list is empty', [], 'cleartext', false],
+  ])('%s', async (_, tlsNetworks, expected, tlsBelieved) => {
+    const seen: string[] = []
+    const dialect: Dialect = {
+      ...echoDialect,
+      session: (context, log, opening) => {
+        const { security } = context.connection
+        seen.push(security.kind === 'tls' ? `${security.version} ${security.endedBy}` : security.kind)
+        return echoDialect.session(context, log, opening)
+      },
+    }
+    await using bench = await openBench({ dialect, proxy: { mode: 'require', ...(tlsNetworks && { tlsNetworks }) } })
+    using client = new Client(bench.port)
+    const tls = sslTlv({ certificate: 'none', isVerified: false, version: 'TLSv1.3' })
+    const [source, destination] = [endpoint('203.0.113.7', 4567), endpoint('192.0.2.1', 25)]
+    const header = encodeProxyHeader({ version: 2, command: 'proxy', source, destination, tlvs: [tls] })
+    client.say(header.ok ? header.bytes : '')
+    // Whose addresses it is told is another matter: those are believed.
+    expect(await client.hears(/\r\n/)).toMatch(/^HELLO 203\.0\.113\.7:4567 proxied/)
+    expect(seen).toEqual([expected])
+    const line = await bench.logged('proxy.accepted')
+    expect([line['tls'], line['tlsBelieved']]).toEqual(['TLSv1.3', tlsBelieved])
+    const counted = bench.counts.sumOf('postern_tls_sessions_total', ([, , endedBy]) => endedBy === 'proxy')
+    expect(counted).toBe(expected === 'cleartext' ? 0 : 1)
+  })
+})
 
 describe('S10: the names of a client', () => {
   test('are looked up from the accept on, of the client and not of its balancer; no greeting waits', async () => {

@@ -145,6 +145,7 @@ require-tls = true
 [listener.mx.proxy]
 mode = "require"
 trusted-networks = ["10.1.0.0/16"]
+tls-networks = ["10.1.2.0/24"]
 optional-wait = "2s"
 refuse-second-header = true
 [smtp]
@@ -218,6 +219,7 @@ bind = "off"
             trustedNetworks: ['10.1.0.0/16'],
             headerTimeoutMs: 5_000,
             maxHeaderBytes: 65_551,
+            tlsNetworks: ['10.1.2.0/24'],
             optionalWaitMs: 2_000,
             refusesSecondHeader: true,
           },
@@ -731,6 +733,14 @@ const rows: readonly Row[] = [
     found: /tls = "off"/,
   },
   {
+    name: 'TLS required where no balancer is believed to have ended any',
+    text: `${least}require-tls = true\n[listener.mx.proxy]\ntrusted-networks = ["10.0.0.0/8"]\ntls-networks = []`,
+    line: 6,
+    path: 'listener.mx.require-tls',
+    expected: /`proxy\.tls-networks`/,
+    found: /tls = "off"/,
+  },
+  {
     name: 'TLS without a certificate',
     text: '[listener.mx]\nprotocol = "smtp"\nbind = "127.0.0.1"',
     line: 1,
@@ -892,6 +902,12 @@ describe('loud warnings', () => {
       /trusts everybody/,
     ],
     ['no limits for anybody', '[policy]\nexempt-networks = ["0.0.0.0/0"]', 'policy.exempt-networks[0]', /limits away/],
+    [
+      'a word on TLS where nobody sends headers',
+      '[listener.mx.proxy]\ntls-networks = ["10.0.0.1"]',
+      'listener.mx.proxy.tls-networks',
+      /nobody sends a header here/,
+    ],
     ['an admin endpoint for everybody', '[admin]\nbind = "0.0.0.0:2080"', 'admin.bind', /no password/],
     [
       'a listener where nobody can sign in',

@@ -27,7 +27,7 @@ const listenerCounts = (name: string) => new ListenerCounts(new Counts(), name, 
 function openLog(level: 'debug' | 'info' = 'info', counts = listenerCounts('mx')) {
   const { logger, lines } = recordingLogger(level)
   const log = new ConnectionLog(logger, connection.id, counts, peer)
-  log.identified(identity, { isIgnored: false, isCheck: false })
+  log.identified(identity, { isIgnored: false, isCheck: false, isTlsBelieved: true })
   lines.length = 0
   return { log, lines }
 }
@@ -125,7 +125,7 @@ describe('the records of a connection', () => {
   test('S9: of an ignored host nothing is written, whatever happens', () => {
     const { logger, lines } = recordingLogger()
     const log = new ConnectionLog(logger, connection.id, listenerCounts('mx'), peer)
-    log.identified(identity, { isIgnored: true, isCheck: false })
+    log.identified(identity, { isIgnored: true, isCheck: false, isTlsBelieved: true })
     log.refused({ connection, verb: 'RCPT', reason: 'no-relay', detail: 'not ours' })
     log.transaction({ connection, id: 'x.1', envelope, replyCode: 250, bytes: 4096 })
     log.closed('quit', { in: 1, out: 2 })
