@@ -1,7 +1,6 @@
 import type { LookupConfig } from '../config/schema.ts'
 import type { Directory } from '../route/route-finder.ts'
 import { CachedLookup } from './cached-lookup.ts'
-import { HttpLookup } from './http-lookup.ts'
 import type { Lookup } from './lookup.ts'
 import { openRedisLookup } from './redis-lookup.ts'
 
@@ -29,5 +28,7 @@ export async function openLookups(
 async function open(config: LookupConfig, onError: (error: Error) => void): Promise<Lookup> {
   const { url, dialect, prefix, timeoutMs, retries } = config
   if (url.startsWith('redis')) return openRedisLookup({ url, prefix, timeoutMs, retries, onError })
+  // Its HTTP client takes a quarter of the time in which a worker starts, and most gateways ask no directory.
+  const { HttpLookup } = await import('./http-lookup.ts')
   return new HttpLookup({ url, dialect, timeoutMs, retries })
 }
