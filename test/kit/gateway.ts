@@ -111,7 +111,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     signal: (signal) => process.kill(pid, signal),
     kill: async () => {
-      for (const each of [pid, ...childrenOf(pid)]) process.kill(each, 'SIGKILL')
+      for (const each of [pid, ...childrenOf(pid)]) killIfThere(each)
       await exit
     },
     stop: async () => {
@@ -130,6 +130,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 function childrenOf(pid: number): readonly number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   return text === '' ? [] : text.split(' ').map(Number)
+}
+
+/** A worker may have died of something else meanwhile. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 /** What every configuration of a test has, unless it says otherwise. */
