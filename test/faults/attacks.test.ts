@@ -15,7 +15,7 @@ import { freePorts } from '../kit/ports.ts'
 import { ends, signature, v1, v2, v2Bytes, v2Local } from '../kit/proxy-header.ts'
 import { peer } from '../kit/peers.ts'
 import { start } from '../kit/run.ts'
-import { tellFigure } from './figure.ts'
+import { tellAttacks, tellFigure } from './figure.ts'
 import { perTier } from './tier.ts'
 import { underAttack, type Attack, type Endured } from './under-attack.ts'
 
@@ -41,6 +41,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await gateway?.stop()
+  tellAttacks()
 })
 
 const attack = (how: Attack): Promise<Endured> =>
@@ -106,6 +107,29 @@ async function signedIn(user: Account): Promise<Dialogue> {
   await client.line()
   expect((await client.imap(`a LOGIN ${user.name} "${user.password}"`)).at(-1)).toMatch(/^a OK /)
   return client
+}
+
+/** A mailbox `many` of 512 messages, each with fifty references. */
+async function fillMany(): Promise<void> {
+  const client = await signedIn(ann)
+  await client.imap('b CREATE many')
+  const text = `Subject: one of many\r\nReferences: ${'<x@example.org> '.repeat(50)}\r\n\r\nx\r\n`
+  expect((await client.imap(`c APPEND many {${text.length}+}\r\n${text}`)).at(-1)).toMatch(/^c OK /)
+  await client.imap('d SELECT many')
+  for (let doubled = 0; doubled < 9; doubled += 1) {
+    expect((await client.imap('e COPY 1:* many')).at(-1)).toMatch(/^e OK /)
+    await client.imap('f NOOP')
+  }
+  client.destroy()
+}
+
+/** Reads up to the response of this tag, whatever it says. */
+async function tagged(session: Dialogue, tag: string): Promise<void> {
+  while (!(await session.line()).startsWith(`${tag} `));
+}
+
+function keywords(count: number): string {
+  return Array.from({ length: count }, (_, index) => `k${index}`).join(' ')
 }
 
 describe('headers', () => {
@@ -285,6 +309,36 @@ describe('IMAP', () => {
         return () => {}
       },
       maxGrownBytes: 64 * mib,
+    })
+  })
+
+  describe('signed in: much work for few bytes', () => {
+    beforeAll(fillMany)
+
+    test.each([
+      ['IM-08: searches nested fifteen thousand deep', `SEARCH ${'NOT '.repeat(15_000)}ALL`],
+      ['IM-09: sets that name everything ten thousand times', `FETCH ${'1:*,'.repeat(9_999)}1:* (FLAGS)`],
+      ['IM-11: ten thousand keywords', `STORE 1 +FLAGS.SILENT (${keywords(10_000)})`],
+      ['IM-12: a thousand wildcards', `LIST "" "${'*%'.repeat(500)}x"`],
+      ['IM-16: SORT and THREAD over all', 'SORT (SUBJECT FROM ARRIVAL) UTF-8 TEXT "one of many"'],
+      ['IM-17: an ID of two hundred pairs', `ID (${Array.from({ length: 200 }, (_, n) => `"n${n}" "v"`).join(' ')})`],
+    ])('%s', async (_, command) => {
+      const clients = 5
+      const commands = perTier({ change: 4, nightly: 200, release: 200 })
+      const sessions = await Promise.all(Array.from({ length: clients }, () => signedIn(ann)))
+      for (const session of sessions) await session.imap('b SELECT many')
+      await attack({
+        run: async () => {
+          await Promise.all(
+            sessions.map(async (session) => {
+              session.send(Array.from({ length: commands }, (__, index) => `a${index} ${command}\r\n`).join(''))
+              for (let index = 0; index < commands; index += 1) await tagged(session, `a${index}`)
+            }),
+          )
+          return () => sessions.forEach((session) => session.destroy())
+        },
+        maxGrownBytes: 96 * mib,
+      })
     })
   })
 

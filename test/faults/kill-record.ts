@@ -52,25 +52,20 @@ export function readKills(): readonly RecordedKills[] {
   return lines.map((line) => JSON.parse(line) as RecordedKills)
 }
 
-const nothing: Counts = {
-  kills: 0,
-  outages: 0,
-  deliveries: 0,
-  appends: 0,
-  stores: 0,
-  removals: 0,
-  broken: 0,
-  lost: 0,
-  half: 0,
-  wrong: 0,
-  again: 0,
-  seconds: 0,
-}
-
 export function sumOf(all: readonly Counts[]): Counts {
-  const names = Object.keys(nothing) as (keyof Counts)[]
-  return all.reduce<Counts>(
-    (sum, one) => ({ ...sum, ...Object.fromEntries(names.map((name) => [name, sum[name] + one[name]])) }),
-    nothing,
-  )
+  const sum = (of: (counts: Counts) => number): number => all.reduce((total, each) => total + of(each), 0)
+  return {
+    kills: sum(({ kills }) => kills),
+    outages: sum(({ outages }) => outages),
+    deliveries: sum(({ deliveries }) => deliveries),
+    appends: sum(({ appends }) => appends),
+    stores: sum(({ stores }) => stores),
+    removals: sum(({ removals }) => removals),
+    broken: sum(({ broken }) => broken),
+    lost: sum(({ lost }) => lost),
+    half: sum(({ half }) => half),
+    wrong: sum(({ wrong }) => wrong),
+    again: sum(({ again }) => again),
+    seconds: sum(({ seconds }) => seconds),
+  }
 }

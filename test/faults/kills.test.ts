@@ -83,6 +83,10 @@ function lostOf(ledger: DeliveryLedger, copies: ReadonlyMap<number, number>): re
   return [...ledger.acknowledged.keys()].filter((serial) => !copies.has(serial)).map((serial) => `kill-${serial}`)
 }
 
+function isFault({ event }: LogRecord): boolean {
+  return event === 'internal-error'
+}
+
 interface Batch {
   readonly counts: Counts
   /** What is not as it must be, in words. */
@@ -145,7 +149,6 @@ async function runBatch(count: number): Promise<Batch> {
   const next = await started()
   cleanUps.push(() => next.stop())
   const wrong = await lookThrough(ports.imaps, carol, clients.ledger)
-  const isFault = ({ event }: LogRecord): boolean => event === 'internal-error'
   const faults = [...gateway.log, ...next.log].filter(isFault).map((record) => JSON.stringify(record))
   const half = [...halves, ...storedCopies(folder, carol.name).halves]
   await cleanUp()

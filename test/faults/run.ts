@@ -7,6 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { Waits } from './figure.ts'
 import { rows } from './matrix.ts'
 import { readResults, writeReport, writeResults, type Result } from './report.ts'
 import { rowId, testsOfRows } from './rows.ts'
@@ -14,13 +15,15 @@ import { rowId, testsOfRows } from './rows.ts'
 interface TestOutcome {
   readonly fullName: string
   readonly status: string
-  readonly meta?: { readonly figure?: string }
+  readonly meta?: { readonly figure?: string; readonly waits?: Waits }
 }
 
 interface RowOutcome {
   passed: number
   readonly failed: string[]
   readonly figures: string[]
+  /** Of the test that attacks, if there is one. */
+  waits?: Waits
 }
 
 const root = join(import.meta.dirname, '../..')
@@ -79,6 +82,7 @@ function outcomesOf(all: readonly TestOutcome[]): ReadonlyMap<string, RowOutcome
       if (status === 'passed') outcome.passed += 1
       if (status === 'failed') outcome.failed.push(fullName)
       if (meta?.figure !== undefined) outcome.figures.push(meta.figure)
+      if (meta?.waits !== undefined) outcome.waits = meta.waits
     }
   }
   return found
@@ -96,10 +100,10 @@ function record(): void {
   const date = new Date().toISOString().slice(0, 10)
   const commit = execFileSync('git', ['rev-parse', '--short=8', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
   const results: Record<string, Result> = { ...readResults() }
-  for (const [id, { passed, figures }] of outcomes) {
+  for (const [id, { passed, figures, waits }] of outcomes) {
     if (passed === 0) continue
     const figure = figures.length > 0 ? figures.join('; ') : `${passed} ${passed === 1 ? 'test' : 'tests'}`
-    results[id] = { date, commit, tier, figure }
+    results[id] = { date, commit, tier, figure, ...(waits !== undefined && { waits }) }
   }
   writeResults(results)
   writeReport()

@@ -192,9 +192,12 @@ async function stopOne(gateway: Gateway, ms: number): Promise<void> {
 async function reload(gateway: Gateway): Promise<void> {
   const before = gateway.log.length
   gateway.signal('SIGHUP')
-  // One that fails is an error in the log, and found there.
-  const isEnd = ({ event = '' }: LogRecord): boolean => /^gateway\.reload(?:ed|-failed|-refused)$/.test(event)
-  await eventually('the reload', () => (gateway.log.slice(before).some(isEnd) ? true : undefined), reloadMs)
+  await eventually('the reload', () => (gateway.log.slice(before).some(isEndOfReload) ? true : undefined), reloadMs)
+}
+
+/** One that fails is an error in the log, and found there. */
+function isEndOfReload({ event = '' }: LogRecord): boolean {
+  return /^gateway\.reload(?:ed|-failed|-refused)$/.test(event)
 }
 
 async function burst(port: number, bytes: Uint8Array): Promise<void> {
