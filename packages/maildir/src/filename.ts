@@ -8,6 +8,7 @@
  * write any of them. The base name alone makes a message unique; the flags behind `:2,` change by renaming.
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { inTurns, sortInTurns } from './turns.ts'
 
 /** The part of a file name that identifies the message, whatever its flags are. */
 export function baseOf(name: string): string {
@@ -62,11 +63,23 @@ function numberAfter(base: string, mark: string): number | undefined {
   return digits === null ? undefined : Number(digits[0])
 }
 
-/** Puts names in the order of the moments that they carry, so that UIDs ascend in order of arrival. */
-export function sortByArrival<T extends { readonly name: string }>(files: Iterable<T>): T[] {
-  const dated = Array.from(files, (file) => ({ file, micros: arrivalOf(file.name) }))
-  dated.sort((a, b) => a.micros - b.micros || (a.file.name < b.file.name ? -1 : 1))
-  return dated.map(({ file }) => file)
+/**
+ * Puts names in the order of the moments that they carry, so that UIDs ascend in order of arrival.
+ *
+ * @param perTurn - files handled before others have the event loop.
+ */
+export async function sortByArrival<T extends { readonly name: string }>(
+  files: Iterable<T>,
+  perTurn: number,
+): Promise<T[]> {
+  const dated: { readonly file: T; readonly micros: number }[] = []
+  await inTurns(files, perTurn, (file) => dated.push({ file, micros: arrivalOf(file.name) }))
+  const sorted = await sortInTurns(
+    dated,
+    perTurn,
+    (a, b) => a.micros - b.micros || (a.file.name < b.file.name ? -1 : 1),
+  )
+  return sorted.map(({ file }) => file)
 }
 
 /** When the file came into its mailbox, as its name says: a copy has a name of its own. */

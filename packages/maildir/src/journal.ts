@@ -151,8 +151,10 @@ export function* recordsIn(bytes: Buffer): Generator<JournalRecord, void> {
 }
 
 /**
- * Appends records. The lock is held, and `header` was read under it. Rejects when it was not written; then nothing was
- * appended.
+ * Appends records as one change: however many pieces they are written in, none of them counts before the header says so.
+ * The lock is held, and `header` was read under it. Rejects when it was not written; then nothing was appended.
+ *
+ * @param perTurn - records in one piece; others have the event loop while it is written.
  */
 export async function appendToJournal(
   disk: Disk,
@@ -160,24 +162,24 @@ export async function appendToJournal(
   header: JournalHeader,
   records: readonly JournalRecord[],
   written: { readonly nowMs: number; readonly boot: string },
+  perTurn: number,
 ): Promise<JournalHeader> {
   const handle = await openJournal(disk, folder, constants.O_RDWR)
   if (handle === undefined) throw new Error('the journal is gone')
   try {
-    const bytes = encodeRecords(records)
+    let end: RecordsEnd
     try {
-      await writeAll(handle, bytes, headerBytes + header.length)
+      end = await writeRecords(handle, header, records, perTurn)
     } catch (error) {
       await handle.truncate(headerBytes + header.length).catch(() => undefined)
       throw error
     }
     const next: JournalHeader = {
       ...header,
+      ...end,
       highest: records.reduce((highest, { modseq }) => Math.max(highest, modseq), header.highest),
-      length: header.length + bytes.length,
       writtenMs: written.nowMs,
       boot: written.boot,
-      chain: crc32(bytes, header.chain),
     }
     await writeAll(handle, encodeHeader(next), 0)
     return next
@@ -192,16 +194,33 @@ export async function writeJournal(
   folder: string,
   start: Pick<JournalHeader, 'uidValidity' | 'highest' | 'floor' | 'boot' | 'writtenMs'>,
   records: readonly JournalRecord[],
+  perTurn: number,
 ): Promise<JournalHeader> {
   const generation = randomBytes(8).toString('hex')
-  const bytes = encodeRecords(records)
-  const chain = crc32(bytes, chainOf(generation))
-  const header: JournalHeader = { ...start, length: bytes.length, generation, chain }
+  let header: JournalHeader = { ...start, length: 0, generation, chain: chainOf(generation) }
   await replaceFile(disk, folder, journalName, async (handle) => {
+    header = { ...header, ...(await writeRecords(handle, header, records, perTurn)) }
     await writeAll(handle, encodeHeader(header), 0)
-    await writeAll(handle, bytes, headerBytes)
   })
   return header
+}
+
+type RecordsEnd = Pick<JournalHeader, 'length' | 'chain'>
+
+/** Behind those that count, a piece at a time. */
+async function writeRecords(
+  handle: FileHandle,
+  { length, chain }: RecordsEnd,
+  records: readonly JournalRecord[],
+  perTurn: number,
+): Promise<RecordsEnd> {
+  for (let from = 0; from < records.length; from += perTurn) {
+    const bytes = encodeRecords(records.slice(from, from + perTurn))
+    await writeAll(handle, bytes, headerBytes + length)
+    length += bytes.length
+    chain = crc32(bytes, chain)
+  }
+  return { length, chain }
 }
 
 const kindMessage = 1

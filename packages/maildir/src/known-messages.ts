@@ -4,6 +4,7 @@ import type { JournalRecord, MessageState } from './journal.ts'
 import { Keywords } from './keywords.ts'
 import type { FoundFile } from './measure.ts'
 import { indexOfUid, StoredMessage, unknownState } from './message.ts'
+import { inTurns } from './turns.ts'
 import type { UidLine } from './uidlist.ts'
 
 /** What this process knows of a mailbox's messages. Nothing here looks at the disk. */
@@ -64,18 +65,18 @@ export class KnownMessages {
   }
 
   /** What the UID list says, all of it. False when messages that were known are none of its lines. */
-  takeLines(lines: Iterable<UidLine>): boolean {
+  async takeLines(lines: Iterable<UidLine>, perTurn: number): Promise<boolean> {
     let isAsKnown = true
     this.unseen.clear()
-    for (const line of lines) this.unseen.set(line.base, line)
-    for (const [base, message] of this.byBase) {
+    await inTurns(lines, perTurn, (line) => this.unseen.set(line.base, line))
+    await inTurns(this.byBase, perTurn, ([base, message]) => {
       if (this.unseen.get(base)?.uid === message.uid) {
         this.unseen.delete(base)
       } else {
         this.#drop(message)
         isAsKnown = false
       }
-    }
+    })
     return isAsKnown
   }
 
@@ -151,12 +152,26 @@ export class KnownMessages {
   /** Shows sessions what changed since the last time. */
   publish(): void {
     if (this.#changes.size === 0) return
-    // To sort a hundred thousand messages takes fifty milliseconds, to copy them a tenth of one.
-    this.messages =
-      this.#changes.size > this.messages.length / 8
-        ? [...this.byBase.values()].sort((a, b) => a.uid - b.uid)
-        : this.#withChanges()
+    // To copy a hundred thousand messages takes a tenth of a millisecond, to merge them a few.
+    this.messages = this.#changes.size > this.messages.length / 8 ? this.#merged() : this.#withChanges()
     this.#changes.clear()
+  }
+
+  /** One pass over both. Numbers alone are sorted by the engine itself, ten times as fast as messages by their numbers. */
+  #merged(): StoredMessage[] {
+    const before = this.messages
+    const messages: StoredMessage[] = []
+    let at = 0
+    for (const uid of Uint32Array.from(this.#changes.keys()).sort()) {
+      for (let old = before[at]; old !== undefined && old.uid <= uid; old = before[at]) {
+        if (old.uid < uid) messages.push(old)
+        at += 1
+      }
+      const changed = this.#changes.get(uid as Uid)
+      if (changed !== undefined) messages.push(changed)
+    }
+    for (const old of before.slice(at)) messages.push(old)
+    return messages
   }
 
   #withChanges(): StoredMessage[] {

@@ -35,7 +35,10 @@ export interface MaildirLimits {
   readonly messagesPerLock: number
   /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
   readonly folderBufferEntries: number
-  /** Names, lines or records handled between two turns of the event loop; about a millisecond of work. */
+  /**
+   * Names, lines or records handled between two turns of the event loop; about a millisecond of work. So many records are
+   * written to a journal at once: however many messages came, all sessions of the worker are answered meanwhile.
+   */
   readonly namesPerTurn: number
   /** Files looked at (lstat, line ends) at once while UIDs are assigned; half of libuv's threads stay free for others. */
   readonly parallelFiles: number

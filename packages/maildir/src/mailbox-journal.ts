@@ -8,6 +8,7 @@ import type { JournalHeader, JournalRecord, MessageState } from './journal.ts'
 import type { KnownMessages } from './known-messages.ts'
 import { bootId } from './lock.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
+import { inTurns } from './turns.ts'
 
 /**
  * The journal of one mailbox as this process follows it. Its format is in `journal.ts`.
@@ -49,7 +50,7 @@ export class MailboxJournal {
     const read = await readJournal(this.#context.disk, this.#place.path, this.#header)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return false
     if (read.isWhole && this.#mayBeCutBack(read.header)) return false
-    this.#take(read.header, read.records, read.isWhole)
+    await this.#take(read.header, read.records, read.isWhole)
     return true
   }
 
@@ -78,32 +79,33 @@ export class MailboxJournal {
     const header = this.#header
     if (!this.isBehind || header === undefined) return
     const modseq = this.#next(header.highest)
-    const records = this.#unrecorded(modseq, only)
+    const records = await this.#unrecorded(modseq, only)
     if (records.length === 0) return
     try {
-      this.#header = await appendToJournal(this.#context.disk, this.#place.path, header, records, this.#writing())
+      this.#header = await this.#append(header, records)
     } catch (error) {
-      this.defer(error, only)
+      await this.defer(error, only)
       return
     }
     this.#deadRecords += records.length
     this.#provisional = 0
     this.#known.goneUnjournaled.clear()
-    this.#giveStates(records)
+    await this.#giveStates(records)
   }
 
   /**
    * The disk refuses, being full or read-only: that keeps nobody from reading. Sessions get modification sequences that
    * are recorded nowhere, and it is tried again at the next look.
    */
-  defer(error: unknown, only?: ReadonlySet<Uid>): void {
+  async defer(error: unknown, only?: ReadonlySet<Uid>): Promise<void> {
     if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE')) throw error
     const { account, mailbox } = this.#place
     this.#context.report({ kind: 'journal-deferred', account, mailbox, detail: String(error) })
     const modseq = this.#next(this.#header?.highest ?? 0)
     this.#provisional = modseq
-    const records = this.#unrecorded(modseq, only).filter(({ state }) => state !== undefined)
-    this.#giveStates(records)
+    const unrecorded = await this.#unrecorded(modseq, only)
+    const records = unrecorded.filter(({ state }) => state !== undefined)
+    await this.#giveStates(records)
     for (const { uid } of records) this.#known.unjournaled.add(uid)
   }
 
@@ -119,7 +121,7 @@ export class MailboxJournal {
       const now = met === undefined || met.modseq === 0 ? knownPart(letters) : met.letters
       return { uid, modseq, state: { letters: now, extra: extra | (met?.extra ?? 0n), modseq } }
     })
-    this.#header = await appendToJournal(this.#context.disk, this.#place.path, header, records, this.#writing())
+    this.#header = await this.#append(header, records)
     for (const record of records) this.#known.takeRecord(record)
   }
 
@@ -149,10 +151,10 @@ export class MailboxJournal {
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return
     const live = new Map<Uid, JournalRecord>()
     const gone = new Map<Uid, JournalRecord>()
-    for (const record of recordsIn(read.records)) {
+    await inTurns(recordsIn(read.records), limits.namesPerTurn, (record) => {
       if (record.state === undefined) live.delete(record.uid)
       ;(record.state === undefined ? gone : live).set(record.uid, record)
-    }
+    })
     const log = [...gone.values()].sort((a, b) => a.modseq - b.modseq)
     const dropped = log.splice(0, Math.max(0, log.length - limits.maxExpungedLog)).at(-1)
     const { highest } = read.header
@@ -164,9 +166,10 @@ export class MailboxJournal {
         this.#place.path,
         { uidValidity, highest, floor, ...this.#writtenNow() },
         records,
+        limits.namesPerTurn,
       )
     } catch (error) {
-      this.defer(error)
+      await this.defer(error)
     }
     // Also when the disk refused: it is tried again when as much has come together once more.
     this.#deadRecords = 0
@@ -202,36 +205,40 @@ export class MailboxJournal {
     known.forgetStates()
     const modseq = this.#next(given)
     const records: JournalRecord[] = []
-    for (const message of known.byBase.values()) {
+    await inTurns(known.byBase.values(), limits.namesPerTurn, (message) => {
       const extra = saved.get(message.uid) ?? (this.#header?.uidValidity === uidValidity ? message.state.extra : 0n)
       const state = this.#shared(knownPart(message.letters), extra, modseq)
       records.push({ uid: message.uid, modseq, state })
-    }
+    })
     const start = { uidValidity, highest: modseq, floor: modseq, ...this.#writtenNow() }
     this.#deadRecords = 0
     try {
-      this.#header = await writeJournal(disk, this.#place.path, start, records)
+      this.#header = await writeJournal(disk, this.#place.path, start, records, limits.namesPerTurn)
     } catch (error) {
       this.#header = undefined
       this.#provisional = given
-      this.defer(error)
+      await this.defer(error)
       return
     }
     known.publish()
-    for (const record of records) known.takeRecord(record)
+    await inTurns(records, limits.namesPerTurn, (record) => {
+      known.takeRecord(record)
+    })
     known.publish()
   }
 
-  #giveStates(records: readonly JournalRecord[]): void {
+  async #giveStates(records: readonly JournalRecord[]): Promise<void> {
     const known = this.#known
-    for (const { uid, state } of records) {
+    await inTurns(records, this.#context.limits.namesPerTurn, ({ uid, state }) => {
       const message = state === undefined ? undefined : this.#messageOf(uid)
       if (state !== undefined && message !== undefined) known.put(message.as(state, known.keywords))
-    }
+    })
     known.publish()
   }
 
-  #take(header: JournalHeader, bytes: Buffer, isWhole: boolean): void {
+  /** Others have the event loop now and then meanwhile; nobody looks at a mailbox before a look at it has ended. */
+  async #take(header: JournalHeader, bytes: Buffer, isWhole: boolean): Promise<void> {
+    const { namesPerTurn } = this.#context.limits
     const isNews = bytes.length > 0 || isWhole
     this.#header = header
     if (!isNews) return
@@ -239,30 +246,39 @@ export class MailboxJournal {
     if (!isWhole) {
       // Each replaces an earlier one, or will be replaced by a later one: what is dead is only estimated.
       this.#deadRecords += bytes.length / recordBytes
-      for (const record of recordsIn(bytes)) known.takeRecord(record)
+      await inTurns(recordsIn(bytes), namesPerTurn, (record) => {
+        known.takeRecord(record)
+      })
       known.publish()
       return
     }
     const last = new Map<Uid, JournalRecord>()
-    for (const record of recordsIn(bytes)) last.set(record.uid, record)
+    await inTurns(recordsIn(bytes), namesPerTurn, (record) => last.set(record.uid, record))
     this.#deadRecords = bytes.length / recordBytes - last.size
     known.early.clear()
-    for (const record of last.values()) known.takeRecord(record)
+    await inTurns(last.values(), namesPerTurn, (record) => {
+      known.takeRecord(record)
+    })
     // A message that is known and not recorded: it may have been, in a journal that was lost.
-    for (const { uid, state } of known.byBase.values()) {
+    await inTurns(known.byBase.values(), namesPerTurn, ({ uid, state }) => {
       if (state.modseq > 0 && last.get(uid)?.state === undefined) known.unjournaled.add(uid)
-    }
+    })
     known.publish()
   }
 
-  #unrecorded(modseq: number, only: ReadonlySet<Uid> | undefined): JournalRecord[] {
+  #append(header: JournalHeader, records: readonly JournalRecord[]): Promise<JournalHeader> {
+    const { disk, limits } = this.#context
+    return appendToJournal(disk, this.#place.path, header, records, this.#writing(), limits.namesPerTurn)
+  }
+
+  async #unrecorded(modseq: number, only: ReadonlySet<Uid> | undefined): Promise<JournalRecord[]> {
     const known = this.#known
     const records: JournalRecord[] = []
-    for (const uid of known.unjournaled) {
+    await inTurns(known.unjournaled, this.#context.limits.namesPerTurn, (uid) => {
       const message = this.#messageOf(uid)
-      if (message === undefined || only?.has(uid) === false) continue
+      if (message === undefined || only?.has(uid) === false) return
       records.push({ uid, modseq, state: this.#shared(knownPart(message.letters), message.state.extra, modseq) })
-    }
+    })
     for (const uid of known.goneUnjournaled) records.push({ uid, modseq, state: undefined })
     return records
   }

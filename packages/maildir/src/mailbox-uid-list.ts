@@ -6,6 +6,7 @@ import type { KnownMessages } from './known-messages.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
 import type { FoundFile, MeasuredFile } from './measure.ts'
 import type { SubFolders } from './sub-folders.ts'
+import { inTurns } from './turns.ts'
 import { nextUidValidity } from './uid-validity.ts'
 import { maxUid, readUidList, UidListWriter, writeUidList } from './uidlist.ts'
 import type { UidLine, UidListEntry, UidListHeader } from './uidlist.ts'
@@ -51,14 +52,14 @@ export class MailboxUidList {
       })
     }
     if (read.status !== 'read') throw unreadable(this.#place)
-    this.#take(read.header, read.entries, read.isWhole)
+    await this.#take(read.header, read.entries, read.isWhole)
   }
 
   /** Within the lock: the list as it is, or a new one when it is missing or damaged. */
   async readLocked(): Promise<void> {
     const { disk, limits } = this.#context
     const read = await readUidList(disk, this.#place.path, this.#header, limits)
-    if (read.status === 'read') this.#take(read.header, read.entries, read.isWhole)
+    if (read.status === 'read') await this.#take(read.header, read.entries, read.isWhole)
     else await this.makeAnew(read.status === 'damaged' ? read.detail : undefined)
   }
 
@@ -67,7 +68,7 @@ export class MailboxUidList {
     await this.#startAnew(damage)
     const read = await readUidList(this.#context.disk, this.#place.path, undefined, this.#context.limits)
     if (read.status !== 'read') throw unreadable(this.#place)
-    this.#take(read.header, read.entries, true)
+    await this.#take(read.header, read.entries, true)
   }
 
   /** Gives UIDs to files, in their order, unless they have one; the lock is held, and the list was read under it. */
@@ -138,29 +139,31 @@ export class MailboxUidList {
     })
   }
 
-  #take(header: UidListHeader, entries: readonly UidListEntry[], isWhole: boolean): void {
+  /** Others have the event loop now and then meanwhile; nobody looks at a mailbox before a look at it has ended. */
+  async #take(header: UidListHeader, entries: readonly UidListEntry[], isWhole: boolean): Promise<void> {
+    const { namesPerTurn } = this.#context.limits
     const isOther = this.#header !== undefined && this.#header.uidValidity !== header.uidValidity
     this.#header = header
     if (isWhole) {
       const lines = new Map<Uid, UidLine>()
-      for (const entry of entries) {
+      await inTurns(entries, namesPerTurn, (entry) => {
         if (typeof entry === 'number') lines.delete(entry)
         else lines.set(entry.uid, entry)
-      }
+      })
       this.#deadLines = entries.length - lines.size
-      if (!this.#known.takeLines(lines.values())) this.#subFolders.forgetTimes()
+      if (!(await this.#known.takeLines(lines.values(), namesPerTurn))) this.#subFolders.forgetTimes()
       // The same numbers are other messages now.
       if (isOther) this.#known.forgetStates()
       return
     }
-    for (const entry of entries) {
+    await inTurns(entries, namesPerTurn, (entry) => {
       if (typeof entry === 'number') {
         this.#deadLines += 2
         this.#known.takeExpunged(entry)
       } else {
         this.#known.takeLine(entry)
       }
-    }
+    })
   }
 
   /** A new UIDVALIDITY, under which every message that is there will get a new UID. */

@@ -40,6 +40,7 @@ import { MailboxUidList } from './mailbox-uid-list.ts'
 import { measureFiles, pathOfFile, type FoundFile } from './measure.ts'
 import { QuickLook } from './quick-look.ts'
 import { SubFolders } from './sub-folders.ts'
+import { inTurns } from './turns.ts'
 import { resolveTwins } from './twins.ts'
 
 /** One mailbox as this process knows it, compared with the disk. */
@@ -131,7 +132,7 @@ export class MailboxIndex {
       try {
         await this.#parts.locked(() => this.#recordLocked())
       } catch (error) {
-        journal.defer(error)
+        await journal.defer(error)
       }
     }
     if (!journal.isLoose) return
@@ -217,8 +218,8 @@ export class MailboxIndex {
   /** @param fresh - becomes the files without UID. */
   async #lookTwice(fresh: Map<string, FoundFile>): Promise<void> {
     const { known, subFolders, uidList } = this
-    const { context } = this.#parts
-    for (let tries = 0; tries < context.limits.settleScans; tries++) {
+    const { settleScans, namesPerTurn } = this.#parts.context.limits
+    for (let tries = 0; tries < settleScans; tries++) {
       const before = await subFolders.times()
       const found = new Map<string, FoundFile>()
       await subFolders.eachName('new', (name) => found.set(baseOf(name), { name, isNew: true }))
@@ -226,20 +227,22 @@ export class MailboxIndex {
       const after = await subFolders.times()
       if (before.new !== after.new || before.cur !== after.cur) continue
       const gone: Uid[] = []
-      for (const [base, message] of known.byBase) {
+      await inTurns(known.byBase, namesPerTurn, ([base, message]) => {
         const file = found.get(base)
         if (file === undefined) gone.push(message.uid)
         else if (file.name !== message.file || file.isNew !== message.isNew) known.note(message, file)
         if (file === undefined) known.note(message, undefined)
-      }
-      for (const [base, line] of known.unseen) {
+      })
+      await inTurns(known.unseen, namesPerTurn, ([base, line]) => {
         const file = found.get(base)
         if (file === undefined) gone.push(line.uid)
         else known.meet(line, file)
-      }
+      })
       known.forgetUnseen()
       fresh.clear()
-      for (const [base, file] of found) if (!known.byBase.has(base)) fresh.set(base, file)
+      await inTurns(found, namesPerTurn, ([base, file]) => {
+        if (!known.byBase.has(base)) fresh.set(base, file)
+      })
       await uidList.tombstone(gone)
       return
     }
@@ -251,7 +254,7 @@ export class MailboxIndex {
   async #assign(fresh: ReadonlyMap<string, FoundFile>): Promise<void> {
     const { place, context, locked } = this.#parts
     const { namesPerTurn } = context.limits
-    const files = sortByArrival(fresh.values())
+    const files = await sortByArrival(fresh.values(), namesPerTurn)
     for (let from = 0; from < files.length; from += namesPerTurn) {
       const some = files.slice(from, from + namesPerTurn)
       const measured = await measureFiles(some, place, context, (name, why) => {

@@ -47,8 +47,8 @@ const store = openMaildirStore({
   root,
   hostname: 'crash',
   disk: counted(disk) as Disk,
-  // Both files are written anew several times within one round.
-  limits: { minDeadLines: 6, maxExpungedLog: 50 },
+  // Both files are written anew several times within one round, and no change of several messages is written in one piece.
+  limits: { minDeadLines: 6, maxExpungedLog: 50, namesPerTurn: 1 },
 })
 const owner = await store.openAccount(account)
 

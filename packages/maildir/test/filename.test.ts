@@ -46,9 +46,9 @@ describe('names of message files', () => {
     )
   })
 
-  test('arrival orders by seconds, then by microseconds', () => {
+  test.each([1, 2, 3, 100])('arrival orders by seconds, then by microseconds, %i names a turn', async (perTurn) => {
     const files = ['2.M1P1Q1.h', '1.M20P1Q1.h', '1.M3P1Q1.h', 'foreign', '10.M0P1Q1.h'].map((name) => ({ name }))
-    const sorted = sortByArrival(files).map(({ name }) => name)
+    const sorted = (await sortByArrival(files, perTurn)).map(({ name }) => name)
     expect(sorted).toEqual(['foreign', '1.M3P1Q1.h', '1.M20P1Q1.h', '2.M1P1Q1.h', '10.M0P1Q1.h'])
   })
 

@@ -2,7 +2,10 @@
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { FileHandle } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { openMaildirStore, type Disk } from '../src/index.ts'
+import { limits } from '../src/limits.ts'
 import { message, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -17,6 +20,40 @@ beforeEach(async () => {
   opened = await openTestStore()
 })
 afterEach(() => opened.end())
+
+/** Links in `new`, so that no file is written for each name; one file may have 65,000 of them. */
+async function makeFiles(): Promise<void> {
+  const sources = Array.from({ length: Math.ceil(files / 50_000) }, (_, number) => join(opened.root, `source${number}`))
+  for (const source of sources) await disk.writeFile(source, message('one'))
+  const place = join(opened.maildir, 'new')
+  await makeMany(files, async (number) => {
+    const name = `17000${String(number).padStart(8, '0')}.M1P1.host`
+    await disk.link(sources[number % sources.length] ?? '', join(place, name))
+  })
+}
+
+/** The disk; `onWrite` is told of each write to files with this in their path. */
+function watchWrites(path: string, onWrite: (bytes: number) => void): Disk {
+  const watched = (handle: FileHandle): FileHandle =>
+    new Proxy(handle, {
+      get(target, key) {
+        const member: unknown = Reflect.get(target, key, target)
+        if (typeof member !== 'function') return member
+        return (...args: unknown[]) => {
+          if (key === 'write') onWrite(args[2] as number)
+          return Reflect.apply(member, target, args) as unknown
+        }
+      },
+    })
+  const open: Disk['open'] = async (name, ...args) => {
+    const handle = await disk.open(name, ...args)
+    return String(name).includes(path) ? watched(handle) : handle
+  }
+  return { ...disk, open }
+}
+
+/** Journals are written to in pieces of so many records: in the short form there are several as well. */
+const recordsPerPiece = isNightly ? limits.namesPerTurn : 100
 
 /** Runs `work`, and says for how long at most anybody else had to wait for the event loop, ms. */
 async function longestWait<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
@@ -34,14 +71,7 @@ async function makeMany(count: number, make: (number: number) => Promise<unknown
 }
 
 test(`MB-10: ${files} files in new: SELECT and the next look hold nobody up for a second`, async () => {
-  // Links, so that no file is written for each name; one file may have 65,000 of them.
-  const sources = Array.from({ length: Math.ceil(files / 50_000) }, (_, number) => join(opened.root, `source${number}`))
-  for (const source of sources) await disk.writeFile(source, message('one'))
-  const place = join(opened.maildir, 'new')
-  await makeMany(files, async (number) => {
-    const name = `17000${String(number).padStart(8, '0')}.M1P1.host`
-    await disk.link(sources[number % sources.length] ?? '', join(place, name))
-  })
+  await makeFiles()
   const account = await opened.store.openAccount(ann)
   const [inbox, first] = await longestWait(async () => value(await account.open('INBOX', 'read-write')))
   expect(inbox.records()).toHaveLength(files)
@@ -51,6 +81,51 @@ test(`MB-10: ${files} files in new: SELECT and the next look hold nobody up for 
   expect(second).toBeLessThan(1_000)
   await inbox.close()
 })
+
+test.each(['is made anew', 'is appended to'])(
+  `MB-10: ${files} files in new: others are answered between any two pieces in which the journal %s`,
+  async (how) => {
+    // Of each piece: how large it is, and how often others had the event loop by then.
+    const pieces: { readonly bytes: number; readonly turns: number }[] = []
+    let turns = 0
+    const watching = watchWrites('postern-journal', (bytes) => pieces.push({ bytes, turns }))
+    const store = openMaildirStore({ root: opened.root, disk: watching, limits: { namesPerTurn: recordsPerPiece } })
+    try {
+      const account = await store.openAccount(ann)
+      value(await account.create('Other'))
+      const other = value(await account.open('Other', 'read-write'))
+      if (how === 'is appended to') await value(await account.open('INBOX', 'read-only')).close()
+      await makeFiles()
+      pieces.length = 0
+      const opening = account.open('INBOX', 'read-only')
+      const busy = { isOpening: true }
+      void opening.finally(() => (busy.isOpening = false))
+      const nextTurn = () => {
+        turns += 1
+        if (busy.isOpening) setImmediate(nextTurn)
+      }
+      nextTurn()
+      let longest = 0
+      while (busy.isOpening) {
+        const asked = performance.now()
+        await other.refresh()
+        longest = Math.max(longest, performance.now() - asked)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      expect(longest).toBeLessThan(1_000)
+      const inbox = value(await opening)
+      expect(inbox.records()).toHaveLength(files)
+      // A header is written when all records are; what is written anew after that is another matter.
+      const records = pieces.slice(0, files / recordsPerPiece)
+      expect(records.map(({ bytes }) => bytes)).toEqual(Array(files / recordsPerPiece).fill(recordsPerPiece * 32))
+      for (const [at, piece] of records.entries()) expect(piece.turns).toBeGreaterThan(records[at - 1]?.turns ?? -1)
+      // However many pieces: one change.
+      expect(new Set(inbox.records().map(({ modseq }) => modseq))).toEqual(new Set([inbox.highestModseq?.()]))
+    } finally {
+      await store.close()
+    }
+  },
+)
 
 test(`MB-10: ${folders} folders: LIST holds nobody up for a second`, async () => {
   await makeMany(folders, (number) => disk.mkdir(join(opened.maildir, `.folder${number}`)))
