@@ -1,5 +1,5 @@
 import type { ConfigProblem, ConfigWarning, LogLevel } from '../config/schema.ts'
-import type { BoundListener } from '../supervisor/serve.ts'
+import type { BoundListener } from '../supervisor/supervisor.ts'
 import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.ts'
 import type { FailureOf } from '../policy/bans.ts'
 import type { Logger } from './logger.ts'

@@ -15,7 +15,7 @@
 import { closeSync } from 'node:fs'
 import { BoundSocket } from 'node:net'
 import { collide } from '../config/bind-address.ts'
-import type { BindAddress } from '../config/schema.ts'
+import type { BindAddress, StartConfig } from '../config/schema.ts'
 
 /** A bound descriptor of this process. */
 export interface HeldSocket {
@@ -43,6 +43,10 @@ export interface HeldListener {
 export interface ListenerAddress {
   readonly listener: string
   readonly bind: BindAddress
+}
+
+export function addressesOf({ listeners }: StartConfig): readonly ListenerAddress[] {
+  return listeners.flatMap(({ name, bind }) => bind.map((address) => ({ listener: name, bind: address })))
 }
 
 /**

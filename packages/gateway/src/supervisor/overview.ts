@@ -12,7 +12,7 @@ import { residentBytes } from '../observe/resident-memory.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
 import type { Health } from './health.ts'
 import type { SessionsAnswer, WorkerNews, WorkerVitals } from './messages.ts'
-import type { BoundListener } from './serve.ts'
+import type { BoundListener } from './supervisor.ts'
 import type { SupervisedWorker } from './worker-process.ts'
 
 /** What the supervisor knows and the overview shows. */

@@ -1,0 +1,531 @@
+import { randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
+import type { Sessions, Status, StatusNews } from '../admin/status.ts'
+import type { AdminConfig, Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
+import { makeMailRoot } from '../destination/mail-root.ts'
+import { limits } from '../limits.ts'
+import type { Lifecycle } from '../observe/lifecycle.ts'
+import { RouteTable } from '../route/route-table.ts'
+import { HealthChecks } from '../upstream/health-checks.ts'
+import { look } from '../upstream/look.ts'
+import { MachineLogins } from '../policy/machine-logins.ts'
+import { MachineMeters } from '../policy/machine-meters.ts'
+import { CertificateWatch } from './certificate-watch.ts'
+import { judgeHealth, type Health } from './health.ts'
+import { addressesOf, holdSockets, releaseUnused, type HeldListener } from './held-sockets.ts'
+import type { DrainManner, WorkerNews } from './messages.ts'
+import { Overview } from './overview.ts'
+import { startChanges } from './reload.ts'
+import { Slot } from './slot.ts'
+import { Successor, type Predecessor } from './succession.ts'
+import { notifySystemd } from './systemd.ts'
+import { WorkerProcess, type SupervisedWorker, type WorkerListeners } from './worker-process.ts'
+
+/** What the command line hands to the gateway. */
+export interface ServeOptions {
+  readonly config: Config
+  /** Told loudly in the log. */
+  readonly warnings: readonly ConfigWarning[]
+  /** Reads the configuration again, at SIGHUP. Rejects never: what is wrong is an outcome. */
+  readonly readConfig: () => Promise<ConfigOutcome>
+  /** Told once, when every worker accepts: where, with the ports that the system chose. */
+  readonly onReady?: (bound: readonly BoundListener[]) => void
+}
+
+export interface BoundListener {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+/** This process, from the first worker's start to the last one's end. */
+export class Supervisor implements AdminSubject {
+  #config: Config
+  readonly #options: ServeOptions
+  #held: readonly HeldListener[]
+  #admin: AdminEndpoint | undefined
+  readonly #log: Lifecycle
+  readonly #meters: MachineMeters
+  readonly #logins: MachineLogins
+  readonly #predecessor: Predecessor | undefined
+  #successor: Successor | undefined
+  readonly #backends: HealthChecks
+  readonly #overview: Overview
+  #routes: RouteTable
+  #slots: readonly Slot[]
+  /** Slots that the configuration has no more; their sessions end in their own time. */
+  readonly #leaving: Slot[] = []
+  readonly #end = Promise.withResolvers<number>()
+  #ticketKeys: string
+  #lastSerial = 0
+  #wasReady = false
+  #startFailures = 0
+  /** Decided as soon as it stops. */
+  #exitStatus: number | undefined
+  #stoppingSince = 0
+  #sessionsBefore = { finished: 0, cut: 0, inDoubt: 0 }
+  /** Fails health checks, so that balancers turn to others; then it stops. */
+  #isLeaving = false
+  #isUpgrading = false
+  /** A successor serves the clients that come; this one waits for its own to end. */
+  #isReplaced = false
+  #reloading: Promise<ReloadOutcome> | undefined
+  /** For all who ask during a reload: one more behind it. */
+  #nextReload: Promise<ReloadOutcome> | undefined
+
+  constructor(
+    options: ServeOptions,
+    held: readonly HeldListener[],
+    log: Lifecycle,
+    predecessor: Predecessor | undefined,
+  ) {
+    this.#config = options.config
+    this.#options = options
+    this.#held = held
+    this.#log = log
+    this.#predecessor = predecessor
+    this.#ticketKeys = predecessor?.inheritance.ticketKeys ?? newTicketKeys()
+    const { policy } = this.#config.live
+    this.#meters = new MachineMeters(policy, this.#config.start.workers, (serial, message) =>
+      this.#workers()
+        .find((worker) => worker.serial === serial)
+        ?.send(message),
+    )
+    this.#logins = new MachineLogins(
+      policy,
+      (message) => this.#workers().forEach((worker) => worker.send(message)),
+      (of, key, forMs) => log.banned(of, key, forMs),
+    )
+    this.#routes = routesOf(this.#config)
+    this.#overview = new Overview({
+      bound: () => this.#bound,
+      config: () => this.#config,
+      health: () => this.health(),
+      workers: () => this.#workers(),
+      backends: () => this.#backends.states,
+    })
+    predecessor?.onCounts((counts) => {
+      this.#overview.counts.add(counts)
+      this.#successor?.tell(counts)
+    })
+    this.#backends = new HealthChecks({
+      look: async (upstream, address) => {
+        const began = performance.now()
+        const found = await look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs)
+        this.#overview.looked(upstream.name, address, performance.now() - began)
+        return found
+      },
+      onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
+      log: log.backends,
+    })
+    this.#slots = Array.from({ length: this.#config.start.workers }, (_, index) => this.#makeSlot(index))
+  }
+
+  async run(): Promise<number> {
+    const stop = (): void => this.#stop()
+    const reload = (): void => void this.reload()
+    const upgrade = (): void => void this.#upgrade()
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+    process.on('SIGHUP', reload)
+    process.on('SIGUSR2', upgrade)
+    const certificates = new CertificateWatch(
+      () => this.#config.live.certificates,
+      () => {
+        this.#log.certificatesChanged()
+        reload()
+      },
+    )
+    const watch = setInterval(() => {
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.look()
+    }, limits.aliveEveryMs)
+    const tidying = setInterval(() => this.#meters.tidy(), limits.tallyTidyMs)
+    const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
+    this.#backends.use(this.#config.live.upstreams)
+    for (const slot of this.#slots) slot.start()
+    try {
+      return await this.#end.promise
+    } finally {
+      clearInterval(watch)
+      clearInterval(tidying)
+      clearInterval(rotation)
+      this.#backends.stop()
+      process.off('SIGTERM', stop)
+      process.off('SIGINT', stop)
+      process.off('SIGHUP', reload)
+      process.off('SIGUSR2', upgrade)
+      certificates.stop()
+    }
+  }
+
+  /** Replaces the one that is open, also on the same address. */
+  async openAdmin({ bind, tokenFile }: AdminConfig): Promise<void> {
+    const before = this.#admin
+    const isOurs = this.#predecessor !== undefined || (bind !== undefined && isDeepStrictEqual(bind, before?.bind))
+    this.#admin =
+      bind === undefined ? undefined : await openAdmin(bind, { ...(tokenFile && { tokenFile }), isOurs }, this)
+    before?.close()
+  }
+
+  /** Lets go of everything but the workers. */
+  close(): void {
+    this.#admin?.close()
+    releaseUnused(this.#held)
+    this.#successor?.leave()
+    if (this.#predecessor !== undefined && process.connected) process.disconnect?.()
+  }
+
+  // ── what the admin endpoint shows ─────────────────────────────────────────
+
+  get metricsType(): string {
+    return this.#overview.metricsType
+  }
+
+  metrics(): Promise<string> {
+    return this.#overview.metrics()
+  }
+
+  status(): Promise<Status> {
+    return this.#overview.status()
+  }
+
+  news(since: number): Promise<StatusNews> {
+    return this.#overview.news(since)
+  }
+
+  sessions(matching: string, withUsers: boolean): Promise<Sessions> {
+    return this.#overview.sessions(matching, withUsers)
+  }
+
+  health(): Promise<Health> {
+    return judgeHealth({
+      isLeaving: this.#isLeaving,
+      isStopping: this.#exitStatus !== undefined,
+      workersReady: this.#slots.filter((slot) => slot.isReady).length,
+      workersWanted: this.#slots.length,
+      connections: this.#workers().reduce((sum, worker) => sum + worker.connections, 0),
+      dataDir: this.#config.start.dataDir,
+      backends: this.#backends.states,
+      listenersDown: this.#listenersDown(),
+    })
+  }
+
+  /** Listeners of which no backend is left. */
+  #listenersDown(): readonly string[] {
+    const { start, live } = this.#config
+    const table = this.#routes
+    const isUp = new Set(this.#backends.states.filter((state) => state.isUp).map((state) => state.upstream))
+    return start.listeners
+      .filter(({ name, protocol }) => {
+        const upstreams = table.dependsOn({ name, protocol }, live)
+        return upstreams !== undefined && [...upstreams].every((upstream) => !isUp.has(upstream))
+      })
+      .map(({ name }) => name)
+  }
+
+  #workers(): readonly SupervisedWorker[] {
+    return [...this.#slots, ...this.#leaving].flatMap((slot) => slot.workers)
+  }
+
+  // ── workers ───────────────────────────────────────────────────────────────
+
+  #makeSlot(index: number): Slot {
+    return new Slot((listeners) => this.#spawn(index, listeners), {
+      onReady: (worker) => {
+        this.#meters.join(worker.serial)
+        this.#log.workerReady(worker)
+        this.#tellWhenReady()
+      },
+      onMessage: (worker, message) => {
+        if (message.type === 'tally') this.#meters.receive(worker.serial, message.meter, message)
+        else if (message.type === 'login-failed') this.#logins.failed(message.client, message.user)
+        else if (message.type === 'login-ban') this.#logins.ban(message.of, message.key, message.forMs)
+        else if (message.type === 'login-known') this.#logins.known(message.pair)
+        else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
+        else if (message.type === 'news') this.#learn(worker, message)
+        else if (message.type === 'sessions') this.#overview.answered(message)
+        else this.#workers().forEach((other) => other !== worker && other.send(message))
+      },
+      onCrash: (worker, how, failures, delayMs) => {
+        if (this.#exitStatus !== undefined) return
+        this.#overview.counts.count('postern_worker_deaths_total', 'crashed').value++
+        this.#log.workerCrashed(worker, how, failures, delayMs)
+        if (!this.#wasReady && ++this.#startFailures >= limits.maxStartFailures) this.#giveUp()
+      },
+      onHang: (worker) => {
+        this.#overview.counts.count('postern_worker_deaths_total', 'hung').value++
+        this.#log.workerHung(worker)
+      },
+      onDrained: (worker, how) => this.#log.workerDrained(worker, how),
+      onGone: (worker) => {
+        this.#meters.leave(worker.serial)
+        this.#overview.forget(worker.serial)
+        this.#endWhenEmpty()
+      },
+    })
+  }
+
+  #spawn(slot: number, listeners: WorkerListeners): WorkerProcess {
+    const serial = ++this.#lastSerial
+    const sockets = this.#held.flatMap(({ listener, fdsOf }) => fdsOf(slot).map((fd) => ({ listener, fd })))
+    const { states } = this.#backends
+    const start = {
+      slot,
+      serial,
+      config: this.#config,
+      ticketKeys: this.#ticketKeys,
+      backends: states,
+      logins: this.#logins.news,
+    }
+    const worker = new WorkerProcess(start, sockets, listeners)
+    if (this.#isLeaving) worker.send({ type: 'leave' })
+    return worker
+  }
+
+  #tellWhenReady(): void {
+    if (this.#wasReady || !this.#slots.every((slot) => slot.isReady)) return
+    this.#wasReady = true
+    this.#log.ready(this.#bound, this.#slots.length)
+    this.#options.onReady?.(this.#bound)
+    this.#predecessor?.ready()
+    notifySystemd('READY=1')
+  }
+
+  get #bound(): readonly BoundListener[] {
+    return this.#held.map(({ listener, host, port }) => ({ name: listener, host, port }))
+  }
+
+  #learn(worker: SupervisedWorker, news: WorkerNews): void {
+    this.#overview.receive(worker.serial, news)
+    this.#successor?.tell(news.counts)
+  }
+
+  #rotateTicketKeys(): void {
+    this.#ticketKeys = newTicketKeys()
+    for (const worker of this.#workers()) worker.send({ type: 'ticket-keys', ticketKeys: this.#ticketKeys })
+  }
+
+  // ── reload ────────────────────────────────────────────────────────────────
+
+  /** Whoever asks during a reload gets one more after it: what changed meanwhile may have come too late for the first. */
+  reload(): Promise<ReloadOutcome> {
+    if (this.#reloading === undefined) {
+      this.#reloading = this.#handOver().finally(() => {
+        this.#reloading = undefined
+      })
+      return this.#reloading
+    }
+    this.#nextReload ??= this.#reloading.then(() => {
+      this.#nextReload = undefined
+      return this.reload()
+    })
+    return this.#nextReload
+  }
+
+  /** One slot at a time: the others serve while a successor starts, and the machine is never two gateways at once. */
+  async #handOver(): Promise<ReloadOutcome> {
+    const came = this.#exitStatus === undefined ? await this.#replaceAll() : ({ outcome: 'stopping' } as const)
+    if (came.outcome !== 'stopping') this.#overview.counts.count('postern_reloads_total', came.outcome).value++
+    return came
+  }
+
+  async #replaceAll(): Promise<ReloadOutcome> {
+    const read = await this.#options.readConfig()
+    if (!read.ok) {
+      this.#log.reloadRefused(read.problems)
+      return { outcome: 'refused', problems: read.problems }
+    }
+    for (const warning of read.warnings) this.#log.configWarning(warning)
+    const before = { config: this.#config, held: this.#held, slots: this.#slots }
+    const next = read.config
+    try {
+      const held = holdSockets(addressesOf(next.start), next.start.workers, before.held)
+      this.#held = held
+      await makeMailRoot(next.start.dataDir)
+      // Last, since it is not taken back when something before fails.
+      if (!isDeepStrictEqual(next.start.admin, before.config.start.admin)) await this.openAdmin(next.start.admin)
+    } catch (error) {
+      releaseUnused(this.#held, before.held)
+      this.#held = before.held
+      this.#log.handOverFailed((error as Error).message)
+      return { outcome: 'failed' }
+    }
+    this.#use(next)
+    const { drainTimeoutMs } = next.live.limits
+    const more = next.start.workers - before.slots.length
+    const added = Array.from({ length: Math.max(0, more) }, (_, index) => this.#makeSlot(before.slots.length + index))
+    const kept = before.slots.slice(0, next.start.workers)
+    // The slots that are left serve the sockets of the others from their next worker on; only then do the others end.
+    this.#slots = [...before.slots, ...added]
+    const replaced: Slot[] = []
+    for (const slot of [...kept, ...added]) {
+      if (this.#exitStatus !== undefined) return { outcome: 'stopping' }
+      if (await slot.replace(drainTimeoutMs)) {
+        replaced.push(slot)
+      } else if (this.#exitStatus === undefined) {
+        await this.#goBack(before, replaced)
+        return { outcome: 'failed' }
+      }
+    }
+    for (const slot of before.slots.slice(next.start.workers)) slot.stop(drainTimeoutMs, 'retire')
+    this.#leaving.push(...before.slots.slice(next.start.workers))
+    this.#slots = [...kept, ...added]
+    releaseUnused(before.held, this.#held)
+    this.#log.reloaded(startChanges(before.config.start, next.start))
+    return { outcome: 'done' }
+  }
+
+  /** A successor of a worker did not start: everything is as it was, sockets and admin endpoint included. */
+  async #goBack(before: Standing, replaced: readonly Slot[]): Promise<void> {
+    this.#log.handOverFailed()
+    const { held, config } = { held: this.#held, config: this.#config }
+    const { drainTimeoutMs } = before.config.live.limits
+    this.#held = before.held
+    this.#use(before.config)
+    for (const slot of replaced) {
+      if (before.slots.includes(slot)) await slot.replace(drainTimeoutMs)
+      else slot.stop(drainTimeoutMs, 'retire')
+    }
+    this.#leaving.push(...this.#slots.filter((slot) => !before.slots.includes(slot)))
+    for (const slot of this.#slots) if (!before.slots.includes(slot)) slot.stop(drainTimeoutMs, 'retire')
+    this.#slots = before.slots
+    releaseUnused(held, before.held)
+    if (!isDeepStrictEqual(config.start.admin, before.config.start.admin)) {
+      await this.openAdmin(before.config.start.admin).catch((error: unknown) => {
+        this.#log.handOverFailed((error as Error).message)
+      })
+    }
+  }
+
+  #use(config: Config): void {
+    this.#config = config
+    this.#routes = routesOf(config)
+    this.#meters.rebound(config.live.policy, config.start.workers)
+    this.#logins.rebound(config.live.policy)
+    this.#backends.use(config.live.upstreams)
+    this.#log.level = config.live.logLevel
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────
+
+  /** Health checks fail from now on; new clients are served until balancers had time to see that, then it stops. */
+  drain(): number {
+    const { drainNoticeMs, drainTimeoutMs } = this.#config.live.limits
+    if (!this.#isLeaving && this.#exitStatus === undefined) {
+      this.#isLeaving = true
+      this.#log.leaving(drainNoticeMs)
+      for (const worker of this.#workers()) worker.send({ type: 'leave' })
+      setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs)
+    }
+    return drainNoticeMs + drainTimeoutMs
+  }
+
+  /** First: graceful. Again: at once. */
+  #stop(): void {
+    if (this.#isReplaced) {
+      this.#isReplaced = false
+      this.#predecessor?.stop()
+      this.#stoppingSince = performance.now()
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.stop(this.#config.live.limits.drainTimeoutMs)
+      return
+    }
+    if (this.#exitStatus !== undefined) {
+      if (performance.now() - this.#stoppingSince < limits.sameSignalMs) return
+      this.#exitStatus = 1
+      for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
+      return
+    }
+    notifySystemd('STOPPING=1')
+    this.#predecessor?.stop()
+    this.#log.stopping(this.#workers().length, this.#config.live.limits.drainTimeoutMs)
+    this.#finish('stop')
+  }
+
+  #finish(manner: DrainManner): void {
+    this.#exitStatus = 0
+    this.#stoppingSince = performance.now()
+    this.#sessionsBefore = this.#overview.drainedSessions
+    // Without a successor nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
+    releaseUnused(this.#held)
+    const { drainTimeoutMs } = this.#config.live.limits
+    const all = [...this.#slots, ...this.#leaving]
+    for (const slot of all) slot.stop(drainTimeoutMs, manner)
+    setTimeout(() => all.forEach((slot) => slot.kill()), drainTimeoutMs + 2 * limits.farewellMs).unref()
+    this.#endWhenEmpty()
+  }
+
+  // ── the next supervisor ───────────────────────────────────────────────────
+
+  /** A new process takes the sockets and the clients that come; this one stays until its sessions have ended. */
+  async #upgrade(): Promise<void> {
+    // One that leaves is on its way out, and its successor would not know.
+    if (this.#isUpgrading || !this.#wasReady || this.#isLeaving) return
+    this.#isUpgrading = true
+    try {
+      await this.#reloading
+      if (this.#exitStatus !== undefined) return
+      if (process.pid === 1) {
+        this.#log.upgradeFailed('this is process 1 of a container, which ends with it: replace the container')
+        return
+      }
+      this.#log.upgrading()
+      const successor = await Successor.start(this.#held, this.#ticketKeys)
+      if (typeof successor === 'string') {
+        this.#log.upgradeFailed(successor)
+        return
+      }
+      // Told to stop meanwhile, and so is the other.
+      if (this.#exitStatus !== undefined) {
+        successor.stop()
+        return
+      }
+      this.#successor = successor
+      successor.tell(this.#overview.counts.all())
+      successor.onStop(() => this.#stop())
+      this.#log.replaced(successor.pid)
+      this.#admin?.close()
+      this.#admin = undefined
+      this.#finish('retire')
+      // A signal may still ask to hurry.
+      this.#isReplaced = true
+    } finally {
+      this.#isUpgrading = false
+    }
+  }
+
+  #giveUp(): void {
+    this.#exitStatus = 1
+    this.#log.startFailed(this.#startFailures)
+    for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
+    this.#endWhenEmpty()
+  }
+
+  #endWhenEmpty(): void {
+    if (this.#exitStatus === undefined) return
+    // The slot that reports an end still counts its worker: look when it has settled.
+    setImmediate(() => {
+      if (!this.#workers().every((worker) => worker.state === 'gone')) return
+      const { finished, cut, inDoubt } = this.#overview.drainedSessions
+      const before = this.#sessionsBefore
+      this.#log.stopped(finished - before.finished, cut - before.cut, inDoubt - before.inDoubt)
+      // Whoever watches this process takes its end for that of the service, and kills what is left.
+      void (this.#predecessor?.gone ?? Promise.resolve()).then(() => this.#end.resolve(this.#exitStatus ?? 0))
+    })
+  }
+}
+
+interface Standing {
+  readonly config: Config
+  readonly held: readonly HeldListener[]
+  readonly slots: readonly Slot[]
+}
+
+function routesOf({ live }: Config): RouteTable {
+  return new RouteTable(live.routes, live.upstreams)
+}
+
+/** 48 bytes, as `tls.createSecureContext` wants them: name, HMAC key and AES key of a session ticket. */
+function newTicketKeys(): string {
+  return randomBytes(48).toString('base64')
+}
