@@ -1,5 +1,7 @@
 import { constants } from 'node:fs'
 import { access, statfs } from 'node:fs/promises'
+import type { Config } from '../config/schema.ts'
+import type { RouteTable } from '../route/route-table.ts'
 import type { BackendState } from '../upstream/backend-group.ts'
 
 export interface Health {
@@ -52,6 +54,21 @@ export async function judgeHealth(vitals: Vitals): Promise<Health> {
     connections: vitals.connections,
     ...(vitals.backends.length === 0 ? {} : { upstreams: byUpstream(vitals.backends) }),
   }
+}
+
+/** Listeners of which no backend is left. */
+export function listenersDown(
+  { start, live }: Config,
+  routes: RouteTable,
+  backends: readonly BackendState[],
+): readonly string[] {
+  const isUp = new Set(backends.filter((state) => state.isUp).map((state) => state.upstream))
+  return start.listeners
+    .filter(({ name, protocol }) => {
+      const upstreams = routes.dependsOn({ name, protocol }, live)
+      return upstreams !== undefined && [...upstreams].every((upstream) => !isUp.has(upstream))
+    })
+    .map(({ name }) => name)
 }
 
 function byUpstream(states: readonly BackendState[]): Record<string, BackendHealth[]> {

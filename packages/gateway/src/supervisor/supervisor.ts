@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
 import type { Sessions, Status, StatusNews } from '../admin/status.ts'
@@ -7,17 +6,16 @@ import { makeMailRoot } from '../destination/mail-root.ts'
 import { limits } from '../limits.ts'
 import type { Lifecycle } from '../observe/lifecycle.ts'
 import { RouteTable } from '../route/route-table.ts'
-import { HealthChecks } from '../upstream/health-checks.ts'
 import { look } from '../upstream/look.ts'
-import { MachineLogins } from '../policy/machine-logins.ts'
-import { MachineMeters } from '../policy/machine-meters.ts'
 import { CertificateWatch } from './certificate-watch.ts'
-import { judgeHealth, type Health } from './health.ts'
+import { judgeHealth, listenersDown, type Health } from './health.ts'
 import { addressesOf, holdSockets, releaseUnused, type HeldListener } from './held-sockets.ts'
+import { Machine } from './machine.ts'
 import type { DrainManner, WorkerNews } from './messages.ts'
 import { Overview } from './overview.ts'
 import { startChanges } from './reload.ts'
 import { Slot } from './slot.ts'
+import { Slots } from './slots.ts'
 import { Successor, type Predecessor } from './succession.ts'
 import { notifySystemd } from './systemd.ts'
 import { WorkerProcess, type SupervisedWorker, type WorkerListeners } from './worker-process.ts'
@@ -46,18 +44,13 @@ export class Supervisor implements AdminSubject {
   #held: readonly HeldListener[]
   #admin: AdminEndpoint | undefined
   readonly #log: Lifecycle
-  readonly #meters: MachineMeters
-  readonly #logins: MachineLogins
   readonly #predecessor: Predecessor | undefined
   #successor: Successor | undefined
-  readonly #backends: HealthChecks
+  readonly #machine: Machine
   readonly #overview: Overview
   #routes: RouteTable
-  #slots: readonly Slot[]
-  /** Slots that the configuration has no more; their sessions end in their own time. */
-  readonly #leaving: Slot[] = []
+  readonly #slots: Slots
   readonly #end = Promise.withResolvers<number>()
-  #ticketKeys: string
   #lastSerial = 0
   #wasReady = false
   #startFailures = 0
@@ -85,41 +78,31 @@ export class Supervisor implements AdminSubject {
     this.#held = held
     this.#log = log
     this.#predecessor = predecessor
-    this.#ticketKeys = predecessor?.inheritance.ticketKeys ?? newTicketKeys()
-    const { policy } = this.#config.live
-    this.#meters = new MachineMeters(policy, this.#config.start.workers, (serial, message) =>
-      this.#workers()
-        .find((worker) => worker.serial === serial)
-        ?.send(message),
-    )
-    this.#logins = new MachineLogins(
-      policy,
-      (message) => this.#workers().forEach((worker) => worker.send(message)),
-      (of, key, forMs) => log.banned(of, key, forMs),
-    )
     this.#routes = routesOf(this.#config)
     this.#overview = new Overview({
       bound: () => this.#bound,
       config: () => this.#config,
       health: () => this.health(),
-      workers: () => this.#workers(),
-      backends: () => this.#backends.states,
+      workers: () => this.#slots.workers,
+      backends: () => this.#machine.backends,
     })
     predecessor?.onCounts((counts) => {
       this.#overview.counts.add(counts)
       this.#successor?.tell(counts)
     })
-    this.#backends = new HealthChecks({
+    this.#machine = new Machine({
+      config: this.#config,
+      ticketKeys: predecessor?.inheritance.ticketKeys,
+      workers: () => this.#slots.workers,
       look: async (upstream, address) => {
         const began = performance.now()
         const found = await look(upstream, address, this.#config.live.hostname, upstream.health.timeoutMs)
         this.#overview.looked(upstream.name, address, performance.now() - began)
         return found
       },
-      onChange: (state) => this.#workers().forEach((worker) => worker.send({ type: 'backends', states: [state] })),
-      log: log.backends,
+      log,
     })
-    this.#slots = Array.from({ length: this.#config.start.workers }, (_, index) => this.#makeSlot(index))
+    this.#slots = new Slots(this.#config.start.workers, (index) => this.#makeSlot(index))
   }
 
   async run(): Promise<number> {
@@ -137,20 +120,13 @@ export class Supervisor implements AdminSubject {
         reload()
       },
     )
-    const watch = setInterval(() => {
-      for (const slot of [...this.#slots, ...this.#leaving]) slot.look()
-    }, limits.aliveEveryMs)
-    const tidying = setInterval(() => this.#meters.tidy(), limits.tallyTidyMs)
-    const rotation = setInterval(() => this.#rotateTicketKeys(), limits.ticketKeyMs)
-    this.#backends.use(this.#config.live.upstreams)
-    for (const slot of this.#slots) slot.start()
+    const watch = setInterval(() => this.#slots.look(), limits.aliveEveryMs)
+    this.#machine.start(this.#config.live.upstreams)
+    this.#slots.start()
     try {
       return await this.#end.promise
     } finally {
       clearInterval(watch)
-      clearInterval(tidying)
-      clearInterval(rotation)
-      this.#backends.stop()
       process.off('SIGTERM', stop)
       process.off('SIGINT', stop)
       process.off('SIGHUP', reload)
@@ -171,6 +147,7 @@ export class Supervisor implements AdminSubject {
   /** Lets go of everything but the workers. */
   close(): void {
     this.#admin?.close()
+    this.#machine.close()
     releaseUnused(this.#held)
     this.#successor?.leave()
     if (this.#predecessor !== undefined && process.connected) process.disconnect?.()
@@ -202,30 +179,13 @@ export class Supervisor implements AdminSubject {
     return judgeHealth({
       isLeaving: this.#isLeaving,
       isStopping: this.#exitStatus !== undefined,
-      workersReady: this.#slots.filter((slot) => slot.isReady).length,
-      workersWanted: this.#slots.length,
-      connections: this.#workers().reduce((sum, worker) => sum + worker.connections, 0),
+      workersReady: this.#slots.readyCount,
+      workersWanted: this.#slots.count,
+      connections: this.#slots.workers.reduce((sum, worker) => sum + worker.connections, 0),
       dataDir: this.#config.start.dataDir,
-      backends: this.#backends.states,
-      listenersDown: this.#listenersDown(),
+      backends: this.#machine.backends,
+      listenersDown: listenersDown(this.#config, this.#routes, this.#machine.backends),
     })
-  }
-
-  /** Listeners of which no backend is left. */
-  #listenersDown(): readonly string[] {
-    const { start, live } = this.#config
-    const table = this.#routes
-    const isUp = new Set(this.#backends.states.filter((state) => state.isUp).map((state) => state.upstream))
-    return start.listeners
-      .filter(({ name, protocol }) => {
-        const upstreams = table.dependsOn({ name, protocol }, live)
-        return upstreams !== undefined && [...upstreams].every((upstream) => !isUp.has(upstream))
-      })
-      .map(({ name }) => name)
-  }
-
-  #workers(): readonly SupervisedWorker[] {
-    return [...this.#slots, ...this.#leaving].flatMap((slot) => slot.workers)
   }
 
   // ── workers ───────────────────────────────────────────────────────────────
@@ -233,19 +193,14 @@ export class Supervisor implements AdminSubject {
   #makeSlot(index: number): Slot {
     return new Slot((listeners) => this.#spawn(index, listeners), {
       onReady: (worker) => {
-        this.#meters.join(worker.serial)
+        this.#machine.join(worker)
         this.#log.workerReady(worker)
         this.#tellWhenReady()
       },
       onMessage: (worker, message) => {
-        if (message.type === 'tally') this.#meters.receive(worker.serial, message.meter, message)
-        else if (message.type === 'login-failed') this.#logins.failed(message.client, message.user)
-        else if (message.type === 'login-ban') this.#logins.ban(message.of, message.key, message.forMs)
-        else if (message.type === 'login-known') this.#logins.known(message.pair)
-        else if (message.type === 'backend-failed') this.#backends.suspect(message.upstream, message.backend)
-        else if (message.type === 'news') this.#learn(worker, message)
+        if (message.type === 'news') this.#learn(worker, message)
         else if (message.type === 'sessions') this.#overview.answered(message)
-        else this.#workers().forEach((other) => other !== worker && other.send(message))
+        else this.#machine.receive(worker, message)
       },
       onCrash: (worker, how, failures, delayMs) => {
         if (this.#exitStatus !== undefined) return
@@ -259,7 +214,7 @@ export class Supervisor implements AdminSubject {
       },
       onDrained: (worker, how) => this.#log.workerDrained(worker, how),
       onGone: (worker) => {
-        this.#meters.leave(worker.serial)
+        this.#machine.leave(worker)
         this.#overview.forget(worker.serial)
         this.#endWhenEmpty()
       },
@@ -269,24 +224,16 @@ export class Supervisor implements AdminSubject {
   #spawn(slot: number, listeners: WorkerListeners): WorkerProcess {
     const serial = ++this.#lastSerial
     const sockets = this.#held.flatMap(({ listener, fdsOf }) => fdsOf(slot).map((fd) => ({ listener, fd })))
-    const { states } = this.#backends
-    const start = {
-      slot,
-      serial,
-      config: this.#config,
-      ticketKeys: this.#ticketKeys,
-      backends: states,
-      logins: this.#logins.news,
-    }
+    const start = { slot, serial, config: this.#config, ...this.#machine.forStart }
     const worker = new WorkerProcess(start, sockets, listeners)
     if (this.#isLeaving) worker.send({ type: 'leave' })
     return worker
   }
 
   #tellWhenReady(): void {
-    if (this.#wasReady || !this.#slots.every((slot) => slot.isReady)) return
+    if (this.#wasReady || this.#slots.readyCount < this.#slots.count) return
     this.#wasReady = true
-    this.#log.ready(this.#bound, this.#slots.length)
+    this.#log.ready(this.#bound, this.#slots.count)
     this.#options.onReady?.(this.#bound)
     this.#predecessor?.ready()
     notifySystemd('READY=1')
@@ -299,11 +246,6 @@ export class Supervisor implements AdminSubject {
   #learn(worker: SupervisedWorker, news: WorkerNews): void {
     this.#overview.receive(worker.serial, news)
     this.#successor?.tell(news.counts)
-  }
-
-  #rotateTicketKeys(): void {
-    this.#ticketKeys = newTicketKeys()
-    for (const worker of this.#workers()) worker.send({ type: 'ticket-keys', ticketKeys: this.#ticketKeys })
   }
 
   // ── reload ────────────────────────────────────────────────────────────────
@@ -323,7 +265,6 @@ export class Supervisor implements AdminSubject {
     return this.#nextReload
   }
 
-  /** One slot at a time: the others serve while a successor starts, and the machine is never two gateways at once. */
   async #handOver(): Promise<ReloadOutcome> {
     const came = this.#exitStatus === undefined ? await this.#replaceAll() : ({ outcome: 'stopping' } as const)
     if (came.outcome !== 'stopping') this.#overview.counts.count('postern_reloads_total', came.outcome).value++
@@ -337,7 +278,7 @@ export class Supervisor implements AdminSubject {
       return { outcome: 'refused', problems: read.problems }
     }
     for (const warning of read.warnings) this.#log.configWarning(warning)
-    const before = { config: this.#config, held: this.#held, slots: this.#slots }
+    const before = { config: this.#config, held: this.#held }
     const next = read.config
     try {
       const held = holdSockets(addressesOf(next.start), next.start.workers, before.held)
@@ -352,44 +293,24 @@ export class Supervisor implements AdminSubject {
       return { outcome: 'failed' }
     }
     this.#use(next)
-    const { drainTimeoutMs } = next.live.limits
-    const more = next.start.workers - before.slots.length
-    const added = Array.from({ length: Math.max(0, more) }, (_, index) => this.#makeSlot(before.slots.length + index))
-    const kept = before.slots.slice(0, next.start.workers)
-    // The slots that are left serve the sockets of the others from their next worker on; only then do the others end.
-    this.#slots = [...before.slots, ...added]
-    const replaced: Slot[] = []
-    for (const slot of [...kept, ...added]) {
-      if (this.#exitStatus !== undefined) return { outcome: 'stopping' }
-      if (await slot.replace(drainTimeoutMs)) {
-        replaced.push(slot)
-      } else if (this.#exitStatus === undefined) {
-        await this.#goBack(before, replaced)
-        return { outcome: 'failed' }
-      }
+    const replacement = await this.#slots.replace(next.start.workers, next.live.limits.drainTimeoutMs)
+    if (replacement.outcome === 'stopping') return replacement
+    if (replacement.outcome === 'failed') {
+      await this.#goBack(before, replacement.goBack)
+      return { outcome: 'failed' }
     }
-    for (const slot of before.slots.slice(next.start.workers)) slot.stop(drainTimeoutMs, 'retire')
-    this.#leaving.push(...before.slots.slice(next.start.workers))
-    this.#slots = [...kept, ...added]
     releaseUnused(before.held, this.#held)
     this.#log.reloaded(startChanges(before.config.start, next.start))
     return { outcome: 'done' }
   }
 
   /** A successor of a worker did not start: everything is as it was, sockets and admin endpoint included. */
-  async #goBack(before: Standing, replaced: readonly Slot[]): Promise<void> {
+  async #goBack(before: Standing, bringBack: (drainTimeoutMs: number) => Promise<void>): Promise<void> {
     this.#log.handOverFailed()
     const { held, config } = { held: this.#held, config: this.#config }
-    const { drainTimeoutMs } = before.config.live.limits
     this.#held = before.held
     this.#use(before.config)
-    for (const slot of replaced) {
-      if (before.slots.includes(slot)) await slot.replace(drainTimeoutMs)
-      else slot.stop(drainTimeoutMs, 'retire')
-    }
-    this.#leaving.push(...this.#slots.filter((slot) => !before.slots.includes(slot)))
-    for (const slot of this.#slots) if (!before.slots.includes(slot)) slot.stop(drainTimeoutMs, 'retire')
-    this.#slots = before.slots
+    await bringBack(before.config.live.limits.drainTimeoutMs)
     releaseUnused(held, before.held)
     if (!isDeepStrictEqual(config.start.admin, before.config.start.admin)) {
       await this.openAdmin(before.config.start.admin).catch((error: unknown) => {
@@ -401,9 +322,7 @@ export class Supervisor implements AdminSubject {
   #use(config: Config): void {
     this.#config = config
     this.#routes = routesOf(config)
-    this.#meters.rebound(config.live.policy, config.start.workers)
-    this.#logins.rebound(config.live.policy)
-    this.#backends.use(config.live.upstreams)
+    this.#machine.use(config)
     this.#log.level = config.live.logLevel
   }
 
@@ -415,7 +334,7 @@ export class Supervisor implements AdminSubject {
     if (!this.#isLeaving && this.#exitStatus === undefined) {
       this.#isLeaving = true
       this.#log.leaving(drainNoticeMs)
-      for (const worker of this.#workers()) worker.send({ type: 'leave' })
+      this.#machine.tell({ type: 'leave' })
       setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs)
     }
     return drainNoticeMs + drainTimeoutMs
@@ -427,18 +346,18 @@ export class Supervisor implements AdminSubject {
       this.#isReplaced = false
       this.#predecessor?.stop()
       this.#stoppingSince = performance.now()
-      for (const slot of [...this.#slots, ...this.#leaving]) slot.stop(this.#config.live.limits.drainTimeoutMs)
+      this.#slots.stop(this.#config.live.limits.drainTimeoutMs)
       return
     }
     if (this.#exitStatus !== undefined) {
       if (performance.now() - this.#stoppingSince < limits.sameSignalMs) return
       this.#exitStatus = 1
-      for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
+      this.#slots.kill()
       return
     }
     notifySystemd('STOPPING=1')
     this.#predecessor?.stop()
-    this.#log.stopping(this.#workers().length, this.#config.live.limits.drainTimeoutMs)
+    this.#log.stopping(this.#slots.workers.length, this.#config.live.limits.drainTimeoutMs)
     this.#finish('stop')
   }
 
@@ -449,9 +368,8 @@ export class Supervisor implements AdminSubject {
     // Without a successor nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
     releaseUnused(this.#held)
     const { drainTimeoutMs } = this.#config.live.limits
-    const all = [...this.#slots, ...this.#leaving]
-    for (const slot of all) slot.stop(drainTimeoutMs, manner)
-    setTimeout(() => all.forEach((slot) => slot.kill()), drainTimeoutMs + 2 * limits.farewellMs).unref()
+    this.#slots.stop(drainTimeoutMs, manner)
+    setTimeout(() => this.#slots.kill(), drainTimeoutMs + 2 * limits.farewellMs).unref()
     this.#endWhenEmpty()
   }
 
@@ -470,7 +388,7 @@ export class Supervisor implements AdminSubject {
         return
       }
       this.#log.upgrading()
-      const successor = await Successor.start(this.#held, this.#ticketKeys)
+      const successor = await Successor.start(this.#held, this.#machine.ticketKeys)
       if (typeof successor === 'string') {
         this.#log.upgradeFailed(successor)
         return
@@ -497,7 +415,7 @@ export class Supervisor implements AdminSubject {
   #giveUp(): void {
     this.#exitStatus = 1
     this.#log.startFailed(this.#startFailures)
-    for (const slot of [...this.#slots, ...this.#leaving]) slot.kill()
+    this.#slots.kill()
     this.#endWhenEmpty()
   }
 
@@ -505,7 +423,7 @@ export class Supervisor implements AdminSubject {
     if (this.#exitStatus === undefined) return
     // The slot that reports an end still counts its worker: look when it has settled.
     setImmediate(() => {
-      if (!this.#workers().every((worker) => worker.state === 'gone')) return
+      if (!this.#slots.workers.every((worker) => worker.state === 'gone')) return
       const { finished, cut, inDoubt } = this.#overview.drainedSessions
       const before = this.#sessionsBefore
       this.#log.stopped(finished - before.finished, cut - before.cut, inDoubt - before.inDoubt)
@@ -518,14 +436,8 @@ export class Supervisor implements AdminSubject {
 interface Standing {
   readonly config: Config
   readonly held: readonly HeldListener[]
-  readonly slots: readonly Slot[]
 }
 
 function routesOf({ live }: Config): RouteTable {
   return new RouteTable(live.routes, live.upstreams)
-}
-
-/** 48 bytes, as `tls.createSecureContext` wants them: name, HMAC key and AES key of a session ticket. */
-function newTicketKeys(): string {
-  return randomBytes(48).toString('base64')
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { Slot } from '../../src/supervisor/slot.ts'
-import type { SupervisedWorker, WorkerListeners } from '../../src/supervisor/worker-process.ts'
+import { FakeWorker } from './fake-worker.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
@@ -9,46 +9,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers()
 })
-
-/** A worker without a process: the test says when it is ready and how it ends. */
-class FakeWorker implements SupervisedWorker {
-  readonly slot = 0
-  readonly serial: number
-  readonly pid: number
-  readonly startedAt = performance.now()
-  readonly connections = 0
-  readonly told: string[] = []
-  readonly #listeners: WorkerListeners
-  state: SupervisedWorker['state'] = 'starting'
-  missedLooks = 0
-
-  constructor(serial: number, listeners: WorkerListeners) {
-    this.serial = serial
-    this.pid = 1000 + serial
-    this.#listeners = listeners
-  }
-
-  becomesReady(): void {
-    this.state = 'ready'
-    this.#listeners.onReady(this)
-  }
-
-  dies(): void {
-    this.state = 'gone'
-    this.#listeners.onExit(this, { code: null, signal: 'SIGKILL' })
-  }
-
-  send(): void {}
-
-  drain(manner: string): void {
-    this.state = 'draining'
-    this.told.push(manner)
-  }
-
-  kill(): void {
-    this.told.push('kill')
-  }
-}
 
 function openSlot() {
   const workers: FakeWorker[] = []
