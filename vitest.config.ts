@@ -18,6 +18,10 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    // So that a hang ends. Nothing waits for a time to pass, and a machine that is busy with other things is slow.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       ...['core', 'smtp', 'imap', 'maildir', 'gateway', 'bench'].map(unit),
       { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'] } },
@@ -33,8 +37,6 @@ export default defineConfig({
           root: 'test',
           include: ['end-to-end/**/*.test.ts', 'faults/**/*.test.ts'],
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
       {
@@ -46,7 +48,6 @@ export default defineConfig({
           include: ['speed/**/*.test.ts'],
           sequence: { groupOrder: 1 },
           fileParallelism: false,
-          testTimeout: 60_000,
         },
       },
     ],

@@ -34,7 +34,7 @@ test('a server behind the front, and a connection to it', async () => {
 
   const printed = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
   await run('send', sending.replace('8080', String(port)))
-  await vi.waitUntil(() => printed.mock.calls.some(([chunk]) => String(chunk).includes('203.0.113.7 dialled')))
+  await expect.poll(() => printed.mock.calls.map(([chunk]) => String(chunk)).join('')).toContain('203.0.113.7 dialled')
   printed.mockRestore()
   await close(server)
 })

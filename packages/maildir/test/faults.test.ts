@@ -4,13 +4,10 @@ import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { openMaildirStore, type Disk } from '../src/index.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
 import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 type Call = { readonly name: string; readonly path: string }
 

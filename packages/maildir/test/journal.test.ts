@@ -2,14 +2,11 @@
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account, Mailbox, Uid } from '@postern/core'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Disk, MaildirStore } from '../src/index.ts'
 import { openMaildirStore } from '../src/index.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 let opened: TestStore
 let account: Account

@@ -3,12 +3,9 @@ import { once } from 'node:events'
 import * as disk from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limits } from '../src/limits.ts'
 import { LockFiles } from '../src/lock.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 /** Starts and kills a process: its id belongs to nobody for a while. */
 async function deadPid(): Promise<number> {

@@ -4,15 +4,12 @@ import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Mailbox, Uid } from '@postern/core'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openMaildirStore, type MaildirStore, type MaildirStoreOptions } from '../src/index.ts'
 import { limits } from '../src/limits.ts'
 import { NoteArena } from '../src/notes.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 let opened: TestStore
 const others: MaildirStore[] = []

@@ -78,7 +78,7 @@ test('ST-05: four processes deliver and give UIDs at once: each message has one 
     expect(uids).toEqual(uids.toSorted((a, b) => a - b))
   }
   await verify(lines)
-}, 30_000)
+})
 
 test('ST-01: processes that are killed while delivering lose nothing they acknowledged', async () => {
   const told: string[] = []
@@ -93,7 +93,7 @@ test('ST-01: processes that are killed while delivering lose nothing they acknow
   // The mailbox works on, whatever the killed ones held.
   const { uid } = await append(opened.store, ann, 'INBOX', 'after')
   expect(uid).toBeGreaterThan(told.length)
-}, 60_000)
+})
 
 test('ST-06: a killed holder of the lock delays nobody for long', async () => {
   for (let round = 0; round < 3; round++) {
@@ -106,7 +106,7 @@ test('ST-06: a killed holder of the lock delays nobody for long', async () => {
     expect(performance.now() - before).toBeLessThan(5_000)
   }
   expect(opened.problems.map(({ kind }) => kind)).toEqual(['stale-lock', 'stale-lock', 'stale-lock'])
-}, 30_000)
+})
 
 test('ST-10: messages moved to and fro by processes that are killed are always in at least one place', async () => {
   const account = await opened.store.openAccount(ann)
@@ -133,7 +133,7 @@ test('ST-10: messages moved to and fro by processes that are killed are always i
     }
     expect([...found].sort()).toEqual(subjects.toSorted())
   }
-}, 60_000)
+})
 
 /** How many places to die at are tried; a long run has them all: POSTERN_CRASH_ROUNDS=1000. */
 const crashRounds = Number(process.env['POSTERN_CRASH_ROUNDS'] ?? 36)

@@ -10,9 +10,6 @@ import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
-
 const ext4 = 0xef53
 const nfs = 0x6969
 

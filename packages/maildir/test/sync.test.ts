@@ -4,13 +4,10 @@ import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account, Mailbox, Uid } from '@postern/core'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limits, type Disk } from '../src/index.ts'
 import { append, message, nothing, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 describe('files of other programs', () => {
   let opened: TestStore

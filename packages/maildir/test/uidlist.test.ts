@@ -3,14 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MailboxGoneError, type Uid, type UidValidity } from '@postern/core'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limits } from '../src/limits.ts'
 import { readUidList, uidListName, UidListWriter, writeUidList, type UidLine } from '../src/uidlist.ts'
 import { append, message, textOf, value } from './conformance.ts'
 import { ann, openTestStore } from './kit.ts'
-
-// The disk of a busy machine is slow; no test waits for a time to pass.
-vi.setConfig({ testTimeout: 60_000 })
 
 const line = (uid: number, base = `17000000${uid}.M1P2Q${uid}.host,S=10,W=10`): UidLine => ({
   uid: uid as Uid,

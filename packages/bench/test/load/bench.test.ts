@@ -4,14 +4,11 @@
  */
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { bench } from '../../src/load/bench.ts'
 import type { LoadOptions } from '../../src/load/options.ts'
 import type { LoadResult } from '../../src/load/result.ts'
 import { smtpLines, tinyServer, type TinyServer } from '../kit/tiny-server.ts'
-
-// Threads are started anew for each load, which takes a busy machine its time.
-vi.setConfig({ testTimeout: 60_000 })
 
 const running: TinyServer[] = []
 afterEach(async () => {

@@ -162,7 +162,7 @@ describe('a connection', () => {
     expect(server.connections).toBe(1)
     client.socket.write('quit\n')
     expect(await client.rest()).toBe('')
-    await vi.waitFor(() => expect(events).toEqual(['opened 16', 'closed quit']))
+    await expect.poll(() => events).toEqual(['opened 16', 'closed quit'])
     expect(server.connections).toBe(0)
   })
 
@@ -212,9 +212,9 @@ describe('a connection', () => {
     const { server, events } = await start({ admit: () => gate.promise })
     const [client, socket] = await pair()
     const served = server.accept(socket)
-    await vi.waitFor(() => expect(server.connections).toBe(1))
+    await expect.poll(() => server.connections).toBe(1)
     client.resetAndDestroy()
-    await vi.waitFor(() => expect(socket.closed).toBe(true))
+    await expect.poll(() => socket.closed).toBe(true)
     gate.resolve(undefined)
     await served
     expect(events).toEqual([])
@@ -283,13 +283,13 @@ describe('TLS', () => {
     const client = connected(port)
     client.socket.write('EHLO a\r\n')
     expect(await client.rest()).not.toContain('no:')
-    await vi.waitFor(() => expect(events).toHaveLength(1))
+    await expect.poll(() => events).toHaveLength(1)
   })
 
   test('a client that leaves during the handshake is let go', async () => {
     const { port, events } = await start(implicit)
     connected(port).socket.end()
-    await vi.waitFor(() => expect(events).toEqual(['failed Error: the client left during the handshake']))
+    await expect.poll(() => events).toEqual(['failed Error: the client left during the handshake'])
   })
 
   test('a client that stalls in the handshake is let go in time', async () => {
@@ -316,7 +316,7 @@ describe('the server', () => {
     await first.line()
     expect(await connected(port).rest()).toBe('no: overloaded\n')
     first.socket.end('quit\n')
-    await vi.waitFor(() => expect(server.connections).toBe(0))
+    await expect.poll(() => server.connections).toBe(0)
     await connected(port).line()
   })
 
@@ -339,7 +339,7 @@ describe('the server', () => {
   test('closes while a header is awaited: that connection is dropped', async () => {
     const { port, server } = await start(trusting('require'))
     const client = connected(port)
-    await vi.waitFor(() => expect(server.connections).toBe(1))
+    await expect.poll(() => server.connections).toBe(1)
     await server.close()
     expect(await client.rest()).toBe('')
   })
@@ -348,7 +348,7 @@ describe('the server', () => {
     const gate = Promise.withResolvers<undefined>()
     const { port, server, events } = await start({ admit: () => gate.promise })
     const client = connected(port)
-    await vi.waitFor(() => expect(server.connections).toBe(1))
+    await expect.poll(() => server.connections).toBe(1)
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
     const closed = server.close()

@@ -84,9 +84,9 @@ test('after the answer both directions are compressed, each step is flushed, and
   client.write('COMPRESS\r\n')
   await expect.poll(() => clear).toBe('ok\r\n')
   client.write(packed('hello'))
-  await expect.poll(() => inflated, { timeout: 10_000 }).toBe('you said hello')
+  await expect.poll(() => inflated).toBe('you said hello')
   client.write(packed('bye'))
-  await expect.poll(() => inflated, { timeout: 10_000 }).toBe('you said helloyou said bye')
+  await expect.poll(() => inflated).toBe('you said helloyou said bye')
   client.end()
   expect(await running.ended).toMatchObject({ reason: 'quit', bytesIn: 18, bytesOut: 30 })
 })
@@ -104,10 +104,10 @@ test('MS-21: a little that becomes a lot is given out piece by piece, and not ah
   const bytes = 50_000_000
   client.write(packed(Buffer.alloc(bytes)))
   const before = process.memoryUsage().arrayBuffers
-  await expect.poll(() => gates.length, { timeout: 10_000, interval: 1 }).toBe(1)
+  await expect.poll(() => gates.length, { interval: 1 }).toBe(1)
   for (let step = 0; step < 100; step += 1) {
     gates.at(-1)?.resolve(read)
-    await expect.poll(() => gates.length, { timeout: 10_000, interval: 1 }).toBeGreaterThan(step + 1)
+    await expect.poll(() => gates.length, { interval: 1 }).toBeGreaterThan(step + 1)
     expect(heard.at(-1)?.length).toBeLessThanOrEqual(65_536)
   }
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(bytes / 4)

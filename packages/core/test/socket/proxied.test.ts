@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https'
 import { connect, createServer, Socket, type Server } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { SMTPServer } from 'smtp-server'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import {
   compileCidrSet,
   createTrustRule,
@@ -205,9 +205,9 @@ test('a connection that has the numbers of an older one keeps its identity when 
   const [older, newer, secured] = [socket(), socket(), socket()]
   emitter.on('connection', () => undefined)
   emitter.emit('connection', older)
-  await vi.waitUntil(() => identityOf(older))
+  await expect.poll(() => identityOf(older)).toBeDefined()
   emitter.emit('connection', newer)
-  await vi.waitUntil(() => identityOf(newer))
+  await expect.poll(() => identityOf(newer)).toBeDefined()
   older.destroy()
   await once(older, 'close')
   emitter.emit('secureConnection', secured)
@@ -305,7 +305,7 @@ describe('each connection is told once', () => {
       waiting.write(header.subarray(0, 20), () => setImmediate(() => waiting.resetAndDestroy()))
     })
     await once(waiting, 'close')
-    await vi.waitUntil(() => events.length > 0)
+    await expect.poll(() => events).not.toEqual([])
     expect(events).toEqual(['refused PROXY_CLOSED 127.0.0.1'])
   })
 

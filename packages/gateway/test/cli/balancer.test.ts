@@ -45,7 +45,7 @@ async function documents(kind: string): Promise<readonly unknown[]> {
 }
 
 // The first of them loads the libraries of the command line, which a busy machine takes its time for.
-describe('X6: postern balancer', { timeout: 30_000 }, () => {
+describe('X6: postern balancer', () => {
   test('haproxy: every address of a listener, with the check that its greeting allows', async () => {
     const { stdout, status } = await balancer(['haproxy', '--listen', '[::]'])
     expect(status).toBe(0)

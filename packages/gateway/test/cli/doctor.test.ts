@@ -22,4 +22,4 @@ test('postern doctor walks through all of it, and through nothing of a file that
     status: 1,
     stdout: expect.stringMatching(/^postern\.toml:2: listener\.mx\.protocol: /),
   })
-}, 20_000)
+})

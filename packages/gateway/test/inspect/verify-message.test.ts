@@ -139,7 +139,7 @@ test('it runs in a thread, whose time has an end', async () => {
     await authentication.close()
     await hurried.close()
   }
-}, 60_000)
+})
 
 describe('what an operator makes of it', () => {
   const verified: VerifiedMessage = {

@@ -34,7 +34,7 @@ test('PR-01: a worker that is killed is replaced within seconds, and connections
   using waiting = new Client(port)
   expect(await waiting.hears(/\r\n/)).toMatch(/^220 mx\.example\.org /)
   expect(gateway.workers()).not.toContain(worker)
-}, 20_000)
+})
 
 test('PR-03: a worker that hangs is killed and replaced', async () => {
   await using gateway = new GatewayProcess(1)
@@ -45,7 +45,7 @@ test('PR-03: a worker that hangs is killed and replaced', async () => {
   await gateway.logged('worker.hung')
   expect(await waiting.hears(/\r\n/)).toMatch(/^220 /)
   expect(isAlive(worker)).toBe(false)
-}, 30_000)
+})
 
 test('PR-08: when the supervisor is killed its workers take leave, and nothing holds the port', async () => {
   await using gateway = new GatewayProcess(2)
@@ -57,7 +57,7 @@ test('PR-08: when the supervisor is killed its workers take leave, and nothing h
   expect(await client.ends()).toMatch(/\r\n421 4\.3\.2 .*\r\n$/)
   while (workers.some(isAlive)) await delay(20)
   expect(await isRefused(port)).toBe(true)
-}, 20_000)
+})
 
 test('SIGTERM ends idle sessions with 421 and the gateway with status 0; signals to workers are not theirs', async () => {
   await using gateway = new GatewayProcess(2)
@@ -69,7 +69,7 @@ test('SIGTERM ends idle sessions with 421 and the gateway with status 0; signals
   gateway.child.kill('SIGTERM')
   expect(await client.ends()).toMatch(/\r\n421 4\.3\.2 .*\r\n$/)
   expect(await gateway.ended()).toBe(0)
-}, 20_000)
+})
 
 test('a second SIGTERM later ends everything at once', async () => {
   await using gateway = new GatewayProcess(1)
@@ -81,4 +81,4 @@ test('a second SIGTERM later ends everything at once', async () => {
   await delay(600)
   gateway.child.kill('SIGTERM')
   expect(await gateway.ended()).toBe(1)
-}, 20_000)
+})

@@ -51,7 +51,7 @@ describe('sockets that systemd has bound', () => {
       `systemd passed a socket for 127.0.0.1:${port}, which is the \`bind\` of no listener`,
     )
     server.close()
-  }, 20_000)
+  })
 })
 
 test('readiness is told by systemd’s own command, with the process to watch', async () => {

@@ -84,15 +84,15 @@ test('a whole session under compression, commands cut anywhere', async () => {
     octets += chunk.length
   })
   client.write('a LOGIN ann secret\r\n')
-  await expect.poll(() => clear, { timeout: 10_000 }).toContain('a OK')
+  await expect.poll(() => clear).toContain('a OK')
   client.write('b COMPRESS DEFLATE\r\n')
-  await expect.poll(() => clear, { timeout: 10_000 }).toContain('b OK Compression begins now\r\n')
+  await expect.poll(() => clear).toContain('b OK Compression begins now\r\n')
   octets = 0
   const packed = deflateRawSync('c SELECT INBOX\r\nd FETCH 1 BODY[]\r\ne LOGOUT\r\n', {
     finishFlush: constants.Z_SYNC_FLUSH,
   })
   for (const octet of packed) client.write(Buffer.from([octet]))
-  await expect.poll(() => inflated.endsWith('e OK Logout completed\r\n'), { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => inflated.endsWith('e OK Logout completed\r\n')).toBe(true)
   expect(inflated.replaceAll(/(?:words and words )+/g, '…')).toMatch(
     /^\* FLAGS [^]*c OK \[READ-WRITE\][^]*\{320017\}\r\nSubject: long\r\n\r\n…\)\r\nd OK [^]*e OK Logout completed\r\n$/,
   )
