@@ -85,10 +85,13 @@ export class Slots {
   }
 
   async #goBack(before: readonly Slot[], replaced: readonly Slot[], drainTimeoutMs: number): Promise<void> {
-    const added = this.#current.filter((slot) => !before.includes(slot))
-    for (const slot of replaced) if (before.includes(slot)) await slot.replace(drainTimeoutMs)
+    // First, or the one whose successor did not start would try again.
+    this.#retire(
+      this.#current.filter((slot) => !before.includes(slot)),
+      drainTimeoutMs,
+    )
     this.#current = before
-    this.#retire(added, drainTimeoutMs)
+    for (const slot of replaced) if (before.includes(slot)) await slot.replace(drainTimeoutMs)
   }
 
   #retire(slots: readonly Slot[], drainTimeoutMs: number): void {
