@@ -3,13 +3,11 @@
  * programs mostly end their lines with LF; they are shown with CRLF, converted a chunk at a time, so that a read in the
  * middle of a large message costs two chunks of memory.
  */
-import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
-import { readlink } from 'node:fs/promises'
+import { constants, readlinkSync } from 'node:fs'
 import type { MessageContent } from '@postern/core'
 import { isErrno, StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
-import type { Disk } from './options.ts'
+import type { FileOpener, OpenFile } from './local-file.ts'
 
 const CR = 0x0d
 const LF = 0x0a
@@ -21,20 +19,20 @@ const LF = 0x0a
  * @param folder - real path of `cur` or `new`.
  */
 export async function openMessageFile(
-  disk: Disk,
+  files: FileOpener,
   folder: string,
   path: string | Buffer,
-): Promise<FileHandle | undefined> {
-  let handle: FileHandle
+): Promise<OpenFile | undefined> {
+  let handle: OpenFile
   try {
     // Without O_NONBLOCK a FIFO would hold the thread until somebody writes.
-    handle = await disk.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    handle = await files.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
   }
   try {
-    await assertInside(handle, folder)
+    assertInside(handle, folder)
     if ((await handle.stat()).isFile()) return handle
     throw new StoreError('MAILDIR_SYMLINK', `not a regular file in ${folder}`)
   } catch (error) {
@@ -43,11 +41,14 @@ export async function openMessageFile(
   }
 }
 
-/** Linux tells the true path of what was opened; elsewhere only the last element is guarded, by O_NOFOLLOW. */
-export async function assertInside(handle: FileHandle, folder: string): Promise<void> {
+/**
+ * Linux tells the true path of what was opened, from its memory whatever the file system; elsewhere only the last element is
+ * guarded, by O_NOFOLLOW.
+ */
+export function assertInside(handle: OpenFile, folder: string): void {
   let path: string
   try {
-    path = await readlink(`/proc/self/fd/${handle.fd}`)
+    path = readlinkSync(`/proc/self/fd/${handle.fd}`)
   } catch {
     return
   }
@@ -57,7 +58,7 @@ export async function assertInside(handle: FileHandle, folder: string): Promise<
 }
 
 /** Bare LFs of a file: what CRLF line ends add to its size. */
-export async function countBareLf(handle: FileHandle, limits: MaildirLimits): Promise<number> {
+export async function countBareLf(handle: OpenFile, limits: MaildirLimits): Promise<number> {
   const chunk = Buffer.alloc(limits.chunkBytes)
   let count = 0
   let last = 0
@@ -72,7 +73,7 @@ export async function countBareLf(handle: FileHandle, limits: MaildirLimits): Pr
 
 /** Of a message file that is open; the content closes it. `known` are its sizes as they were told to clients. */
 export async function messageContent(
-  handle: FileHandle,
+  handle: OpenFile,
   known: { readonly rawBytes: number; readonly bytes: number },
   limits: MaildirLimits,
 ): Promise<MessageContent> {
@@ -84,9 +85,9 @@ export async function messageContent(
 
 class PlainContent implements MessageContent {
   readonly bytes: number
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
 
-  constructor(handle: FileHandle, bytes: number) {
+  constructor(handle: OpenFile, bytes: number) {
     this.#handle = handle
     this.bytes = bytes
   }
@@ -102,13 +103,13 @@ class PlainContent implements MessageContent {
 
 class LfContent implements MessageContent {
   readonly bytes: number
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
   readonly #rawBytes: number
   readonly #chunkBytes: number
   /** Offset, with CRLF line ends, at which each chunk of the file begins; filled as far as reads have gone. */
   readonly #starts: number[] = [0]
 
-  constructor(handle: FileHandle, bytes: number, rawBytes: number, chunkBytes: number) {
+  constructor(handle: OpenFile, bytes: number, rawBytes: number, chunkBytes: number) {
     this.#handle = handle
     this.bytes = bytes
     this.#rawBytes = rawBytes
@@ -186,7 +187,7 @@ function withCrlf(bytes: Buffer, before: number): Buffer {
   return converted
 }
 
-async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+async function readFully(handle: OpenFile, position: number, length: number): Promise<Buffer> {
   if (length <= 0) return Buffer.alloc(0)
   const bytes = Buffer.alloc(length)
   let done = 0

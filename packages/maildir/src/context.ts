@@ -1,5 +1,6 @@
 import type { FolderSync } from './durable.ts'
 import type { UniqueNames } from './filename.ts'
+import type { KeptFiles } from './kept-files.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
 import type { NotesInMemory } from './mailbox-notes.ts'
@@ -11,6 +12,8 @@ import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 export interface StoreContext {
   readonly notesInMemory: NotesInMemory
   readonly disk: Disk
+  /** Journals between two changes. */
+  readonly openJournals: KeptFiles
   readonly limits: MaildirLimits
   readonly locks: LockFiles
   readonly folders: FolderSync

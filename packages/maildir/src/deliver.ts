@@ -5,14 +5,14 @@
  * again: nothing is synced twice in the hope that it works then.
  */
 import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import type { Awaitable, Flag, MessageWriter, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { StoreContext } from './context.ts'
 import { assertInside } from './content.ts'
-import { unlinkIfThere } from './durable.ts'
+import { unlinkIfThere, writeAll } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
 import { noMarks, type Marks } from './keywords.ts'
+import type { OpenFile } from './local-file.ts'
 import { usageOf, type PreparedFile } from './placing.ts'
 
 /**
@@ -45,20 +45,20 @@ export async function openDelivery(
   }
 }
 
-async function createIn(context: StoreContext, folder: Folder, name: string): Promise<FileHandle> {
+async function createIn(context: StoreContext, folder: Folder, name: string): Promise<OpenFile> {
   const tmp = `${folder.place.path}/tmp`
   // O_EXCL: an existing name is never written to, and O_NOFOLLOW: nor through a link.
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-  let handle: FileHandle
+  let handle: OpenFile
   try {
-    handle = await context.disk.open(`${tmp}/${name}`, flags, 0o600)
+    handle = await folder.files.open(`${tmp}/${name}`, flags, 0o600)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
     await folder.makeSubFolders()
-    handle = await context.disk.open(`${tmp}/${name}`, flags, 0o600)
+    handle = await folder.files.open(`${tmp}/${name}`, flags, 0o600)
   }
   try {
-    await assertInside(handle, tmp)
+    assertInside(handle, tmp)
     return handle
   } catch (error) {
     await handle.close()
@@ -73,12 +73,13 @@ class Delivery implements MessageWriter {
   readonly #folder: Folder
   readonly #context: StoreContext
   readonly #file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined }
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
   readonly #release: () => void
   /** Small chunks wait here for one write; copies, since a chunk is the caller's again once `write` returned. */
   #waiting: Buffer[] = []
   #waitingBytes = 0
   #bytes = 0
+  #writtenBytes = 0
   /** The first failure; everything after it does nothing. */
   #failure: unknown
   #hasFailed = false
@@ -91,7 +92,7 @@ class Delivery implements MessageWriter {
     folder: Folder,
     context: StoreContext,
     file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined },
-    handle: FileHandle,
+    handle: OpenFile,
     release: () => void,
   ) {
     this.#folder = folder
@@ -199,7 +200,8 @@ class Delivery implements MessageWriter {
     await earlier
     if (this.#hasFailed || bytes.length === 0) return
     try {
-      await this.#handle.writeFile(bytes)
+      await writeAll(this.#handle, bytes, this.#writtenBytes)
+      this.#writtenBytes += bytes.length
     } catch (error) {
       this.#hasFailed = true
       this.#failure = error

@@ -6,6 +6,7 @@
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { isErrno } from './errors.ts'
+import type { OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 /** Makes the names in a folder durable. Callers that ask while one sync runs share the next one: it covers them all. */
@@ -103,7 +104,7 @@ export async function unlinkIfThere(disk: Disk, path: string | Buffer): Promise<
 }
 
 /** Writes all of `bytes` at `position`; the kernel may take less at once. */
-export async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
+export async function writeAll(handle: OpenFile, bytes: Buffer, position: number): Promise<void> {
   let done = 0
   while (done < bytes.length) {
     const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)

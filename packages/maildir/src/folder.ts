@@ -6,6 +6,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, StoreError } from './errors.ts'
 import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
+import type { FileOpener } from './local-file.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
 import type { StoredMessage } from './message.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
@@ -128,7 +129,7 @@ export class Folder {
       const message = this.#find(uid, of)
       if (message === undefined) return undefined
       const folder = `${this.place.path}/${message.isNew ? 'new' : 'cur'}`
-      const handle = await openMessageFile(this.#context.disk, folder, pathOf(folder, message.file))
+      const handle = await openMessageFile(this.#index.subFolders.quick, folder, pathOf(folder, message.file))
       if (handle !== undefined) return await messageContent(handle, message, this.#context.limits)
       await this.#turns.run(() => this.#sync({ claim: false, thorough: true }))
     }
@@ -291,6 +292,15 @@ export class Folder {
 
   close(): void {
     this.watch.close()
+  }
+
+  closeFiles(): Promise<void> {
+    return this.#index.journal.closeFile()
+  }
+
+  /** Opens a file of this mailbox. */
+  get files(): FileOpener {
+    return this.#index.subFolders.quick
   }
 
   get #look(): ShownMailbox {

@@ -24,12 +24,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
 import { replaceFile, writeAll } from './durable.ts'
 import { isErrno } from './errors.ts'
 import { knownLetters } from './filename.ts'
+import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 export const journalName = 'postern-journal'
@@ -75,8 +75,12 @@ export type JournalRead =
   | { readonly status: 'read'; readonly header: JournalHeader; readonly isWhole: boolean; readonly records: Buffer }
 
 /** Reads without a lock. With `since`, only what was appended after it, when the file is still of that generation. */
-export async function readJournal(disk: Disk, folder: string, since: JournalHeader | undefined): Promise<JournalRead> {
-  const handle = await openJournal(disk, folder, constants.O_RDONLY)
+export async function readJournal(
+  files: FileOpener,
+  folder: string,
+  since: JournalHeader | undefined,
+): Promise<JournalRead> {
+  const handle = await openJournal(files, folder, constants.O_RDONLY)
   if (handle === undefined) return { status: 'absent' }
   try {
     const header = await readHeader(handle)
@@ -106,12 +110,12 @@ export async function readJournal(disk: Disk, folder: string, since: JournalHead
  * @param maxBytes - no more of the records is read, whatever size the file claims to have.
  */
 export async function salvageRecords(
-  disk: Disk,
+  files: FileOpener,
   folder: string,
   uidValidity: UidValidity,
   maxBytes: number,
 ): Promise<readonly JournalRecord[]> {
-  const handle = await openJournal(disk, folder, constants.O_RDONLY)
+  const handle = await openJournal(files, folder, constants.O_RDONLY)
   if (handle === undefined) return []
   try {
     const head = Buffer.alloc(headerBytes)
@@ -150,6 +154,13 @@ export function* recordsIn(bytes: Buffer): Generator<JournalRecord, void> {
   }
 }
 
+/** Opens the journal for `appendToJournal`. Rejects when it is gone. */
+export async function openJournalToAppend(files: FileOpener, folder: string): Promise<OpenFile> {
+  const handle = await openJournal(files, folder, constants.O_RDWR)
+  if (handle === undefined) throw new Error('the journal is gone')
+  return handle
+}
+
 /**
  * Appends records as one change: however many pieces they are written in, none of them counts before the header says so.
  * The lock is held, and `header` was read under it. Rejects when it was not written; then nothing was appended.
@@ -157,35 +168,28 @@ export function* recordsIn(bytes: Buffer): Generator<JournalRecord, void> {
  * @param perTurn - records in one piece; others have the event loop while it is written.
  */
 export async function appendToJournal(
-  disk: Disk,
-  folder: string,
+  handle: OpenFile,
   header: JournalHeader,
   records: readonly JournalRecord[],
   written: { readonly nowMs: number; readonly boot: string },
   perTurn: number,
 ): Promise<JournalHeader> {
-  const handle = await openJournal(disk, folder, constants.O_RDWR)
-  if (handle === undefined) throw new Error('the journal is gone')
+  let end: RecordsEnd
   try {
-    let end: RecordsEnd
-    try {
-      end = await writeRecords(handle, header, records, perTurn)
-    } catch (error) {
-      await handle.truncate(headerBytes + header.length).catch(() => undefined)
-      throw error
-    }
-    const next: JournalHeader = {
-      ...header,
-      ...end,
-      highest: records.reduce((highest, { modseq }) => Math.max(highest, modseq), header.highest),
-      writtenMs: written.nowMs,
-      boot: written.boot,
-    }
-    await writeAll(handle, encodeHeader(next), 0)
-    return next
-  } finally {
-    await handle.close()
+    end = await writeRecords(handle, header, records, perTurn)
+  } catch (error) {
+    await handle.truncate(headerBytes + header.length).catch(() => undefined)
+    throw error
   }
+  const next: JournalHeader = {
+    ...header,
+    ...end,
+    highest: records.reduce((highest, { modseq }) => Math.max(highest, modseq), header.highest),
+    writtenMs: written.nowMs,
+    boot: written.boot,
+  }
+  await writeAll(handle, encodeHeader(next), 0)
+  return next
 }
 
 /** Writes a journal anew and syncs it. The lock is held. */
@@ -209,7 +213,7 @@ type RecordsEnd = Pick<JournalHeader, 'length' | 'chain'>
 
 /** Behind those that count, a piece at a time. */
 async function writeRecords(
-  handle: FileHandle,
+  handle: OpenFile,
   { length, chain }: RecordsEnd,
   records: readonly JournalRecord[],
   perTurn: number,
@@ -267,9 +271,9 @@ function lettersOfBits(bits: number): string {
   return letters
 }
 
-async function openJournal(disk: Disk, folder: string, access: number): Promise<FileHandle | undefined> {
+async function openJournal(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
   try {
-    return await disk.open(`${folder}/${journalName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await files.open(`${folder}/${journalName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
@@ -279,7 +283,7 @@ async function openJournal(disk: Disk, folder: string, access: number): Promise<
 const headerPattern =
   /^postern-journal 1 V(\d{10}) M(\d{16}) F(\d{16}) L(\d{15}) G([0-9a-f]{16}) T(\d{13}) B([0-9a-f]{0,8}) C([0-9a-f]{8}) +H([0-9a-f]{8})\n$/
 
-async function readHeader(handle: FileHandle): Promise<JournalHeader | undefined> {
+async function readHeader(handle: OpenFile): Promise<JournalHeader | undefined> {
   const bytes = Buffer.alloc(headerBytes)
   for (let tries = 0; tries < headerTries; tries++) {
     const { bytesRead } = await handle.read(bytes, 0, headerBytes, 0)
@@ -322,7 +326,7 @@ const hex = (value: number): string => value.toString(16).padStart(8, '0')
 
 const chainOf = (generation: string): number => crc32(generation)
 
-async function readAll(handle: FileHandle, bytes: Buffer, position: number): Promise<boolean> {
+async function readAll(handle: OpenFile, bytes: Buffer, position: number): Promise<boolean> {
   let done = 0
   while (done < bytes.length) {
     const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done)

@@ -31,6 +31,11 @@ export interface MaildirLimits {
    * unchanged for this long on our own monotonic clock, ms. Thousands of times longer than a lock is ever held.
    */
   readonly foreignLockMs: number
+  /**
+   * Journals of mailboxes that stay open from one change of flags to the next, file descriptors: opening and closing one
+   * costs as much as writing to it. Those used longest ago are closed.
+   */
+  readonly maxOpenJournals: number
   /** Messages handled while a lock is held once, so that it is held for milliseconds. */
   readonly messagesPerLock: number
   /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
@@ -126,6 +131,7 @@ export const limits: MaildirLimits = {
   lockWaitMs: 10_000,
   lockRetryMs: 25,
   foreignLockMs: 60_000,
+  maxOpenJournals: 128,
   messagesPerLock: 512,
   folderBufferEntries: 1_024,
   namesPerTurn: 2_000,

@@ -3,11 +3,22 @@ import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { isErrno } from './errors.ts'
 import { knownPart } from './filename.ts'
-import { appendToJournal, readJournal, recordBytes, recordsIn, salvageRecords, writeJournal } from './journal.ts'
+import {
+  appendToJournal,
+  journalName,
+  openJournalToAppend,
+  readJournal,
+  recordBytes,
+  recordsIn,
+  salvageRecords,
+  writeJournal,
+} from './journal.ts'
 import type { JournalHeader, JournalRecord, MessageState } from './journal.ts'
 import type { KnownMessages } from './known-messages.ts'
 import { bootId } from './lock.ts'
+import type { OpenFile } from './local-file.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
+import type { QuickStat } from './quick-stat.ts'
 import { inTurns } from './turns.ts'
 
 /**
@@ -22,16 +33,20 @@ export class MailboxJournal {
   readonly #place: MailboxPlace
   readonly #context: StoreContext
   readonly #known: KnownMessages
+  readonly #quick: QuickStat
+  readonly #path: string
   #header: JournalHeader | undefined
   /** Records that do not count any more, as far as this process can tell. */
   #deadRecords = 0
   /** Given out while the journal could not be written. */
   #provisional = 0
 
-  constructor({ place, context, known }: Pick<MailboxParts, 'place' | 'context' | 'known'>) {
+  constructor({ place, context, known, subFolders }: Omit<MailboxParts, 'locked'>) {
     this.#place = place
     this.#context = context
     this.#known = known
+    this.#quick = subFolders.quick
+    this.#path = `${place.path}/${journalName}`
   }
 
   /** No change that sessions can see has a higher modification sequence, and none that they cannot has a lower one. */
@@ -47,7 +62,7 @@ export class MailboxJournal {
    * @returns false when there is no journal to believe: then it is made anew within the lock.
    */
   async read(uidValidity: UidValidity): Promise<boolean> {
-    const read = await readJournal(this.#context.disk, this.#place.path, this.#header)
+    const read = await readJournal(this.#quick, this.#place.path, this.#header)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return false
     if (read.isWhole && this.#mayBeCutBack(read.header)) return false
     await this.#take(read.header, read.records, read.isWhole)
@@ -127,7 +142,7 @@ export class MailboxJournal {
 
   /** UIDs that were expunged later than `modseq`, ascending; `undefined` when the journal does not reach back so far. */
   async expungedSince(uidValidity: UidValidity, modseq: bigint): Promise<readonly Uid[] | undefined> {
-    const read = await readJournal(this.#context.disk, this.#place.path, undefined)
+    const read = await readJournal(this.#quick, this.#place.path, undefined)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return undefined
     if (modseq < BigInt(read.header.floor) || this.#mayBeCutBack(read.header)) return undefined
     const since = Number(modseq)
@@ -147,7 +162,7 @@ export class MailboxJournal {
   /** Writes the journal anew without what does not count; the lock is held. */
   async compact(uidValidity: UidValidity): Promise<void> {
     const { disk, limits } = this.#context
-    const read = await readJournal(disk, this.#place.path, undefined)
+    const read = await readJournal(this.#quick, this.#place.path, undefined)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return
     const live = new Map<Uid, JournalRecord>()
     const gone = new Map<Uid, JournalRecord>()
@@ -183,7 +198,7 @@ export class MailboxJournal {
   async #makeAnew(uidValidity: UidValidity): Promise<void> {
     const { disk, limits, report } = this.#context
     const known = this.#known
-    const read = await readJournal(disk, this.#place.path, undefined)
+    const read = await readJournal(this.#quick, this.#place.path, undefined)
     const saved = new Map<Uid, bigint>()
     let given = Math.max(this.#header?.highest ?? 0, this.#provisional)
     if (read.status !== 'absent') {
@@ -193,7 +208,7 @@ export class MailboxJournal {
       const records =
         read.status === 'read'
           ? recordsIn(read.records)
-          : await salvageRecords(disk, this.#place.path, uidValidity, limits.maxSalvagedBytes)
+          : await salvageRecords(this.#quick, this.#place.path, uidValidity, limits.maxSalvagedBytes)
       for (const { uid, modseq, state } of records) {
         given = Math.max(given, modseq)
         if (isOurs) saved.set(uid, state?.extra ?? 0n)
@@ -266,9 +281,33 @@ export class MailboxJournal {
     known.publish()
   }
 
-  #append(header: JournalHeader, records: readonly JournalRecord[]): Promise<JournalHeader> {
-    const { disk, limits } = this.#context
-    return appendToJournal(disk, this.#place.path, header, records, this.#writing(), limits.namesPerTurn)
+  /** Nobody changes the mailbox through this any more. */
+  closeFile(): Promise<void> {
+    return this.#context.openJournals.drop(this)
+  }
+
+  async #append(header: JournalHeader, records: readonly JournalRecord[]): Promise<JournalHeader> {
+    const { openJournals, limits } = this.#context
+    const { file, ino } = await this.#openToAppend()
+    let next: JournalHeader
+    try {
+      next = await appendToJournal(file, header, records, this.#writing(), limits.namesPerTurn)
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    if (ino === undefined) await file.close()
+    else await openJournals.keep(this, { file, ino })
+    return next
+  }
+
+  /** The journal that is there now, under the lock. Without its number it cannot be told later whether it still is. */
+  async #openToAppend(): Promise<{ readonly file: OpenFile; readonly ino: bigint | undefined }> {
+    const ino = this.#quick.isLocal ? this.#quick.of(this.#path)?.ino : undefined
+    const kept = this.#context.openJournals.take(this)
+    if (kept !== undefined && kept.ino === ino) return kept
+    await kept?.file.close()
+    return { file: await openJournalToAppend(this.#quick, this.#place.path), ino }
   }
 
   async #unrecorded(modseq: number, only: ReadonlySet<Uid> | undefined): Promise<JournalRecord[]> {

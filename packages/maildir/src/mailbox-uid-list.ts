@@ -39,16 +39,16 @@ export class MailboxUidList {
 
   /** What others appended since the last look; all of it at the first, and when it was written anew. */
   async read(): Promise<void> {
-    const { disk, limits } = this.#context
-    let read = await readUidList(disk, this.#place.path, this.#header, limits)
+    const { limits } = this.#context
+    let read = await readUidList(this.#subFolders.quick, this.#place.path, this.#header, limits)
     if (read.status !== 'read') {
       await this.#subFolders.assertThere()
       // A writer may have been replacing it: only what the lock's holder finds counts.
       await this.#locked(async () => {
-        read = await readUidList(disk, this.#place.path, undefined, limits)
+        read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, limits)
         if (read.status === 'read') return
         await this.#startAnew(read.status === 'damaged' ? read.detail : undefined)
-        read = await readUidList(disk, this.#place.path, undefined, limits)
+        read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, limits)
       })
     }
     if (read.status !== 'read') throw unreadable(this.#place)
@@ -57,8 +57,8 @@ export class MailboxUidList {
 
   /** Within the lock: the list as it is, or a new one when it is missing or damaged. */
   async readLocked(): Promise<void> {
-    const { disk, limits } = this.#context
-    const read = await readUidList(disk, this.#place.path, this.#header, limits)
+    const { limits } = this.#context
+    const read = await readUidList(this.#subFolders.quick, this.#place.path, this.#header, limits)
     if (read.status === 'read') await this.#take(read.header, read.entries, read.isWhole)
     else await this.makeAnew(read.status === 'damaged' ? read.detail : undefined)
   }
@@ -66,7 +66,7 @@ export class MailboxUidList {
   /** A new list, since there is none or a damaged one; the lock is held. */
   async makeAnew(damage: string | undefined): Promise<void> {
     await this.#startAnew(damage)
-    const read = await readUidList(this.#context.disk, this.#place.path, undefined, this.#context.limits)
+    const read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, this.#context.limits)
     if (read.status !== 'read') throw unreadable(this.#place)
     await this.#take(read.header, read.entries, true)
   }
@@ -178,15 +178,15 @@ export class MailboxUidList {
   }
 
   async #openWriter(): Promise<UidListWriter> {
-    const { disk, limits } = this.#context
-    const writer = await UidListWriter.open(disk, this.#place.path, limits)
+    const { limits } = this.#context
+    const writer = await UidListWriter.open(this.#subFolders.quick, this.#place.path, limits)
     if (writer instanceof UidListWriter) {
       // It may have taken over lines of a writer that died, which no reader has seen yet.
       if (writer.header.length !== this.#header?.length) await this.readLocked()
       return writer
     }
     await this.#startAnew(writer.status === 'damaged' ? writer.detail : undefined)
-    const again = await UidListWriter.open(disk, this.#place.path, limits)
+    const again = await UidListWriter.open(this.#subFolders.quick, this.#place.path, limits)
     if (again instanceof UidListWriter) return again
     throw unreadable(this.#place)
   }

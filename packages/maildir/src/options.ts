@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import type * as fs from 'node:fs/promises'
 import type { Awaitable, MailStore, StoreOutcome } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
+import type { FileOpener } from './local-file.ts'
 
 /**
  * What the kernel of this machine answers from its memory, asked without a thread: only of file systems of its own, as
@@ -12,6 +13,8 @@ export interface LocalStats {
   statfs(path: string): Promise<{ readonly type: number }>
   /** On the event loop; `undefined` when there is nothing. */
   lstatSync(path: string, options: { readonly bigint: true; readonly throwIfNoEntry: false }): BigIntStats | undefined
+  /** As `open`, and what is asked of the open file is asked in place as well. */
+  openLocalFile: FileOpener['open']
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs'
 import type { StoreContext } from './context.ts'
+import type { FileOpener, OpenFile } from './local-file.ts'
 
 /**
  * File systems whose inodes are on a disk or in the memory of this machine, by the number that statfs(2) gives them:
@@ -14,7 +15,7 @@ const localFileSystems: ReadonlySet<number> = new Set([
  * microseconds, through a thread seven times that. In place only what cannot wait is asked: of a file system of this
  * machine, and about what was looked at before.
  */
-export class QuickStat {
+export class QuickStat implements FileOpener {
   readonly #folder: string
   readonly #disk: StoreContext['disk']
   #isLocal: boolean | undefined
@@ -35,6 +36,15 @@ export class QuickStat {
     const { statfs, lstatSync } = this.#disk
     if (statfs === undefined || lstatSync === undefined) this.#isLocal = false
     else this.#isLocal = localFileSystems.has((await statfs(this.#folder)).type)
+  }
+
+  /** Opens a file of the folder or of those in it. */
+  async open(path: string | Buffer, flags: number, mode?: number): Promise<OpenFile> {
+    await this.prepare()
+    const { openLocalFile } = this.#disk
+    return this.isLocal && openLocalFile !== undefined
+      ? openLocalFile(path, flags, mode)
+      : this.#disk.open(path, flags, mode)
   }
 
   /** `undefined` when it is not there. Only when `isLocal`. */

@@ -14,6 +14,8 @@ import { accepted, isErrno, refused, refusalOf, StoreError } from './errors.ts'
 import { UniqueNames } from './filename.ts'
 import { Folder } from './folder.ts'
 import { limits as defaultLimits } from './limits.ts'
+import { KeptFiles } from './kept-files.ts'
+import { openLocalFile } from './local-file.ts'
 import { LockFiles } from './lock.ts'
 import { NotesInMemory } from './mailbox-notes.ts'
 import { parseMailboxName } from './names.ts'
@@ -47,7 +49,7 @@ class Store implements MaildirStore, FolderPool {
   #realRoot: Promise<string> | undefined
 
   constructor(options: MaildirStoreOptions) {
-    const disk = options.disk ?? { ...fs, lstatSync }
+    const disk = options.disk ?? { ...fs, lstatSync, openLocalFile }
     const limits = { ...defaultLimits, ...options.limits }
     const now = options.now ?? (() => new Date())
     const report = options.onProblem ?? (() => undefined)
@@ -65,6 +67,7 @@ class Store implements MaildirStore, FolderPool {
         }
       },
       notesInMemory: new NotesInMemory(limits.maxNotesMemoryBytes),
+      openJournals: new KeptFiles(limits.maxOpenJournals),
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
       counts: new UsageCounts(),
@@ -147,6 +150,7 @@ class Store implements MaildirStore, FolderPool {
     this.watches.close()
     await Promise.all(folders.map((folder) => folder.notes.letGo()))
     await Promise.all(this.#background)
+    await this.#context.openJournals.close()
   }
 
   use(place: MailboxPlace): Folder {
@@ -175,7 +179,9 @@ class Store implements MaildirStore, FolderPool {
   }
 
   forget(path: string): void {
+    const folder = this.#folders.get(path)
     this.#folders.delete(path)
+    if (folder !== undefined) this.inBackground(folder.place, () => folder.closeFiles())
   }
 
   inBackground(place: MailboxPlace, work: () => Promise<void>): void {
@@ -232,7 +238,10 @@ class Store implements MaildirStore, FolderPool {
       if (mailboxes <= maxIdleMailboxes && messages <= maxIdleMessages) continue
       folder.close()
       this.#folders.delete(folder.place.path)
-      this.inBackground(folder.place, () => folder.notes.letGo())
+      this.inBackground(folder.place, async () => {
+        await folder.closeFiles()
+        await folder.notes.letGo()
+      })
     }
   }
 

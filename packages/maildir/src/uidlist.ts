@@ -27,12 +27,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
 import { replaceFile, writeAll } from './durable.ts'
 import { isErrno } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
+import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 export const uidListName = 'postern-uidlist'
@@ -78,12 +78,12 @@ export type UidListRead =
 
 /** Reads without a lock. With `since`, only what was appended after it, when the file is still of that generation. */
 export async function readUidList(
-  disk: Disk,
+  files: FileOpener,
   folder: string,
   since: UidListHeader | undefined,
   limits: MaildirLimits,
 ): Promise<UidListRead> {
-  const handle = await openList(disk, folder, constants.O_RDONLY)
+  const handle = await openList(files, folder, constants.O_RDONLY)
   if (handle === undefined) return { status: 'absent' }
   try {
     const header = await readHeader(handle)
@@ -103,8 +103,8 @@ export async function readUidList(
 }
 
 /** Only the header: what a delivery needs. */
-export async function readUidListHeader(disk: Disk, folder: string): Promise<UidListHeader | undefined> {
-  const handle = await openList(disk, folder, constants.O_RDONLY)
+export async function readUidListHeader(files: FileOpener, folder: string): Promise<UidListHeader | undefined> {
+  const handle = await openList(files, folder, constants.O_RDONLY)
   if (handle === undefined) return undefined
   try {
     const header = await readHeader(handle)
@@ -116,20 +116,20 @@ export async function readUidListHeader(disk: Disk, folder: string): Promise<Uid
 
 /** Appends to the list. The caller holds the mailbox's lock from before `open` until after `close`. */
 export class UidListWriter {
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
   #header: UidListHeader
 
-  private constructor(handle: FileHandle, header: UidListHeader) {
+  private constructor(handle: OpenFile, header: UidListHeader) {
     this.#handle = handle
     this.#header = header
   }
 
   static async open(
-    disk: Disk,
+    files: FileOpener,
     folder: string,
     limits: MaildirLimits,
   ): Promise<UidListWriter | { readonly status: 'absent' } | { readonly status: 'damaged'; readonly detail: string }> {
-    const handle = await openList(disk, folder, constants.O_RDWR)
+    const handle = await openList(files, folder, constants.O_RDWR)
     if (handle === undefined) return { status: 'absent' }
     try {
       const header = await readHeader(handle)
@@ -229,14 +229,14 @@ export async function writeUidList(
   return header
 }
 
-async function closed<T>(handle: FileHandle, value: T): Promise<T> {
+async function closed<T>(handle: OpenFile, value: T): Promise<T> {
   await handle.close()
   return value
 }
 
-async function openList(disk: Disk, folder: string, access: number): Promise<FileHandle | undefined> {
+async function openList(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
   try {
-    return await disk.open(`${folder}/${uidListName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await files.open(`${folder}/${uidListName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
@@ -247,7 +247,7 @@ const headerPattern =
   /^postern-uidlist 1 V(\d{10}) N(\d{10}) L(\d{15}) G([0-9a-f]{16}) C([0-9a-f]{8}) +H([0-9a-f]{8})\n$/
 
 /** The header, or what is wrong with it. */
-async function readHeader(handle: FileHandle): Promise<UidListHeader | string> {
+async function readHeader(handle: OpenFile): Promise<UidListHeader | string> {
   const bytes = Buffer.alloc(headerBytes)
   for (let tries = 0; tries < headerTries; tries++) {
     const { bytesRead } = await handle.read(bytes, 0, headerBytes, 0)
@@ -298,7 +298,7 @@ function encodeLine(entry: UidListEntry, chain: number): { readonly text: string
 
 /** Reads lines from `from` to `to` (bytes behind the header), and stops before the first that is not right. */
 async function readLines(
-  handle: FileHandle,
+  handle: OpenFile,
   from: number,
   to: number,
   chain: number,

@@ -191,6 +191,25 @@ describe('a journal does not grow for ever', () => {
     expect(modseqOf(await elsewhere(), 1)).toBe(modseqOf(mailbox, 1))
   })
 
+  test('written anew by another process, it is the new one that further changes go to', async () => {
+    const [uid] = inbox.records().map((record) => record.uid)
+    const other = await elsewhere(limits)
+    const files = new Set<number>()
+    for (let round = 0; round < 60; round++) {
+      // In turns, so that each of them has its journal open while the other writes it anew.
+      const [here, there] = round % 2 === 0 ? [inbox, other] : [other, inbox]
+      const op = round % 4 < 2 ? 'add' : 'remove'
+      value(await here.setFlags([uid!], { op, flags: ['\\Flagged', `k${round % 2}`] }))
+      await here.refresh()
+      await there.refresh()
+      expect(there.records()[0]?.flags.toSorted()).toEqual(here.records()[0]?.flags.toSorted())
+      expect(modseqOf(there, uid!)).toBe(modseqOf(here, uid!))
+      files.add((await disk.stat(journal())).ino)
+    }
+    expect(files.size).toBeGreaterThan(2)
+    expect(opened.problems).toEqual([])
+  })
+
   test('of the expunged the last ones are remembered, and before them it says so', async () => {
     const mailbox = await elsewhere(limits)
     const marks: bigint[] = []

@@ -1,0 +1,143 @@
+/*
+ * Open files of file systems of this machine. What may wait for the disk goes through libuv's threads, as with `FileHandle`;
+ * what the kernel has in its memory once a file is open is asked in place: its size and kind, and the end of one that was
+ * only read. Through a thread such a question costs ten times what it costs the kernel (ADR 0070).
+ *
+ * On file systems of other machines even these may go over the wire: there `FileHandle` is used.
+ */
+import * as fs from 'node:fs'
+
+/** What the store does with an open file: `FileHandle` is one. */
+export interface OpenFile {
+  /** The number of the descriptor. */
+  readonly fd: number
+  /** Reads into `buffer`, from a position in the file. */
+  read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
+  /** Writes from `buffer`, at a position in the file; the system may take less than asked. */
+  write(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesWritten: number }>
+  /** Its size, its times, and whether it is a regular file. */
+  stat(): Promise<Pick<fs.Stats, 'size' | 'atime' | 'mtime' | 'isFile'>>
+  /** Cuts it off. */
+  truncate(length: number): Promise<void>
+  /** Sets its times. */
+  utimes(accessed: Date, modified: Date): Promise<void>
+  /** Durable with all that belongs to it, when it resolves. */
+  sync(): Promise<void>
+  /** Durable as far as reading it back needs, when it resolves. */
+  datasync(): Promise<void>
+  /** Ends it; a second time does nothing. */
+  close(): Promise<void>
+}
+
+/** Whatever opens files: the disk, or what knows of a folder that it is on a file system of this machine. */
+export interface FileOpener {
+  /** Rejects with the code of the system. */
+  open(path: string | Buffer, flags: number, mode?: number): Promise<OpenFile>
+}
+
+/** `open` for file systems of this machine. */
+export function openLocalFile(path: string | Buffer, flags: number, mode = 0o600): Promise<OpenFile> {
+  return new Promise((resolve, reject) => {
+    fs.open(path, flags, mode, (error, fd) => {
+      if (error === null) resolve(new LocalFile(fd, (flags & accessModes) === fs.constants.O_RDONLY))
+      else reject(error)
+    })
+  })
+}
+
+const accessModes = fs.constants.O_RDONLY | fs.constants.O_WRONLY | fs.constants.O_RDWR
+
+class LocalFile implements OpenFile {
+  /** -1 from the moment that it is being closed: the number may soon be another file's. */
+  #fd: number
+  readonly #isReadOnly: boolean
+  /** Calls that threads are at work on, or will be. */
+  #running = 0
+  #whenIdle: (() => void) | undefined
+
+  constructor(fd: number, isReadOnly: boolean) {
+    this.#fd = fd
+    this.#isReadOnly = isReadOnly
+  }
+
+  get fd(): number {
+    return this.#fd
+  }
+
+  async read(buffer: Buffer, offset: number, length: number, position: number) {
+    const bytesRead = await this.#run<number>((fd, done) => {
+      fs.read(fd, buffer, offset, length, position, done)
+    })
+    return { bytesRead }
+  }
+
+  async write(buffer: Buffer, offset: number, length: number, position: number) {
+    const bytesWritten = await this.#run<number>((fd, done) => {
+      fs.write(fd, buffer, offset, length, position, done)
+    })
+    return { bytesWritten }
+  }
+
+  async stat() {
+    return fs.fstatSync(this.#fd)
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#run<void>((fd, done) => {
+      fs.ftruncate(fd, length, done)
+    })
+  }
+
+  utimes(accessed: Date, modified: Date): Promise<void> {
+    return this.#run<void>((fd, done) => {
+      fs.futimes(fd, accessed, modified, done)
+    })
+  }
+
+  sync(): Promise<void> {
+    return this.#run<void>((fd, done) => {
+      fs.fsync(fd, done)
+    })
+  }
+
+  datasync(): Promise<void> {
+    return this.#run<void>((fd, done) => {
+      fs.fdatasync(fd, done)
+    })
+  }
+
+  /**
+   * After what runs, as the number that a thread was told must not become another file's meanwhile. In place only when
+   * nothing comes of it: the end of a file that was written, or has no name any more, changes the disk.
+   */
+  async close(): Promise<void> {
+    const fd = this.#fd
+    if (fd < 0) return
+    this.#fd = -1
+    if (this.#running > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    if (this.#isReadOnly && fs.fstatSync(fd).nlink > 0) {
+      fs.closeSync(fd)
+      return
+    }
+    await new Promise<void>((resolve, reject) => {
+      fs.close(fd, (error) => {
+        if (error == null) resolve()
+        else reject(error)
+      })
+    })
+  }
+
+  /** A call of a thread. */
+  #run<T>(call: (fd: number, done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#fd < 0) throw Object.assign(new Error('EBADF: the file was closed'), { code: 'EBADF' })
+      this.#running += 1
+      call(this.#fd, (error, result) => {
+        this.#running -= 1
+        if (this.#running === 0) this.#whenIdle?.()
+        if (error === null) resolve(result as T)
+        else reject(error)
+      })
+    })
+  }
+}

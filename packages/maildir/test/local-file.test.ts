@@ -1,0 +1,113 @@
+/** Files of this machine that are open: what is asked in place, and that no call ever reaches another file. */
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs'
+import * as disk from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { KeptFiles } from '../src/kept-files.ts'
+import { openLocalFile, type OpenFile } from '../src/local-file.ts'
+
+let folder: string
+let path: string
+beforeEach(async () => {
+  folder = await disk.mkdtemp(join(tmpdir(), 'postern-local-file-'))
+  path = join(folder, 'file')
+})
+afterEach(() => disk.rm(folder, { recursive: true, force: true }))
+
+const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = constants
+const openNew = () => openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
+const nameOf = (fd: number) => {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return 'none'
+  }
+}
+
+describe('a local file', () => {
+  test('does what a FileHandle does', async () => {
+    const file = await openNew()
+    await file.write(Buffer.from('0123456789'), 2, 5, 1)
+    await file.truncate(4)
+    await file.utimes(new Date(1_000), new Date(2_000))
+    await file.sync()
+    await file.datasync()
+    const bytes = Buffer.alloc(9)
+    expect(await file.read(bytes, 1, 8, 0)).toEqual({ bytesRead: 4 })
+    expect(bytes.toString('latin1')).toBe('\0\u0000234\0\0\0\0')
+    const stats = await file.stat()
+    expect([stats.size, stats.isFile(), stats.mtime]).toEqual([4, true, new Date(2_000)])
+    await file.close()
+  })
+
+  test.each([
+    ['that is not there', O_RDONLY, 'ENOENT'],
+    ['in a folder that is none', O_RDWR | O_CREAT, 'ENOENT'],
+  ])('%s is refused with the code of the system', async (what, flags, code) => {
+    const name = what.includes('folder') ? join(path, 'no', 'folder') : path
+    await expect(openLocalFile(name, flags)).rejects.toMatchObject({ code })
+  })
+
+  test('that is closed refuses every call, and may be closed again', async () => {
+    const file = await openNew()
+    await file.close()
+    await file.close()
+    await expect(file.read(Buffer.alloc(1), 0, 1, 0)).rejects.toMatchObject({ code: 'EBADF' })
+    await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' })
+    await expect(file.stat()).rejects.toThrow('fd')
+  })
+
+  test.each([
+    ['was only read', O_RDONLY],
+    ['was written', O_RDWR],
+  ])(
+    'that %s is closed only after what threads do with it: its number may be another file’s at once',
+    async (_, flags) => {
+      await disk.writeFile(path, 'of this file')
+      for (let round = 0; round < 50; round += 1) {
+        const file = await openLocalFile(path, flags)
+        const bytes = Buffer.alloc(12)
+        const reading = Array.from({ length: 6 }, () => file.read(bytes, 0, 12, 0))
+        const closing = file.close()
+        const other = openSync(join(folder, `other${round}`), 'w+')
+        expect((await Promise.all(reading)).every(({ bytesRead }) => bytesRead === 12)).toBe(true)
+        expect(bytes.toString()).toBe('of this file')
+        await closing
+        closeSync(other)
+      }
+    },
+  )
+
+  test('that has no name any more is closed as well', async () => {
+    await disk.writeFile(path, 'gone')
+    const file = await openLocalFile(path, O_RDONLY)
+    const { fd } = file
+    await disk.unlink(path)
+    await file.close()
+    expect(nameOf(fd)).not.toContain(path)
+  })
+})
+
+const file = (): Promise<OpenFile> => openLocalFile(path, O_RDWR | O_CREAT)
+
+describe('files that stay open', () => {
+  test('belong to one user at a time, and are no more than so many', async () => {
+    const kept = new KeptFiles(2)
+    const [first, second, third] = [{}, {}, {}]
+    const files = [await file(), await file(), await file()] as const
+    await kept.keep(first, { file: files[0], ino: 1n })
+    await kept.keep(second, { file: files[1], ino: 2n })
+    // Used again: now the second is the one that was used longest ago.
+    const taken = kept.take(first)
+    expect(taken?.ino).toBe(1n)
+    expect(kept.take(first)).toBeUndefined()
+    await kept.keep(first, taken!)
+    await kept.keep(third, { file: files[2], ino: 3n })
+    expect(kept.take(second)).toBeUndefined()
+    expect(files.map(({ fd }) => fd >= 0)).toEqual([true, false, true])
+    await kept.drop(first)
+    await kept.close()
+    expect(files.map(({ fd }) => fd)).toEqual([-1, -1, -1])
+  })
+})
