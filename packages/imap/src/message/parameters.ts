@@ -68,7 +68,7 @@ function readQuoted(text: string, open: number): { value: string; end: number } 
 }
 
 /** Comments are allowed between tokens, and used by nobody but to hide things: they are taken out, counting depth. */
-function withoutComments(text: string): string {
+export function withoutComments(text: string): string {
   if (!text.includes('(')) return text
   let kept = ''
   let from = 0

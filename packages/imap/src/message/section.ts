@@ -12,7 +12,7 @@ export type SectionContent =
  * Finds what `BODY[section]` names (RFC 3501 section 6.4.5). The message's own header and text need no scan of the body;
  * part numbers do.
  *
- * @returns `undefined` when the message has no such part, which is told as NIL.
+ * @returns `undefined` when the message has no such part.
  */
 export async function findSection(reader: MessageReader, section: Section): Promise<SectionContent | undefined> {
   if (section.part.length > 0) return findInPart(reader, await reader.structure(), section)

@@ -9,7 +9,7 @@
 import type { ImapLimits } from '../limits.ts'
 import { parseEnvelope, type AddressBudget, type Envelope } from './envelope.ts'
 import { fieldValue, headerFields } from './fields.ts'
-import { parameter, parseParameterized, type Parameterized } from './parameters.ts'
+import { parameter, parseParameterized, withoutComments, type Parameterized } from './parameters.ts'
 
 /** One body part, or the message itself. All strings hold one octet in each character, undecoded. */
 export interface Part {
@@ -285,7 +285,7 @@ function parsePartFields(block: string, defaultType: OpenPart['defaultType'], ma
   const description = values.get('content-description')
   const md5 = values.get('content-md5')
   const disposition = values.get('content-disposition')
-  const language = values.get('content-language')
+  const languages = languageTags(values.get('content-language') ?? '', maxElements)
   const location = values.get('content-location')
   return {
     ...contentType(values.get('content-type'), defaultType, maxElements),
@@ -296,9 +296,17 @@ function parsePartFields(block: string, defaultType: OpenPart['defaultType'], ma
     ...(disposition === undefined || disposition === ''
       ? {}
       : { disposition: parseParameterized(disposition, maxElements) }),
-    ...(language === undefined ? {} : { language: language.split(',', maxElements).map((tag) => tag.trim()) }),
+    ...(languages.length === 0 ? {} : { language: languages }),
     ...(location === undefined ? {} : { location }),
   }
+}
+
+/** RFC 3282 section 2: `Language-List = Language-Tag [CFWS] *("," [CFWS] Language-Tag [CFWS])` */
+function languageTags(value: string, maxElements: number): readonly string[] {
+  const tags = withoutComments(value)
+    .split(',', maxElements)
+    .map((tag) => tag.trim())
+  return tags.filter((tag) => tag !== '')
 }
 
 function contentType(

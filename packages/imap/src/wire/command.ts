@@ -20,7 +20,7 @@ export function parseCommand(text: string, limits: ImapLimits): Command | Malfor
   const args = new Tokens(text, limits)
   const tag = args.tag()
   if (tag === undefined || tag.length > limits.maxTagBytes) return { tag: undefined, name: undefined }
-  if (!args.space()) return { tag: args.isAtEnd ? tag : undefined, name: undefined }
+  if (!args.take(' ')) return { tag: args.isAtEnd ? tag : undefined, name: undefined }
   const first = args.atom()?.toUpperCase()
   if (first === undefined || first.length > 32) return { tag, name: undefined }
   if (first !== 'UID') return { tag, name: first, args }

@@ -39,6 +39,7 @@ type Bounds = Pick<ImapLimits, 'maxLineBytes' | 'maxCommandBytes' | 'maxSkippedB
 
 const LF = 10
 const CR = 13
+const SPACE = 32
 const QUOTE = 34
 const BACKSLASH = 92
 const CLOSING_BRACE = 125
@@ -192,7 +193,7 @@ export class CommandReader {
     const announced = this.expectsPlainLine ? undefined : this.#announced(lineEnd)
     if (announced === 'malformed') return { kind: 'lost' }
     if (announced === undefined) {
-      const text = this.#text(this.#start, lineEnd)
+      const text = this.#text(this.#start, this.expectsPlainLine ? lineEnd : this.#withoutBlanks(lineEnd))
       const kind = this.#mode === 'rest' ? 'rest' : 'command'
       this.#beginCommand(lf + 1)
       return { kind, text }
@@ -201,6 +202,13 @@ export class CommandReader {
     const head = this.#text(this.#start, lineEnd - width)
     this.#announce(announced, lf + 1, lineBytes)
     return { kind: 'literal', head, bytes, isSync, isBinary }
+  }
+
+  /** Where the line ends without the spaces at its end, which mean nothing (ADR 0039); those of a literal stay. */
+  #withoutBlanks(lineEnd: number): number {
+    let end = lineEnd
+    while (end > this.#lineStart && this.#bytes[end - 1] === SPACE) end -= 1
+    return end
   }
 
   #announce(announced: Announced, after: number, lineBytes: number): void {

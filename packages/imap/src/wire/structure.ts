@@ -39,7 +39,7 @@ export function encodeBody(part: Part, isExtended: boolean): string {
   const basic = [
     encodeString(fields.type),
     encodeString(fields.subtype),
-    encodeParameters(fields.parameters),
+    encodeParameters(isText ? withCharset(fields.parameters) : fields.parameters),
     encodeNstring(fields.id),
     encodeNstring(fields.description),
     encodeString(fields.encoding),
@@ -62,6 +62,12 @@ function encodeExtension({ fields }: Part): string {
       : `(${encodeString(disposition.value)} ${encodeParameters(disposition.parameters)})`
   const lang = language === undefined ? 'NIL' : `(${language.map(encodeString).join(' ')})`
   return `${dsp} ${lang} ${encodeNstring(location)}`
+}
+
+/** RFC 2046 section 4.1.2: a text that names no charset is in US-ASCII, and clients are told so. */
+function withCharset(parameters: Parameterized['parameters']): Parameterized['parameters'] {
+  const names = /^charset(?:\*|$)/i
+  return parameters.some(([name]) => names.test(name)) ? parameters : [...parameters, ['charset', 'us-ascii']]
 }
 
 function encodeParameters(parameters: Parameterized['parameters']): string {

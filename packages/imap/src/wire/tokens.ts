@@ -51,9 +51,11 @@ export class Tokens {
     return true
   }
 
-  /** Takes one space: IMAP separates by exactly one. */
+  /** Takes what separates: one space by the grammar. More of them mean no more than one (ADR 0039). */
   space(): boolean {
-    return this.take(' ')
+    const start = this.at
+    while (this.text[this.at] === ' ') this.at += 1
+    return this.at > start
   }
 
   /** Takes `word` in any case when it comes next and ends there. */
@@ -124,18 +126,20 @@ export class Tokens {
     return this.text.slice(start, at)
   }
 
-  /** `"(" [element *(SP element)] ")"` with a bound on the elements. */
+  /** `"(" [element *(SP element)] ")"` with a bound on the elements; spaces inside the parentheses are let through. */
   list<T>(element: () => T | undefined): T[] | undefined {
     const start = this.at
     const elements: T[] = []
     if (this.take('(')) {
+      this.space()
       if (this.take(')')) return elements
       for (;;) {
         const value = element()
         if (value === undefined || elements.length >= this.limits.maxListElements) break
         elements.push(value)
+        const isSeparated = this.space()
         if (this.take(')')) return elements
-        if (!this.space()) break
+        if (!isSeparated) break
       }
     }
     this.at = start

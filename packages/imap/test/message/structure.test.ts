@@ -168,6 +168,28 @@ test.for(bombs)('%s is told and searched in bounded time', async ([, text]) => {
   for (const response of [envelope, structure]) expect(response.length).toBeLessThan(2_000_000)
 })
 
+function languages(value: string): readonly string[] | undefined {
+  return scan(`Content-Language: ${value}\r\n\r\n`).fields.language
+}
+
+test('RFC 3282: languages are told without comments, and empty ones not at all', () => {
+  expect(languages('en (English), de,, fr-CH')).toEqual(['en', 'de', 'fr-CH'])
+  expect(languages('(none)')).toBeUndefined()
+  expect(languages(' , ')).toBeUndefined()
+})
+
+function bodyOf(type: string): string {
+  return encodeBody(scan(`Content-Type: ${type}\r\n\r\n`), false)
+}
+
+test('RFC 2046 section 4.1.2: a text that names no charset is told to be in US-ASCII', () => {
+  expect(bodyOf('text/html')).toContain('("text" "html" ("charset" "us-ascii") ')
+  expect(bodyOf('text/plain; format=flowed')).toContain('("format" "flowed" "charset" "us-ascii")')
+  expect(bodyOf('text/plain; CharSet=utf-8')).toContain(' ("CharSet" "utf-8") ')
+  expect(bodyOf("text/plain; charset*=us-ascii'en'utf-8")).not.toContain('"us-ascii"')
+  expect(bodyOf('application/json')).toContain('("application" "json" NIL ')
+})
+
 test('what is nested too deep is one opaque part', () => {
   const root = scan('Content-Type: message/rfc822\r\n\r\n'.repeat(200))
   let depth = 0

@@ -187,7 +187,7 @@ test('STATUS, NAMESPACE, ID, ENABLE', () => {
     C: g ID NIL
     S: * ID *
     S: g OK *
-    C: h ID (name probe)
+    C: h ID (name probe
     S: h BAD *
     C: i ENABLE CONDSTORE UTF8=ACCEPT X-UNKNOWN
     S: * ENABLED UTF8=ACCEPT CONDSTORE

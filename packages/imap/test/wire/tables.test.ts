@@ -203,10 +203,18 @@ test('octets go out as octets', () => {
 })
 
 test('Tokens: readers stay where they were when the grammar does not fit', () => {
-  for (const text of ['"open', '"a\\x"', '{5}\r\nabc', '{3}\r\na\0b', '(a b', '(a  b)', '4294967296', '"a\r\nb"']) {
+  for (const text of ['"open', '"a\\x"', '{5}\r\nabc', '{3}\r\na\0b', '(a b', '(a,(b)', '4294967296', '"a\r\nb"']) {
     const tokens = new Tokens(text, limits)
     expect(tokens.string() ?? tokens.list(() => tokens.atom()) ?? tokens.number()).toBeUndefined()
     expect(tokens.at).toBe(0)
+  }
+})
+
+test('spaces between elements, and inside of parentheses, are let through', () => {
+  for (const text of ['(a b)', '(a  b)', '(  a b)', '(a b   )']) {
+    const tokens = new Tokens(text, limits)
+    expect(tokens.list(() => tokens.atom())).toEqual(['a', 'b'])
+    expect(tokens.isAtEnd).toBe(true)
   }
 })
 

@@ -35,7 +35,8 @@ export function logout(state: SessionState, args: Tokens): Outcome {
 
 /**
  * RFC 2971: `id = "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil)`. What the client says of itself
- * is checked and believed by nobody; a backend that is trusted with it may be told.
+ * is checked and believed by nobody; a backend that is trusted with it may be told. Some clients leave the quotes out, or
+ * put commas between: nothing hangs on it, and a client that is refused at its first command does not come back.
  */
 export function id(state: SessionState, args: Tokens): Outcome {
   if (!args.space()) return badArguments
@@ -48,10 +49,17 @@ export function id(state: SessionState, args: Tokens): Outcome {
 
 function idPair(args: Tokens): readonly [key: string, value: string | null] | undefined {
   const { maxIdKeyBytes, maxIdValueBytes } = args.limits
-  const key = args.string()
-  const value = args.space() ? args.nstring() : undefined
+  const key = args.astring()
+  args.take(',')
+  const value = args.space() ? idValue(args) : undefined
+  args.take(',')
   if (key === undefined || key.length > maxIdKeyBytes || value === undefined) return undefined
   return value === null || value.length <= maxIdValueBytes ? [key, value] : undefined
+}
+
+function idValue(args: Tokens): string | null | undefined {
+  const value = args.nstring()
+  return value === undefined ? args.atom() : value
 }
 
 /**

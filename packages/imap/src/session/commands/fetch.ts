@@ -3,7 +3,7 @@ import { parseEnvelope } from '../../message/envelope.ts'
 import type { MessageNote } from '../../message/message-note.ts'
 import { MessageReader } from '../../message/message-reader.ts'
 import { previewOf } from '../../message/preview.ts'
-import { findEncoded, findSection, type EncodedContent } from '../../message/section.ts'
+import { findEncoded, findSection, type EncodedContent, type SectionContent } from '../../message/section.ts'
 import { isKnownEncoding, transferDecoder } from '../../message/transfer-encoding.ts'
 import { encodeDateTime } from '../../wire/date-time.ts'
 import { parseFetchItems, type FetchItem } from '../../wire/fetch-items.ts'
@@ -360,9 +360,11 @@ async function ofContent(item: FetchItem, reader: MessageReader, maxAddresses: n
   return `${item.item} ${encodeBody(await reader.structure(), item.item === 'BODYSTRUCTURE')}`
 }
 
+/** What is not there is told as nothing, not as NIL: so do the servers that clients were written against (ADR 0039). */
+const nowhere: SectionContent = { kind: 'range', start: 0, end: 0 }
+
 async function ofSection(item: Extract<FetchItem, { item: 'section' }>, reader: MessageReader): Promise<Piece> {
-  const found = await findSection(reader, item.section)
-  if (found === undefined) return `${item.label} NIL`
+  const found = (await findSection(reader, item.section)) ?? nowhere
   const from = item.partial?.offset ?? 0
   const count = item.partial?.count ?? Infinity
   if (found.kind === 'text') return `${item.label} ${encodeString(found.text.slice(from, from + count))}`
@@ -374,7 +376,7 @@ async function ofSection(item: Extract<FetchItem, { item: 'section' }>, reader: 
 /** RFC 3516 section 4.2: literal8 where there is NUL, and a literal as always where there is none. */
 async function ofBinary(item: Extract<FetchItem, { item: 'binary' }>, reader: MessageReader): Promise<Piece> {
   const found = await findEncoded(reader, item.part)
-  if (found === undefined) return `${item.label} NIL`
+  if (found === undefined) return `${item.label} {0}\r\n`
   const from = item.partial?.offset ?? 0
   const to = from + (item.partial?.count ?? Infinity)
   const { bytes, hasNul } = await measure(reader, found, from, to)
