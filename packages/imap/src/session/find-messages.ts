@@ -63,7 +63,7 @@ async function matchesContent(state: SessionState, program: SearchProgram, messa
   try {
     const header = new HeaderFacts((await reader.header()).text)
     const byHeader = program.judge({ message, header })
-    const found = byHeader === undefined ? await findInBody(reader, program.bodyWords) : undefined
+    const found = byHeader === undefined ? await findInBody(reader, program.words) : undefined
     await noteMessage(selected.mailbox, uid, reader)
     return byHeader ?? program.judge({ message, header, ...(found !== undefined && { found }) }) ?? false
   } finally {

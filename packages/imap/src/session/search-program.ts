@@ -3,6 +3,7 @@ import { parseAddressList } from '../message/address.ts'
 import { decodeFieldText } from '../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../message/fields.ts'
 import { isNotedField } from '../message/message-note.ts'
+import type { FoundWords, WantedWords } from '../message/text-search.ts'
 import { calendarDay, dayOf, monthOf, type Day } from '../wire/date-time.ts'
 import type { SearchKey } from '../wire/search-keys.ts'
 import { NumberRanges } from '../wire/sequence-set.ts'
@@ -12,8 +13,8 @@ import type { MailboxView, NumberedMessage } from './view.ts'
 export interface SearchFacts {
   readonly message: NumberedMessage
   readonly header?: HeaderFacts | NotedFacts
-  /** Which of the program's `bodyWords` its texts hold. */
-  readonly found?: ReadonlySet<string>
+  /** Which of the program's `words` it holds below its header. */
+  readonly found?: FoundWords
 }
 
 /** What a search rests on beside the messages. */
@@ -31,8 +32,8 @@ export interface SearchGround {
  * rule out is never opened, and one that its header rules out is never read.
  */
 export class SearchProgram {
-  /** Words that are looked for in the texts of messages. */
-  readonly bodyWords: ReadonlySet<string>
+  /** Those that are looked for in the texts of messages. */
+  readonly words: WantedWords
   /** MODSEQ is among its keys. */
   readonly usesModseq: boolean = false
   readonly #key: SearchKey
@@ -42,7 +43,7 @@ export class SearchProgram {
   /** A number that no message has finds nothing. */
   constructor(key: SearchKey, view: MailboxView, ground: SearchGround) {
     const sets = new Map<SearchKey, NumberRanges>()
-    const words = new Set<string>()
+    const words = { body: new Set<string>(), text: new Set<string>() }
     const waiting: SearchKey[] = [key]
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       if (next.key === 'and' || next.key === 'or') {
@@ -56,12 +57,12 @@ export class SearchProgram {
       } else if (next.key === 'modseq') {
         this.usesModseq = true
       } else if (next.key === 'body' || next.key === 'text') {
-        words.add(next.words)
+        words[next.key].add(next.words)
       }
     }
     this.#key = key
     this.#sets = sets
-    this.bodyWords = words
+    this.words = words
     this.#ground = ground
   }
 
@@ -122,9 +123,9 @@ export class SearchProgram {
       case 'header':
         return facts.header?.field(key.field, key.words)
       case 'body':
-        return key.words === '' ? true : facts.found?.has(key.words)
+        return key.words === '' ? true : facts.found?.body.has(key.words)
       case 'text':
-        return key.words === '' || facts.header?.holds(key.words) === true ? true : facts.found?.has(key.words)
+        return key.words === '' || facts.header?.holds(key.words) === true ? true : facts.found?.text.has(key.words)
     }
     return undefined
   }

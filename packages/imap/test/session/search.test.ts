@@ -81,6 +81,7 @@ test.for([
   ['TEXT secret.bin', '3'],
   ['TEXT "plain words"', '1'],
   ['BODY "plain words"', ''],
+  ['BODY secret.bin', ''],
   ['ALL  (  FLAGGED   SUBJECT "köln" ) ', '2'],
   ['BODY ""', '1 2 3'],
   ['OR SEEN FLAGGED', '1 2'],
@@ -93,6 +94,26 @@ test.for([
   expect(await found(octets)).toBe(`* SEARCH ${numbers}`.trimEnd())
 })
 
+// RFC 9051 section 6.4.4: TEXT looks into the header fields of parts, and BODY into no header at all.
+test.for([
+  ['BODY fields', ''],
+  ['TEXT fields', '1'],
+  ['BODY "the text"', '1'],
+  ['TEXT "the text"', '1'],
+  ['BODY outer', ''],
+  ['BODY report.html', ''],
+  ['TEXT report.html', '1'],
+  ['TEXT fields NOT BODY fields', '1'],
+  ['BODY "the text" TEXT "the text" TEXT fields', '1'],
+  ['BODY fields TEXT fields', ''],
+  ['TEXT fields TEXT elsewhere', ''],
+])('what a message inside of the message holds: SEARCH %s', async ([keys, numbers]) => {
+  const store = new MemoryStore()
+  const inner = 'Subject: inner fields\r\nContent-Type: text/html; name=report.html\r\n\r\n<p>the text</p>\r\n'
+  store.put(account, 'INBOX', `Subject: outer\r\nContent-Type: message/rfc822\r\n\r\n${inner}`)
+  const session = await selectedInbox({ store })
+  expect(await session.ask(`a SEARCH ${keys}`)).toBe(`${`* SEARCH ${numbers}`.trimEnd()}\r\na OK Search completed\r\n`)
+})
 test('UID SEARCH answers with UIDs', async () => {
   const session = await selectedInbox({ store: mailbox() })
   await session.ask('x STORE 1 +FLAGS \\Deleted')
