@@ -41,11 +41,11 @@ export class SelectedMailbox {
   }
 
   /** `PERMANENTFLAGS`: what this client can change for good; `\*` while new keywords are taken. */
-  permanentFlags(): string {
-    if (this.isReadOnly) return '()'
+  permanentFlagsResponse(): string {
     const keywords = this.mailbox.keywords()
     const more = keywords.length < this.#maxKeywords ? ['\\*'] : []
-    return encodeFlags([...systemFlags, ...keywords, ...more], false)
+    const flags = this.isReadOnly ? '()' : encodeFlags([...systemFlags, ...keywords, ...more], false)
+    return `* OK [PERMANENTFLAGS ${flags}] Flags permitted\r\n`
   }
 
   /** Looks at the store, so that `tell` has what others did. */
@@ -84,12 +84,12 @@ export class SelectedMailbox {
     return this.showsRecent ? this.mailbox.recent() : new Set()
   }
 
-  /** `* FLAGS`, when a keyword is there that was not told of; otherwise nothing. */
+  /** `* FLAGS`, and what of them can be changed, when a keyword is there that was not told of; otherwise nothing. */
   keywordsResponse(): string {
     const keywords = this.mailbox.keywords()
     if (keywords.every((keyword) => this.#keywordsTold.has(keyword))) return ''
     this.#keywordsTold = new Set(keywords)
-    return this.flagsResponse()
+    return this.flagsResponse() + (this.isReadOnly ? '' : this.permanentFlagsResponse())
   }
 
   watch(onHint: () => void): void {

@@ -40,7 +40,7 @@ export function settableFlags(
   for (const flag of flags) {
     if (flag === '\\recent') continue
     if (flag.startsWith('\\')) {
-      if (!(systemFlags as readonly Flag[]).includes(flag)) return 'unknown'
+      if (!isSystemFlag(flag)) return 'unknown'
       settable.add(flag)
       continue
     }
@@ -55,9 +55,16 @@ export function settableFlags(
   return [...settable]
 }
 
+/** System flags in one order, `\Recent` behind them, then the keywords: whichever was set first. */
 export function encodeFlags(flags: readonly Flag[], isRecent: boolean): string {
-  return `(${(isRecent ? [...flags, '\\Recent'] : flags).join(' ')})`
+  if (flags.length < 2 && !isRecent) return `(${flags.join('')})`
+  const told: Flag[] = systemFlags.filter((flag) => flags.includes(flag))
+  if (isRecent) told.push('\\Recent')
+  for (const flag of flags) if (!isSystemFlag(flag)) told.push(flag)
+  return `(${told.join(' ')})`
 }
+
+const isSystemFlag = (flag: Flag): boolean => (systemFlags as readonly Flag[]).includes(flag)
 
 /** Same flags, whatever their order. */
 export function sameFlags(some: readonly Flag[], others: readonly Flag[]): boolean {

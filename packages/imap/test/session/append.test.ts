@@ -16,11 +16,12 @@ test('APPEND with flags and date; the message shows with its UID', async () => {
     C:
     C: xy
     S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded)
+    S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Forwarded \\*)] Flags permitted
     S: * 1 EXISTS
     S: * 1 RECENT
     S: a OK [APPENDUID 1001 1] Append completed
     C: b FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])
-    S: * 1 FETCH (FLAGS (\\Seen $Forwarded \\Recent) INTERNALDATE " 8-Feb-1994 05:52:25 +0000" BODY[] {10}
+    S: * 1 FETCH (FLAGS (\\Seen \\Recent $Forwarded) INTERNALDATE " 8-Feb-1994 05:52:25 +0000" BODY[] {10}
     S: a: b
     S:
     S: xy)

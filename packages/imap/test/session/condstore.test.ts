@@ -182,7 +182,7 @@ describe('STORE UNCHANGEDSINCE', () => {
       C: c STORE 1 (UNCHANGEDSINCE 0) FLAGS ()
       S: c OK [MODIFIED 1] *
       C: d STORE 1 (UNCHANGEDSINCE 6) +FLAGS \\Deleted
-      S: * 1 FETCH (FLAGS (\\Seen \\Deleted \\Recent) MODSEQ (6))
+      S: * 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent) MODSEQ (6))
       S: d OK Store completed
       `,
     ),
@@ -197,7 +197,7 @@ describe('STORE UNCHANGEDSINCE', () => {
       `
       C: a STORE 1:3 (UNCHANGEDSINCE 2) +FLAGS \\Answered
       S: * OK [HIGHESTMODSEQ 5] *
-      S: * 1 FETCH (FLAGS (\\Seen \\Answered \\Recent) MODSEQ (7))
+      S: * 1 FETCH (FLAGS (\\Answered \\Seen \\Recent) MODSEQ (7))
       S: a NO [MODIFIED 3] Some of the messages are gone
       `,
     )
@@ -383,10 +383,10 @@ describe('QRESYNC', () => {
       S: * OK [HIGHESTMODSEQ 8] *
       S: * OK [MAILBOXID *
       S: * VANISHED (EARLIER) 2:3
-      S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Answered) MODSEQ (8))
+      S: * 1 FETCH (UID 1 FLAGS (\\Answered \\Seen) MODSEQ (8))
       S: a OK [READ-WRITE] Mailbox opened
       C: b UID FETCH 1:* FLAGS (CHANGEDSINCE 7 VANISHED)
-      S: * 1 FETCH (UID 1 FLAGS (\\Seen \\Answered) MODSEQ (8))
+      S: * 1 FETCH (UID 1 FLAGS (\\Answered \\Seen) MODSEQ (8))
       S: b OK *
       C: c UID FETCH 3:* FLAGS (VANISHED CHANGEDSINCE 3)
       S: * VANISHED (EARLIER) 3
@@ -405,7 +405,7 @@ describe('QRESYNC', () => {
         .filter((line) => /VANISHED|FETCH|BAD/.test(line))
     expect(await only('1001 5 1:2')).toEqual([
       '* VANISHED (EARLIER) 2',
-      '* 1 FETCH (UID 1 FLAGS (\\Seen \\Answered) MODSEQ (8))',
+      '* 1 FETCH (UID 1 FLAGS (\\Answered \\Seen) MODSEQ (8))',
     ])
     expect(await only('1001 8')).toEqual([])
     // Another UIDVALIDITY: the client has nothing that is worth anything.

@@ -59,7 +59,7 @@ test(
     three,
     `
     C: a STORE 1:2 +FLAGS (\\Deleted)
-    S: * 1 FETCH (FLAGS (\\Seen \\Deleted \\Recent))
+    S: * 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent))
     S: * 2 FETCH (FLAGS (\\Deleted \\Recent))
     S: a OK Store completed
     C: b UID STORE 2 -FLAGS \\deleted
@@ -68,11 +68,12 @@ test(
     C: c STORE 2 FLAGS.SILENT (\\Answered $LABEL1)
     S: c OK *
     C: d FETCH 2 FLAGS
-    S: * 2 FETCH (FLAGS (\\Answered $label1 \\Recent))
+    S: * 2 FETCH (FLAGS (\\Answered \\Recent $label1))
     S: d OK *
     C: e STORE 2 +FLAGS new
     S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $label1 new)
-    S: * 2 FETCH (FLAGS (\\Answered $label1 new \\Recent))
+    S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $label1 new \\*)] Flags permitted
+    S: * 2 FETCH (FLAGS (\\Answered \\Recent $label1 new))
     S: e OK *
     C: f STORE 2 FLAGS \\Recent
     S: * 2 FETCH (FLAGS (\\Recent))
@@ -188,7 +189,7 @@ test('what others did is told with NOOP, and EXPUNGE never with FETCH, STORE or 
     C: b FETCH 1:3 (UID FLAGS)
     S: * 1 FETCH (UID 1 FLAGS (\\Seen))
     S: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent))
-    S: * 3 FETCH (UID 3 FLAGS (\\Flagged $label1 \\Recent))
+    S: * 3 FETCH (UID 3 FLAGS (\\Flagged \\Recent $label1))
     S: b OK *
     C: c STORE 3 FLAGS.SILENT ()
     S: c OK *
@@ -260,7 +261,7 @@ test('IDLE tells what comes, keeps the line warm, and ends with DONE', async () 
   await play(session, '!rest\nS: * 4 EXISTS\nS: * 4 RECENT\n!tick\nS: * OK Still here')
   const other = await selectedInbox({ store })
   await other.ask('x STORE 1 +FLAGS.SILENT \\Deleted')
-  await play(session, '!rest\nS: * 1 FETCH (FLAGS (\\Seen \\Deleted \\Recent))')
+  await play(session, '!rest\nS: * 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent))')
   await other.ask('y EXPUNGE')
   await play(session, '!rest\nS: * 1 EXPUNGE\nS: * 3 RECENT\nC: done\nS: a OK Idle completed')
   store.put(account, 'INBOX', 'Subject: five\r\n\r\n')

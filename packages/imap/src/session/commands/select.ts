@@ -53,7 +53,7 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
       (unseen === -1 || state.isRev2 ? '' : `* OK [UNSEEN ${unseen + 1}] First unseen message\r\n`) +
       `* OK [UIDVALIDITY ${mailbox.uidValidity}] UIDs valid\r\n` +
       `* OK [UIDNEXT ${mailbox.uidNext()}] Predicted next UID\r\n` +
-      `* OK [PERMANENTFLAGS ${selected.permanentFlags()}] Flags permitted\r\n` +
+      selected.permanentFlagsResponse() +
       selected.highestModseqResponse() +
       // RFC 8474 section 4.2
       (mailbox.mailboxId === undefined ? '' : `* OK [MAILBOXID (${mailbox.mailboxId})] Id of the mailbox\r\n`) +
