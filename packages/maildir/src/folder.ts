@@ -421,7 +421,7 @@ export class Folder {
         left = again
       }
     } finally {
-      this.#index.known.publish()
+      await this.#index.known.publish()
     }
   }
 

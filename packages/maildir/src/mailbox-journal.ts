@@ -235,11 +235,11 @@ export class MailboxJournal {
       await this.defer(error)
       return
     }
-    known.publish()
+    await known.publish()
     await inTurns(records, limits.namesPerTurn, (record) => {
       known.takeRecord(record)
     })
-    known.publish()
+    await known.publish()
   }
 
   async #giveStates(records: readonly JournalRecord[]): Promise<void> {
@@ -248,7 +248,7 @@ export class MailboxJournal {
       const message = state === undefined ? undefined : this.#messageOf(uid)
       if (state !== undefined && message !== undefined) known.put(message.as(state, known.keywords))
     })
-    known.publish()
+    await known.publish()
   }
 
   /** Others have the event loop now and then meanwhile; nobody looks at a mailbox before a look at it has ended. */
@@ -264,7 +264,7 @@ export class MailboxJournal {
       await inTurns(recordsIn(bytes), namesPerTurn, (record) => {
         known.takeRecord(record)
       })
-      known.publish()
+      await known.publish()
       return
     }
     const last = new Map<Uid, JournalRecord>()
@@ -278,7 +278,7 @@ export class MailboxJournal {
     await inTurns(known.byBase.values(), namesPerTurn, ({ uid, state }) => {
       if (state.modseq > 0 && last.get(uid)?.state === undefined) known.unjournaled.add(uid)
     })
-    known.publish()
+    await known.publish()
   }
 
   /** Nobody changes the mailbox through this any more. */

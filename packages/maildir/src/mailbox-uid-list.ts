@@ -151,7 +151,7 @@ export class MailboxUidList {
         else lines.set(entry.uid, entry)
       })
       this.#deadLines = entries.length - lines.size
-      if (!(await this.#known.takeLines(lines.values(), namesPerTurn))) this.#subFolders.forgetTimes()
+      if (!(await this.#known.takeLines(lines.values()))) this.#subFolders.forgetTimes()
       // The same numbers are other messages now.
       if (isOther) this.#known.forgetStates()
       return

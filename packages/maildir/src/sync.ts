@@ -45,7 +45,7 @@ import { resolveTwins } from './twins.ts'
 
 /** One mailbox as this process knows it, compared with the disk. */
 export class MailboxIndex {
-  readonly known: KnownMessages = new KnownMessages()
+  readonly known: KnownMessages
   readonly subFolders: SubFolders
   readonly quickLook: QuickLook
   readonly uidList: MailboxUidList
@@ -56,6 +56,7 @@ export class MailboxIndex {
   #keywordsTime = -1n
 
   constructor(place: MailboxPlace, context: StoreContext, locked: MailboxParts['locked']) {
+    this.known = new KnownMessages(context.limits.namesPerTurn)
     this.subFolders = new SubFolders(place, context)
     this.quickLook = new QuickLook(place, this.subFolders)
     this.#parts = { place, context, known: this.known, subFolders: this.subFolders, locked }
@@ -105,11 +106,11 @@ export class MailboxIndex {
     if (readNew) await subFolders.read('new', mtimes.new, (name) => look.take(name, true))
     if (readCur) await subFolders.read('cur', mtimes.cur, (name) => look.take(name, false))
     if (look.twins.length > 0) await resolveTwins(look, this.#parts)
-    if (known.unseen.size > 0 || known.isAnyMissing(look.seen, readNew, readCur)) await this.#settle(look.fresh)
+    if (known.unseen.size > 0 || (await known.isAnyMissing(look.seen, readNew, readCur))) await this.#settle(look.fresh)
     if (look.fresh.size > 0) await this.#assign(look.fresh)
     const claimed = options.claim ? await claimNew(this.#parts) : []
     await uidList.compact()
-    known.publish()
+    await known.publish()
     return claimed
   }
 
@@ -120,7 +121,7 @@ export class MailboxIndex {
   async #knowAllKeywords(): Promise<void> {
     if (!this.known.keywords.sawUnknown) return
     await this.#readKeywords(await this.#timeOfKeywords())
-    this.known.publish()
+    await this.known.publish()
   }
 
   /** Modification sequences: what others recorded, and what nobody has recorded yet. */
@@ -146,7 +147,7 @@ export class MailboxIndex {
     const { journal, known, uidList } = this
     if (!(await journal.read(of))) {
       await uidList.readLocked()
-      known.publish()
+      await known.publish()
       await journal.readLocked(uidList.header.uidValidity)
     }
     await this.#knowAllKeywords()
@@ -155,11 +156,11 @@ export class MailboxIndex {
   async #recordLocked(): Promise<void> {
     const { journal, known, uidList } = this
     await uidList.readLocked()
-    known.publish()
+    await known.publish()
     await journal.readLocked(uidList.header.uidValidity)
     for (const uid of known.lostUids(uidList.header.uidNext)) known.takeExpunged(uid)
     if (await this.#isAnyElsewhere()) await this.#lookTwice(new Map())
-    known.publish()
+    await known.publish()
     await journal.record()
   }
 

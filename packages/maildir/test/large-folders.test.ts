@@ -1,7 +1,6 @@
 /* MB-10: folders with very many files, and accounts with very many folders: others wait for none of it. */
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { FileHandle } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openMaildirStore, type Disk } from '../src/index.ts'
@@ -55,14 +54,33 @@ function watchWrites(path: string, onWrite: (bytes: number) => void): Disk {
 /** Journals are written to in pieces of so many records: in the short form there are several as well. */
 const recordsPerPiece = isNightly ? limits.namesPerTurn : 100
 
-/** Runs `work`, and says for how long at most anybody else had to wait for the event loop, ms. */
-async function longestWait<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
-  const delay = monitorEventLoopDelay({ resolution: 5 })
-  delay.enable()
-  const result = await work()
-  delay.disable()
-  return [result, delay.max / 1e6]
+/**
+ * Runs `work`, and says for how long at most others had to wait for the event loop: the longest turn of it in CPU of this
+ * thread, ms, so that what else the machine does is not in it.
+ *
+ * @param onTurn - at each turn.
+ */
+async function longestTurn<T>(work: () => Promise<T>, onTurn: () => void = () => {}): Promise<readonly [T, number]> {
+  const busy = { isWorking: true }
+  let longest = 0
+  let last = process.threadCpuUsage()
+  const next = () => {
+    const spent = process.threadCpuUsage(last)
+    longest = Math.max(longest, (spent.user + spent.system) / 1_000)
+    onTurn()
+    if (busy.isWorking) setImmediate(next)
+    last = process.threadCpuUsage()
+  }
+  setImmediate(next)
+  try {
+    return [await work(), longest]
+  } finally {
+    busy.isWorking = false
+  }
 }
+
+/** Nobody waits for longer, even where a processor is twice as slow, or shared. */
+const longestMs = 500
 
 async function makeMany(count: number, make: (number: number) => Promise<unknown>): Promise<void> {
   for (let from = 0; from < count; from += 500) {
@@ -73,12 +91,12 @@ async function makeMany(count: number, make: (number: number) => Promise<unknown
 test(`MB-10: ${files} files in new: SELECT and the next look hold nobody up for a second`, async () => {
   await makeFiles()
   const account = await opened.store.openAccount(ann)
-  const [inbox, first] = await longestWait(async () => value(await account.open('INBOX', 'read-write')))
+  const [inbox, first] = await longestTurn(async () => value(await account.open('INBOX', 'read-write')))
   expect(inbox.records()).toHaveLength(files)
-  expect(first).toBeLessThan(1_000)
-  const [changes, second] = await longestWait(() => inbox.refresh())
+  expect(first).toBeLessThan(longestMs)
+  const [changes, second] = await longestTurn(() => inbox.refresh())
   expect(changes.arrived).toEqual([])
-  expect(second).toBeLessThan(1_000)
+  expect(second).toBeLessThan(longestMs)
   await inbox.close()
 })
 
@@ -97,23 +115,23 @@ test.each(['is made anew', 'is appended to'])(
       if (how === 'is appended to') await value(await account.open('INBOX', 'read-only')).close()
       await makeFiles()
       pieces.length = 0
-      const opening = account.open('INBOX', 'read-only')
       const busy = { isOpening: true }
-      void opening.finally(() => (busy.isOpening = false))
-      const nextTurn = () => {
-        turns += 1
-        if (busy.isOpening) setImmediate(nextTurn)
+      let answered = 0
+      const noops = async () => {
+        for (; busy.isOpening; answered += 1) {
+          await other.refresh()
+          await new Promise((resolve) => setImmediate(resolve))
+        }
       }
-      nextTurn()
-      let longest = 0
-      while (busy.isOpening) {
-        const asked = performance.now()
-        await other.refresh()
-        longest = Math.max(longest, performance.now() - asked)
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-      expect(longest).toBeLessThan(1_000)
-      const inbox = value(await opening)
+      const isEnded = noops()
+      const [inbox, longest] = await longestTurn(
+        async () => value(await account.open('INBOX', 'read-only')),
+        () => (turns += 1),
+      )
+      busy.isOpening = false
+      await isEnded
+      expect(longest).toBeLessThan(longestMs)
+      expect(answered).toBeGreaterThan(0)
       expect(inbox.records()).toHaveLength(files)
       // A header is written when all records are; what is written anew after that is another matter.
       const records = pieces.slice(0, files / recordsPerPiece)
@@ -130,7 +148,7 @@ test.each(['is made anew', 'is appended to'])(
 test(`MB-10: ${folders} folders: LIST holds nobody up for a second`, async () => {
   await makeMany(folders, (number) => disk.mkdir(join(opened.maildir, `.folder${number}`)))
   const account = await opened.store.openAccount(ann)
-  const [listed, wait] = await longestWait(() => account.list())
+  const [listed, longest] = await longestTurn(() => account.list())
   expect(listed).toHaveLength(folders + 1)
-  expect(wait).toBeLessThan(1_000)
+  expect(longest).toBeLessThan(longestMs)
 })
