@@ -106,10 +106,13 @@ export function startImapClients(options: ImapClientOptions): ImapClients {
   }
 }
 
-/** A connection that broke is what this is made for; anything else is a find. */
+/**
+ * A connection that broke is what this is made for, and one that was not served in time: it waited for a worker that was
+ * killed before it came to it. Anything else is a find.
+ */
 function isBreak(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return 'code' in error || /^(?:closed|BYE|Client network socket disconnected)/.test(error.message)
+  return 'code' in error || /^(?:closed|BYE|Client network socket disconnected|waited \d+ ms)/.test(error.message)
 }
 
 async function selected(session: BelievingSession): Promise<string> {

@@ -23,7 +23,7 @@ import { perTier } from './tier.ts'
 const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 8, nightly: 1_000, release: 10_000 }))
 const isRecorded = process.env['POSTERN_RECORD'] === '1'
 /** Then all is looked through, and a new gateway begins: what was found so far is worth something if the rest never runs. */
-const killsPerBatch = 500
+const killsPerBatch = 250
 /** The more there are, the sooner is one there to be killed: each comes back after a second. */
 const workers = kills > 100 ? 8 : 3
 
