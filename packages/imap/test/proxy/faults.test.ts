@@ -84,7 +84,7 @@ describe('what a backend says to the sign-in, and what the client hears (4.3.16)
   })
 })
 
-describe('a backend that is no use, before the credentials', () => {
+describe('BK-09: a backend that is no use, before the credentials', () => {
   const patience = { openingPatienceMs: 60, signInPatienceMs: 120 }
   test.each<[string, ProxySetup, string, string, string?]>([
     ['greets with BYE', {}, 'B: * BYE overloaded', unavailable],
@@ -196,7 +196,7 @@ describe('a backend that is no use, before the credentials', () => {
   })
 })
 
-describe('behind the credentials no other backend is asked', () => {
+describe('BK-09: behind the credentials no other backend is asked', () => {
   test.each([
     ['it refuses', 'B: L NO no', denied],
     ['it is lost', '!lost', unavailable],
