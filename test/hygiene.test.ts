@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { parse } from 'yaml'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -15,6 +16,17 @@ interface Manifest {
   readonly devDependencies?: Readonly<Record<string, string>>
   readonly scripts?: Readonly<Record<string, string>>
   readonly files?: readonly string[]
+}
+
+/** What is read of a workflow. */
+interface Workflow {
+  readonly permissions: Readonly<Record<string, string>>
+  readonly jobs: Readonly<
+    Record<
+      string,
+      { readonly permissions: Readonly<Record<string, string>>; readonly steps: readonly { readonly run?: string }[] }
+    >
+  >
 }
 
 const manifests = ['package.json', ...globSync('packages/*/package.json', { cwd: root }).sort()].map((path) => ({
@@ -75,6 +87,24 @@ test('SU-05: no key is in the tree but the one that tests of core use', () => {
       !/\.(?:png|svg|gz)$/.test(path) && /-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z\d+/=\n]{40}/.test(read(path)),
   )
   expect(keys).toEqual(['packages/core/test/fixtures/key.pem'])
+})
+
+test('SU-04: what is published names the run that built it, and no workflow holds a secret', () => {
+  const workflows = globSync('.github/workflows/*.yml', { cwd: root })
+  expect(workflows.filter((path) => /\$\{\{\s*secrets\b/.test(read(path)))).toEqual([])
+  const { permissions, jobs } = parse(read('.github/workflows/release.yml')) as Workflow
+  expect(permissions).toEqual({})
+  // Only the job that publishes may ask for a token, and it runs nothing of this tree.
+  expect(Object.entries(jobs).map(([name, job]) => [name, job.permissions])).toEqual([
+    ['pack', { contents: 'read' }],
+    ['publish', { 'id-token': 'write' }],
+  ])
+  const commands = jobs['publish']?.steps.flatMap(({ run }) => (run === undefined ? [] : [run])).join('\n') ?? ''
+  expect(commands).toMatch(/^diff -r first second$/m)
+  expect(commands).toMatch(/npm publish .* --provenance /)
+  const published = /for package in ([a-z ]+);/.exec(commands)?.[1]?.split(' ').toSorted()
+  const open = manifests.slice(1).filter(({ manifest }) => manifest.private !== true)
+  expect(published).toEqual(open.map(({ path }) => path.split('/')[1]))
 })
 
 // ── regular expressions ─────────────────────────────────────────────────────
