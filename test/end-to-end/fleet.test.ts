@@ -1,8 +1,11 @@
 // X8: two gateways that count together in Redis, and what becomes of their clients when it hangs or dies.
 import type { ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tellFigure } from '../faults/figure.ts'
+import { perTier } from '../faults/tier.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { temporaryFolder } from '../kit/folder.ts'
@@ -18,14 +21,21 @@ const machines: { readonly gateway: Gateway; readonly mx: number; readonly imap:
 let redis: ChildProcess
 let redisPort: number
 
-function answers(port: number): Promise<boolean> {
+/** Connections that we have made to this Redis ourselves. */
+let asked = 0
+
+/** RESP knows commands on a line as well. @returns what came of it; nothing, while nobody answers. */
+function say(command: string): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => socket.write('PING\r\n'))
-    socket.on('data', () => {
+    const socket = connect(redisPort, '127.0.0.1')
+    socket.on('error', () => resolve(''))
+    socket.on('connect', () => {
+      asked++
+      socket.write(`${command}\r\n`)
+    })
+    socket.on('data', (bytes) => {
       socket.destroy()
-      resolve(true)
+      resolve(bytes.toString())
     })
   })
 }
@@ -33,8 +43,9 @@ function answers(port: number): Promise<boolean> {
 async function startRedis(): Promise<ChildProcess> {
   requirePeer('redis-server')
   const args = ['--port', `${redisPort}`, '--bind', '127.0.0.1', '--save', '', '--dir', temporaryFolder('redis')]
+  asked = 0
   const child = start('redis-server', args)
-  await eventually('Redis to answer', async () => ((await answers(redisPort)) ? true : undefined))
+  await eventually('Redis to answer', async () => ((await say('PING')).startsWith('+PONG') ? true : undefined))
   return child
 }
 
@@ -80,7 +91,32 @@ test('X8: one limit for SMTP and IMAP, over both machines, by /64', async () => 
   expect((await visit('2001:db8:5:6::1', machines[0]!.mx)).line).toMatch(/^220 /)
 })
 
-test('X8: Redis hangs: clients wait no longer than its timeout, each machine keeps its own limit, and it is told of', async () => {
+/** Somebody who was never here. */
+function stranger(): string {
+  return `10.${[...randomBytes(3)].map((octet) => Math.max(1, octet)).join('.')}`
+}
+
+test('RD-03: what was counted is flushed away: nobody is refused for it, and each machine has still counted by itself', async () => {
+  const client = stranger()
+  const heard: string[] = []
+  const comesAgain = async (times: number): Promise<void> => {
+    for (let n = 0; n < times; n++) heard.push((await visit(client, machines[0]!.mx)).line.slice(0, 3))
+  }
+  await comesAgain(3)
+  expect(await say('FLUSHALL')).toMatch(/^\+OK/)
+  await comesAgain(4)
+  expect(heard).toEqual(['220', '220', '220', '220', '220', '220', '421'])
+})
+
+test('RD-04: no count stays in Redis for longer than it counts', async () => {
+  for (let n = 0; n < 5; n++) await visit(stranger(), machines[n % 2]!.mx)
+  const keys = (await say('KEYS *')).split('\r\n').filter((line) => /^[^*$]/.test(line))
+  expect(keys.length).toBeGreaterThanOrEqual(5)
+  const lives = await Promise.all(keys.map(async (key) => Number((await say(`TTL ${key}`)).slice(1))))
+  expect(lives.filter((seconds) => seconds <= 0 || seconds > 600)).toEqual([])
+})
+
+test('RD-01, X8: Redis hangs: clients wait no longer than its timeout, each machine keeps its own limit, and it is told of', async () => {
   redis.kill('SIGSTOP')
   try {
     const visits = []
@@ -100,7 +136,7 @@ test('X8: Redis hangs: clients wait no longer than its timeout, each machine kee
   }
 })
 
-test('X8: Redis dies and comes back: nobody is refused for it, and the fleet counts again', async () => {
+test('RD-01, X8: Redis dies and comes back: nobody is refused for it, and the fleet counts again', async () => {
   redis.kill('SIGKILL')
   await once(redis, 'close')
   for (let n = 0; n < 3; n++) expect((await visit(`203.0.113.${60 + n}`, machines[1]!.mx)).line).toMatch(/^220 /)
@@ -113,3 +149,51 @@ test('X8: Redis dies and comes back: nobody is refused for it, and the fleet cou
     return heard.join(' ') === '220 220 220 220 220 220 421' ? true : undefined
   })
 })
+
+const kills = perTier({ change: 2, nightly: 20, release: 20 })
+
+test('RD-01, RD-06: Redis is killed again and again under load', { timeout: 60_000 + kills * 20_000 }, async () => {
+  const waits: number[] = []
+  const refused: string[] = []
+  const over = new AbortController()
+  const comeAgain = async (index: number): Promise<void> => {
+    while (!over.signal.aborted) {
+      const { line, ms } = await visit(stranger(), machines[index % 2]!.mx)
+      waits.push(ms)
+      if (!line.startsWith('220 ')) refused.push(line)
+    }
+  }
+  const moreVisits = async (): Promise<void> => {
+    const goal = waits.length + 20
+    await eventually('more visits', () => (waits.length >= goal ? true : undefined), 60_000)
+  }
+  const visitors = Array.from({ length: 4 }, (_, index) => comeAgain(index))
+  const connections: number[] = []
+  for (let round = 0; round < kills; round++) {
+    redis.kill('SIGKILL')
+    await once(redis, 'close')
+    await moreVisits()
+    redis = await startRedis()
+    await moreVisits()
+    await eventually('every worker to come back', async () =>
+      Number(/^connected_clients:(\d+)/m.exec(await say('INFO clients'))?.[1]) > 4 ? true : undefined,
+    )
+    connections.push(await connectionsOfOthers())
+  }
+  over.abort()
+  await Promise.all(visitors)
+  const slowest = Math.max(...waits)
+  tellFigure(
+    `${kills} times: ${waits.length} clients, ${refused.length} refused, the slowest greeted in ${slowest.toFixed(0)} ms ` +
+      `(timeout ${timeoutMs} ms); at most ${Math.max(...connections)} connections to Redis when it was back, of 4 workers`,
+  )
+  expect(refused).toEqual([])
+  expect(slowest).toBeLessThan(timeoutMs + 5_000)
+  // One for each worker, and one more where the first came too early.
+  expect(Math.max(...connections)).toBeLessThanOrEqual(8)
+})
+
+async function connectionsOfOthers(): Promise<number> {
+  const total = Number(/^total_connections_received:(\d+)/m.exec(await say('INFO stats'))?.[1])
+  return total - asked
+}

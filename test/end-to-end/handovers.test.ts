@@ -8,6 +8,8 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tellFigure } from '../faults/figure.ts'
+import { perTier } from '../faults/tier.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { temporaryFolder } from '../kit/folder.ts'
@@ -18,7 +20,7 @@ import { start } from '../kit/run.ts'
 import { startVisitors, type Visits } from '../kit/visitors.ts'
 
 const reloads = Number(process.env['POSTERN_RELOADS'] ?? 2)
-const upgrades = Number(process.env['POSTERN_UPGRADES'] ?? 2)
+const upgrades = Number(process.env['POSTERN_UPGRADES'] ?? perTier({ change: 2, nightly: 10, release: 20 }))
 const perRunMs = 180_000
 
 let gateway: Gateway
@@ -64,7 +66,7 @@ async function reloadsDone(): Promise<number> {
 
 function tell(what: string, { served, lost }: Visits, sinceMs: number): void {
   const seconds = ((performance.now() - sinceMs) / 1000).toFixed(1)
-  process.stdout.write(`${what} in ${seconds} s: ${served} connections served, ${lost.length} lost\n`)
+  tellFigure(`${what} in ${seconds} s: ${served} connections served, ${lost.length} lost`)
 }
 
 test(`X5: ${reloads} reloads under load lose no connection`, { timeout: perRunMs + reloads * 30_000 }, async () => {
@@ -82,7 +84,7 @@ test(`X5: ${reloads} reloads under load lose no connection`, { timeout: perRunMs
 })
 
 test(
-  `X5: ${upgrades} supervisors replaced under load lose no connection, and sessions outlive them`,
+  `OP-03, X5: ${upgrades} supervisors replaced under load, and one that fails, lose no connection, and sessions outlive them`,
   {
     timeout: perRunMs + upgrades * 30_000,
   },
@@ -94,6 +96,12 @@ test(
     const visitors = startVisitors(ports.mx, 8)
     const replies: number[] = []
     let { pid } = gateway
+    // The next version does not start: this one goes on as if nothing had been.
+    gateway.rewriteConfig((text) => text.replace('[limits]', '[limits]\nno-such-limit = 1'))
+    process.kill(pid, 'SIGUSR2')
+    await gateway.waitForLog('that it goes on', ({ event }) => event === 'gateway.upgrade-failed', 60_000)
+    gateway.rewriteConfig((text) => text.replace('no-such-limit = 1\n', ''))
+    expect((await state())?.pid).toBe(pid)
     for (let done = 1; done <= upgrades; done++) {
       process.kill(pid, 'SIGUSR2')
       const next = await eventually(
@@ -109,7 +117,7 @@ test(
       if (done === 1) replies.push((await resting.ask('NOOP')).code, (await resting.ask('QUIT')).code)
     }
     const visits = await visitors.stop()
-    tell(`${upgrades} upgrades`, visits, began)
+    tell(`${upgrades} upgrades, and one that failed,`, visits, began)
     expect(visits.lost).toEqual([])
     expect(visits.served).toBeGreaterThan(100)
     expect(replies).toEqual([250, 221])
