@@ -1,7 +1,9 @@
 // Attacks over the wire on a running gateway, while an ordinary client comes again and again: it is greeted within a second
 // each time, memory is bounded, and everything is given back.
 import { once } from 'node:events'
+import { globSync, readFileSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { deflateRawSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -16,17 +18,25 @@ import { ends, signature, v1, v2, v2Bytes, v2Local } from '../kit/proxy-header.t
 import { peer } from '../kit/peers.ts'
 import { start } from '../kit/run.ts'
 import { tellAttacks, tellFigure } from './figure.ts'
+import { hostileBackends, startHostileBackends } from './hostile-imap-backends.ts'
+import { listen, marker, startSower } from './old-memory.ts'
 import { perTier } from './tier.ts'
 import { underAttack, type Attack, type Endured } from './under-attack.ts'
 
 const mib = 2 ** 20
-const ports = await freePorts('admin', 'smtp', 'imap', 'direct', 'submission', 'imaps')
+const ports = await freePorts('admin', 'smtp', 'imap', 'direct', 'submission', 'imaps', 'proxied')
 /** Whose mailbox the bombs go to. */
 const bob: Account = { name: 'bob@example.org', password: 'the password of bob' }
 let gateway: Gateway
+let hostileOnes: Awaited<ReturnType<typeof startHostileBackends>>
 
 beforeAll(async () => {
   const { cert, key } = await makeCertificate()
+  hostileOnes = await startHostileBackends()
+  const upstreams = [...hostileOnes.ports].flatMap(([name, port]) => [
+    `[upstream.${name}]\nprotocol = "imap"\nbackends = ["127.0.0.1:${port}"]\ncredentials-in-clear = true\nhealth.check = false`,
+    `[[route]]\nlisteners = ["proxied"]\nusers = ["${name}@hostile.example"]\nto = "${name}"`,
+  ])
   const tables = [
     '[proxy]\ntrusted-networks = ["127.0.0.0/24"]\nheader-timeout = "10s"',
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
@@ -34,6 +44,11 @@ beforeAll(async () => {
     listener('direct', { protocol: 'smtp', bind: ports.direct, tls: 'starttls', mode: 'off' }),
     listener('submission', { protocol: 'submission', bind: ports.submission, tls: 'implicit', mode: 'off' }),
     listener('imaps', { protocol: 'imap', bind: ports.imaps, tls: 'implicit', mode: 'off' }),
+    listener('proxied', { protocol: 'imap', bind: ports.proxied, tls: 'implicit', mode: 'off' }).replace(
+      '\nbind',
+      '\nsign-in = "upstream"\nbind',
+    ),
+    ...upstreams,
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
     '[policy.concurrency]\nconnections-per-client = "unlimited"',
   ]
@@ -41,6 +56,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await gateway?.stop()
+  hostileOnes?.stop()
   tellAttacks()
 })
 
@@ -323,7 +339,7 @@ describe('IMAP', () => {
       ['IM-16: SORT and THREAD over all', 'SORT (SUBJECT FROM ARRIVAL) UTF-8 TEXT "one of many"'],
       ['IM-17: an ID of two hundred pairs', `ID (${Array.from({ length: 200 }, (_, n) => `"n${n}" "v"`).join(' ')})`],
     ])('%s', async (_, command) => {
-      const clients = 5
+      const clients = 3
       const commands = perTier({ change: 4, nightly: 200, release: 200 })
       const sessions = await Promise.all(Array.from({ length: clients }, () => signedIn(ann)))
       for (const session of sessions) await session.imap('b SELECT many')
@@ -373,6 +389,33 @@ describe('IMAP', () => {
       },
       maxGrownBytes: 64 * mib,
     })
+  })
+})
+
+test('BK-09: IMAP backends that say what no client should have to hear', { timeout: 120_000 }, async () => {
+  const each = perTier({ change: 2, nightly: 20, release: 20 })
+  await attack({
+    run: async () => {
+      const clients = hostileBackends.flatMap((backend) => Array.from({ length: each }, () => backend))
+      const sessions = await Promise.all(
+        clients.map(async ({ name, signsIn }, index) => {
+          const from = `127.0.9.${1 + (index % 200)}`
+          const client = await Dialogue.connect(ports.proxied, { timeoutMs: 60_000, from })
+          const secure = await client.startTls()
+          await client.line()
+          client.command(`a LOGIN "${name}@hostile.example" "a password"`)
+          const verdict = await client.line()
+          expect(verdict).toMatch(signsIn ? /^a OK / : /^a NO \[(?:UNAVAILABLE|SERVERBUG)\] /)
+          // What it was handed on to is nothing that it reads.
+          if (signsIn) secure.pause()
+          return client
+        }),
+      )
+      // Time for all that would be kept for them to come.
+      await new Promise((resolve) => setTimeout(resolve, perTier({ change: 500, nightly: 10_000, release: 10_000 })))
+      return () => sessions.forEach((session) => session.destroy())
+    },
+    maxGrownBytes: 96 * mib,
   })
 })
 
@@ -442,6 +485,26 @@ test('MS-20: every message that is a bomb, at once', { timeout: 180_000 }, async
     },
     maxGrownBytes: 192 * mib,
   })
+})
+
+test('JS-04: old memory is in no reply, no line and no file', { timeout: 300_000 }, async () => {
+  const replies = perTier({ change: 300, nightly: 10_000, release: 10_000 })
+  const both = { smtp: ports.direct, imaps: ports.imaps }
+  const sower = startSower(both, ann)
+  let heard: readonly string[]
+  try {
+    heard = await listen(both, bob, replies)
+  } finally {
+    await sower.stop()
+  }
+  // Half of it is enough: it need not have begun where what was left in memory began.
+  expect(heard.filter((text) => text.includes(marker.slice(0, 8)))).toEqual([])
+  await gateway.settleLog()
+  expect(gateway.log.map((record) => JSON.stringify(record)).filter((line) => line.includes(marker))).toEqual([])
+  const files = globSync(join(gateway.folder, 'data/mail', bob.name, '**/*')).filter((path) => statSync(path).isFile())
+  expect(files.length).toBeGreaterThan(3)
+  expect(files.filter((path) => readFileSync(path).includes(marker))).toEqual([])
+  tellFigure(`in 0 of ${heard.length} replies, ${gateway.log.length} lines and ${files.length} files`)
 })
 
 test('RS-07: all processors busy', async () => {
