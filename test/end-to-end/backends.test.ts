@@ -63,7 +63,7 @@ describe('Postfix', () => {
       ['v1', proxied, 'announce = "proxy-v1"'],
       ['v2', proxied, 'announce = "proxy-v2"\npass-tlvs = ["unique-id", "authority", "ssl"]\nheader-checksum = true'],
       ['xclient', xclient, 'announce = "xclient"'],
-      ['xforward', xclient, 'announce = "xforward"'],
+      ['xforward', xclient, 'announce = "xforward"\nidle-time = "1m"'],
       ['plain', plain, ''],
     ]
     gateway = await startBefore(
@@ -103,6 +103,11 @@ describe('Postfix', () => {
       return event === 'smtp.transaction' && client === '203.0.113.34'
     })
     expect(line).toContain(`orig_queue_id=${String(record['transaction'])}`)
+
+    // XFORWARD is told with each message, so the next client's may go by the same connection: to the same process of Postfix.
+    await swaks({ port: gateway.port, to: 'ann@xforward.example', args: proxyV2('203.0.113.39') })
+    const next = await postfix.waitForLog('the next client', /orig_client=unknown\[203\.0\.113\.39\]/)
+    expect(processOf(next)).toBe(processOf(line))
   })
 
   test('X2: where nothing announces the client, Received does', async () => {
@@ -454,6 +459,10 @@ backend gateways
   })
   await other.stop()
 })
+
+function processOf(line: string): string | undefined {
+  return /smtpd\[(\d+)\]/.exec(line)?.[1]
+}
 
 function v1Header(client: string): string {
   return `PROXY TCP4 ${client} 198.51.100.5 45678 25\r\n`

@@ -1,4 +1,5 @@
 export { capabilitiesOf, extensionsOf, type BackendWay, type Capabilities } from './client/capabilities.ts'
+export { IdleConnections, mayKeep, type IdleLimits } from './client/idle-connections.ts'
 export {
   inspectBackend,
   probeBareNewline,

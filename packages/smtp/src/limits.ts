@@ -115,8 +115,20 @@ export interface SmtpClientLimits {
   readonly blockPatienceMs: number
   /** Milliseconds for the reply to the end of the data: less than the 10 minutes for which our own client waits (RFC 5321 §4.5.3.2.6). */
   readonly finalPatienceMs: number
-  /** Milliseconds for the reply to QUIT and the close behind it. Nobody waits for it. */
+  /** Milliseconds for the reply to QUIT and the close behind it, and for that to RSET. Nobody waits for them. */
   readonly quitPatienceMs: number
+  /** Connections to one backend that are kept for the next message; over it, one more is closed. */
+  readonly maxIdleConnections: number
+  /** Connections kept to all backends together; over it, the one idle for longest is closed. */
+  readonly maxIdleOfAll: number
+  /** Milliseconds for which a connection is kept: less than servers, and what stands between, bear with. */
+  readonly idlePatienceMs: number
+  /** Transactions of one connection: servers count them, and balancers before backends share out connections. */
+  readonly maxTransactions: number
+  /** Refusals in a row on one connection that is kept: servers slow down who only errs, Postfix behind ten. */
+  readonly maxRefusals: number
+  /** Milliseconds from the opening of a connection to its last use: names move, and so do weights. */
+  readonly maxConnectionAgeMs: number
 }
 
 /** For backends on the network next door. */
@@ -134,6 +146,12 @@ export const clientLimits: SmtpClientLimits = {
   blockPatienceMs: 60_000,
   finalPatienceMs: 300_000,
   quitPatienceMs: 2_000,
+  maxIdleConnections: 8,
+  maxIdleOfAll: 64,
+  idlePatienceMs: 5_000,
+  maxTransactions: 100,
+  maxRefusals: 5,
+  maxConnectionAgeMs: 300_000,
 }
 
 /** The least times of RFC 5321 §4.5.3.2, for a backend that is far away or somebody else's. */

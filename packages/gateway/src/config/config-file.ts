@@ -222,6 +222,8 @@ export interface UpstreamTable {
   readonly 'tls-cert'?: string | undefined
   readonly 'tls-key'?: string | undefined
   readonly 'max-connections': Ceiling
+  readonly 'idle-connections'?: number | 'off' | undefined
+  readonly 'idle-time'?: number | undefined
   readonly 'credentials-in-clear': boolean
   readonly 'sign-in-mechanisms'?: readonly SaslMechanism[] | undefined
   readonly 'master-user'?: string | undefined

@@ -1,5 +1,6 @@
 /* From the tables [upstream.NAME] to what they come to: addresses, files, and keys that must fit each other. */
 import { X509Certificate } from 'node:crypto'
+import { clientLimits } from '@postern/smtp'
 import {
   defaultBackendPort,
   formatBackendAddress,
@@ -31,18 +32,21 @@ export async function resolveUpstreams(
     Object.entries(tables).map(async ([name, table]) => {
       const tls = await tlsOf(name, table, resolving)
       const master = await masterOf(name, table, resolving)
+      const announce = announceOf(name, table, resolving)
+      const idle = idleOf(name, table, announce, resolving)
       return {
         name,
         protocol: table.protocol,
         backends: backendsOf(name, table, resolving),
         balance: table.balance,
-        announce: announceOf(name, table, resolving),
+        announce,
         isAnnouncementOptional: table['announce-optional'],
         maxHeaderBytes: table['max-header-bytes'],
         passedTlvs: table['pass-tlvs'],
         hasHeaderChecksum: table['header-checksum'],
         tls,
         maxConnections: table['max-connections'],
+        ...(idle === undefined ? {} : { idle }),
         sendsCredentialsInClear: table['credentials-in-clear'],
         ...(master === undefined ? {} : { master }),
         ...(table['sign-in-mechanisms'] === undefined ? {} : { signInMechanisms: table['sign-in-mechanisms'] }),
@@ -120,6 +124,31 @@ function announceOf(name: string, table: UpstreamTable, { problems, warn }: Reso
     warn(['upstream', name, 'announce-optional'], `announce = "${announce}" asks the backend for nothing it could lack`)
   }
   return announce
+}
+
+/** A connection that announced a client, or is a user's, serves nobody else. */
+function idleOf(
+  name: string,
+  { protocol, 'idle-connections': connections, 'idle-time': timeMs }: UpstreamTable,
+  announce: Announce,
+  { problems }: Resolving,
+): UpstreamConfig['idle'] {
+  const carriesNobody = announce === 'received' || announce === 'none' || announce === 'xforward'
+  if (protocol !== 'imap' && carriesNobody && connections !== 'off') {
+    return {
+      maxConnections: connections ?? clientLimits.maxIdleConnections,
+      timeMs: timeMs ?? clientLimits.idlePatienceMs,
+    }
+  }
+  for (const [key, written] of Object.entries({ 'idle-connections': connections, 'idle-time': timeMs })) {
+    if (written === undefined || written === 'off') continue
+    const expected =
+      'nothing, unless connections are kept: SMTP or LMTP with announce = "received", "none" or "xforward"'
+    const found =
+      protocol === 'imap' ? 'protocol = "imap"' : connections === 'off' ? '"off"' : `announce = "${announce}"`
+    problems.add({ path: ['upstream', name, key], expected, found })
+  }
+  return undefined
 }
 
 async function tlsOf(name: string, table: UpstreamTable, resolving: Resolving): Promise<UpstreamTlsConfig> {

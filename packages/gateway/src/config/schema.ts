@@ -236,6 +236,8 @@ export interface UpstreamConfig {
   readonly tls: UpstreamTlsConfig
   /** To each backend, from one worker. */
   readonly maxConnections: Ceiling
+  /** Connections to each backend that one worker keeps for the next message. Absent: none. */
+  readonly idle?: { readonly maxConnections: number; readonly timeMs: number }
   /** Users' credentials go to the backends without TLS as well. */
   readonly sendsCredentialsInClear: boolean
   /** IMAP: signs in for every user who was judged here; absent: users are signed in with what they gave. */

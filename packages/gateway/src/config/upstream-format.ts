@@ -101,6 +101,15 @@ export const upstream: z.ZodType<UpstreamTable> = table({
   'max-connections': ceiling(1_000_000)
     .prefault('unlimited')
     .describe('Connections to each backend from one worker at a time.'),
+  'idle-connections': z
+    .union([wholeNumber(1, 1000), z.literal('off')], { error: 'a whole number from 1 to 1000, or "off"' })
+    .optional()
+    .describe(
+      'SMTP and LMTP: connections to each backend that a worker keeps open for the next message. Only where they carry nothing of a client: with `received`, `none` and `xforward`. Default: 8 there.',
+    ),
+  'idle-time': duration('100ms', '5m')
+    .optional()
+    .describe('For how long: less than the backend, and what stands between, bears with. Default: 5s.'),
   'credentials-in-clear': z
     .boolean({ error: 'true or false' })
     .prefault(false)

@@ -84,9 +84,11 @@ export function relayOptionsFor(options: {
     proxyTlvs: ({ connection }) => passedTlvs(connection, config.passedTlvs),
     authRequiresTls: !config.sendsCredentialsInClear,
     ...(config.signInMechanisms === undefined ? {} : { mechanisms: config.signInMechanisms }),
+    ...(upstream.idle === undefined ? {} : { idle: upstream.idle }),
     observer: {
       connecting: ({ backend }) => group.connecting(backend),
       gone: ({ backend }) => group.gone(backend),
+      reused: () => group.reused(),
       opened: ({ backend, capabilities }) => {
         // What is offered to a client that was announced may be meant for that one: what looks find holds for all.
         const isForAll = !judgesClient(config.announce) || !config.health.isChecked

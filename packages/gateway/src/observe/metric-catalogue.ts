@@ -121,7 +121,7 @@ export const metrics = {
   },
   postern_upstream_connections_total: {
     type: 'counter',
-    help: 'Connections to backends that mail and logins asked for, by outcome: `opened` or `failed`.',
+    help: 'Connections to backends that mail and logins asked for, by outcome: `opened`, `reused` for another message, or `failed`.',
     labels: 'upstream outcome',
   },
   postern_in_doubt_total: {

@@ -63,7 +63,7 @@ export interface GroupListeners {
   /** From here on the backend is left alone, or no longer. */
   readonly onAvoided: (backend: string, forMs: number, detail: string) => void
   /** A connection to a backend came to something, or did not. */
-  readonly onOutcome?: (outcome: 'opened' | 'failed') => void
+  readonly onOutcome?: (outcome: 'opened' | 'reused' | 'failed') => void
 }
 
 export class BackendGroup {
@@ -160,6 +160,11 @@ export class BackendGroup {
     if (offers === undefined || offers.join('\n') === backend.offers?.join('\n')) return
     this.changes++
     backend.offers = offers
+  }
+
+  /** It takes another message on a connection that was kept. */
+  reused(): void {
+    this.#listeners.onOutcome?.('reused')
   }
 
   /**

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { headerAnnouncing, type ConnectionInfo, type HeaderToSend } from '@postern/core'
-import { clientLimits, patienceOfRfc5321 } from '@postern/smtp'
+import { clientLimits, IdleConnections, patienceOfRfc5321 } from '@postern/smtp'
 import { formatBackendAddress, serverAddress, type BackendAddress } from '../config/backend-address.ts'
 import type { UpstreamConfig } from '../config/schema.ts'
 import type { Backend, BackendGroup } from './backend-group.ts'
@@ -45,12 +45,15 @@ export interface UpstreamLink {
 export class Upstream {
   readonly config: UpstreamConfig
   readonly group: BackendGroup
+  /** Connections that wait for the next message; absent where none may. */
+  readonly idle: IdleConnections | undefined
 
   readonly #names: UserNames
 
   constructor(config: UpstreamConfig, group: BackendGroup, names: UserNames = {}) {
     this.config = config
     this.group = group
+    this.idle = idleConnectionsOf(config)
     this.#names = names
   }
 
@@ -130,6 +133,17 @@ class Attempts implements UpstreamAttempts {
       if (!signal.aborted) group.failed(name, dialled.detail)
     }
   }
+}
+
+function idleConnectionsOf({ idle, backends }: UpstreamConfig): IdleConnections | undefined {
+  if (idle === undefined) return undefined
+  const { maxConnections, timeMs } = idle
+  return new IdleConnections({
+    maxIdleConnections: maxConnections,
+    // Directories may name any number of servers besides.
+    maxIdleOfAll: Math.max(clientLimits.maxIdleOfAll, maxConnections * backends.length),
+    idlePatienceMs: timeMs,
+  })
 }
 
 class Link implements UpstreamLink {

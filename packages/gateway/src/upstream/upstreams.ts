@@ -13,7 +13,7 @@ export interface UpstreamsOptions {
   /** How users are told apart. */
   readonly names?: UserNames
   /** A connection to a backend came to something, or did not. */
-  readonly onOutcome?: (upstream: string, outcome: 'opened' | 'failed') => void
+  readonly onOutcome?: (upstream: string, outcome: 'opened' | 'reused' | 'failed') => void
 }
 
 /** All upstreams of one snapshot of the configuration, and the routes that lead to them. */
@@ -46,7 +46,16 @@ export class Upstreams {
 
   /** What the supervisor found. */
   receive(states: readonly BackendState[]): void {
-    for (const state of states) this.#byName.get(state.upstream)?.group.receive(state)
+    for (const state of states) {
+      const upstream = this.#byName.get(state.upstream)
+      upstream?.group.receive(state)
+      if (!state.isUp) upstream?.idle?.leave(state.backend)
+    }
+  }
+
+  /** Lets go of connections that no message is on. */
+  close(): void {
+    for (const { idle } of this.#byName.values()) idle?.close()
   }
 
   /**

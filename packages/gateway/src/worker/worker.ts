@@ -283,6 +283,7 @@ export class Worker {
     this.#summary.close()
     this.#memory.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
+    this.#upstreams.close()
     this.#fleet?.close()
     await this.#inspector?.close()
     await this.#store.close()

@@ -70,6 +70,7 @@ describe('upstreams', () => {
         hasHeaderChecksum: false,
         tls: { mode: 'off' },
         maxConnections: 'unlimited',
+        idle: { maxConnections: 8, timeMs: 5000 },
         sendsCredentialsInClear: false,
         slowStartMs: 0,
         timeouts: 'near',
@@ -131,6 +132,16 @@ to = "inside"`)
   })
 
   test.each([
+    ['as said', 'idle-connections = 2\nidle-time = "30s"', { maxConnections: 2, timeMs: 30_000 }],
+    ['with XFORWARD', 'announce = "xforward"', { maxConnections: 8, timeMs: 5000 }],
+    ['not at all', 'idle-connections = "off"', undefined],
+    ['none that announced a client', 'announce = "proxy-v2"', undefined],
+  ])('connections are kept: %s', async (_, lines, idle) => {
+    const { upstreams } = await live(`${inside}${lines}\n[[route]]\nto = "inside"`)
+    expect(upstreams[0]?.idle).toEqual(idle)
+  })
+
+  test.each([
     ['smtp', 'off', 25],
     ['smtp', 'implicit', 465],
     ['lmtp', 'starttls', 24],
@@ -152,6 +163,16 @@ to = "inside"`)
       'a name twice',
       'backends = [{ address = "10.0.0.1", name = "One" }, { address = "10.0.0.2", name = "one" }]',
       'upstream.inside.backends[1].name: expected a name that no other backend has',
+    ],
+    [
+      'connections kept that announced a client',
+      'backends = ["10.0.0.1"]\nannounce = "xclient"\nidle-connections = 2',
+      'upstream.inside.idle-connections: expected nothing, unless connections are kept',
+    ],
+    [
+      'a time to keep none',
+      'backends = ["10.0.0.1"]\nidle-connections = "off"\nidle-time = "1s"',
+      'upstream.inside.idle-time: expected nothing, unless connections are kept',
     ],
     ['backups only', 'backends = [{ address = "10.0.0.1", backup = true }]', 'expected at least one that is no backup'],
     [

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { DeliveryReply, TransactionStart } from '@postern/smtp'
+import { secret } from '@postern/core'
+import type { DeliveryReply, TransactionStart, UpstreamCredentials } from '@postern/smtp'
 import type { UpstreamConfig } from '../../src/config/schema.ts'
 import { relayDestination } from '../../src/destination/relay.ts'
 import { UpstreamLog } from '../../src/observe/upstream-log.ts'
@@ -71,7 +72,7 @@ interface Bench {
   readonly lines: ReturnType<typeof recordingLogger>['lines']
   readonly send: (
     recipient?: string,
-    more?: { readonly server?: string; readonly user?: string },
+    more?: { readonly server?: string; readonly user?: string; readonly credentials?: UpstreamCredentials },
   ) => Promise<DeliveryReply>
 }
 
@@ -106,8 +107,14 @@ function bench(ports: readonly number[], more: Partial<UpstreamConfig> = {}): Be
   return {
     upstream,
     lines,
-    send: async (recipient = 'ann@example.org', { server, user } = {}) => {
-      const destination = relayDestination({ upstream, server, hostname: 'gate.example', log })
+    send: async (recipient = 'ann@example.org', { server, user, credentials } = {}) => {
+      const destination = relayDestination({
+        upstream,
+        server,
+        hostname: 'gate.example',
+        log,
+        ...(credentials === undefined ? {} : { credentialsOf: () => credentials }),
+      })
       const forwardPaths: string[] = []
       const start: TransactionStart = {
         id: `test-${++serial}`,
@@ -138,6 +145,42 @@ describe('a relay', () => {
     for (let count = 0; count < 4; count++) expect(await send()).toMatchObject({ code: 250 })
     expect([one, other].map(({ heard }) => heard.join('').split('EHLO').length - 1)).toEqual([2, 2])
     await expect.poll(() => upstream.group.all.map(({ connections }) => connections)).toEqual([0, 0])
+  })
+
+  test('keeps a connection for the next message, which counts as none meanwhile', async () => {
+    const one = await backend()
+    const { send, upstream } = bench([one.port], { maxConnections: 1, idle: { maxConnections: 8, timeMs: 60_000 } })
+    onTestFinished(() => upstream.idle?.close())
+    for (let count = 1; count <= 3; count++) {
+      expect(await send()).toMatchObject({ code: 250 })
+      await expect.poll(() => [upstream.idle?.size, upstream.group.all[0]?.connections]).toEqual([1, 0])
+    }
+    expect(one.heard.join('').split('EHLO').length - 1).toBe(1)
+  })
+
+  test('a user who signs in at the backend shares no connection, and the ceiling holds', async () => {
+    const one = await backend({ EHLO: '250-backend\r\n250-AUTH PLAIN\r\n250 PIPELINING' })
+    const { send, upstream } = bench([one.port], {
+      maxConnections: 1,
+      sendsCredentialsInClear: true,
+      idle: { maxConnections: 8, timeMs: 60_000 },
+    })
+    onTestFinished(() => upstream.idle?.close())
+    await send()
+    await expect.poll(() => upstream.idle?.size).toBe(1)
+    await send('ann@example.org', { credentials: { username: 'ann', password: secret('secret') } })
+    expect(upstream.idle?.size).toBe(0)
+    expect(one.heard.join('').split('EHLO').length - 1).toBe(2)
+  })
+
+  test('lets go of connections to a backend that is down', async () => {
+    const one = await backend()
+    const { send, upstream } = bench([one.port], { idle: { maxConnections: 8, timeMs: 60_000 } })
+    await send()
+    await expect.poll(() => upstream.idle?.size).toBe(1)
+    upstream.idle?.leave(`127.0.0.1:${one.port}`)
+    expect(upstream.idle?.size).toBe(0)
+    await expect.poll(() => one.heard.at(-1)).toBe('QUIT\r\n')
   })
 
   test('`hash-user` goes by the user, or else by the first recipient, whatever their spelling', async () => {

@@ -69,7 +69,8 @@ export class UpstreamConnection implements Link, Securable {
   readonly #backend: Backend
   readonly #options: ConnectOptions
   readonly #limits: SmtpClientLimits
-  readonly #onGone: () => void
+  /** Called when it is over, or no longer in use. */
+  #onGone: () => void
   #isGone = false
   #socket: Socket
   #isSecure = false
@@ -176,6 +177,22 @@ export class UpstreamConnection implements Link, Securable {
   /** Lets the dialogue read what has arrived: a whole turn of the event loop, wherever in one we are. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  /**
+   * Nobody uses it for now, which is told to whom its end would be told.
+   *
+   * @param onGone - called when it ends meanwhile.
+   */
+  rest(onGone: () => void): void {
+    const wasInUse = this.#onGone
+    this.#onGone = onGone
+    wasInUse()
+  }
+
+  /** It is in use again. */
+  resume(onGone: () => void): void {
+    this.#onGone = onGone
   }
 
   /** Takes leave; nobody waits for it. */

@@ -67,12 +67,22 @@ export async function open(
     const failure = await signIn(connection, credentials, opening.capabilities, options)
     if (failure !== undefined) return { ok: false, failure }
   }
+  return announceTransaction(dialogue, options, opening.capabilities, start)
+}
+
+/** What goes before each MAIL, also on a connection that was opened for another: servers forget XFORWARD with the message. */
+export async function announceTransaction(
+  dialogue: UpstreamDialogue,
+  options: OpeningOptions,
+  capabilities: Capabilities,
+  start: TransactionStart,
+): Promise<Opening> {
   if (options.announcement === 'xforward') {
     const attributes = xforwardAttributes(start, await namesOf(start))
-    const told = await announce(dialogue, options, opening.capabilities, 'XFORWARD', attributes)
+    const told = await announce(dialogue, options, capabilities, 'XFORWARD', attributes)
     if (!told.ok) return told
   }
-  return opening
+  return { ok: true, capabilities }
 }
 
 /** A name that comes late comes within the time of the lookup, which is bounded where it began. */

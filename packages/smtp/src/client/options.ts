@@ -2,6 +2,7 @@ import type { ConnectionOptions } from 'node:tls'
 import type { SaslClientCredentials, SaslMechanism, Tlv } from '@postern/core'
 import type { UpstreamErrorCode } from '../errors.ts'
 import type { SmtpClientLimits } from '../limits.ts'
+import type { IdleConnections } from './idle-connections.ts'
 import type { TransactionStart } from '../session/destination.ts'
 
 /** Where an SMTP or LMTP server listens. */
@@ -72,6 +73,11 @@ export interface RelayOptions {
    * `together` mixed verdicts become 451 for these, and who had accepted the message gets it again.
    */
   readonly lmtpRecipients?: 'apart' | 'together'
+  /**
+   * Keeps connections for the next message, where they carry nothing of a client (`mayKeep`); without it each transaction has
+   * a connection of its own.
+   */
+  readonly idle?: IdleConnections
   readonly observer?: RelayObserver
   /** Replaces single bounds of `clientLimits`. */
   readonly limits?: Partial<SmtpClientLimits>
@@ -82,7 +88,7 @@ export type UpstreamCredentials = SaslClientCredentials
 
 /** Told what happened to backends, for logs, counters and health. No method may throw. */
 export interface RelayObserver {
-  /** A connection is opened: counts one until `gone`. */
+  /** A connection is opened, or one that was kept is used again: counts one until `gone`. */
   connecting?(event: { readonly transactionId: string; readonly backend: string }): void
   /** The opening succeeded: the backend answers, and offers this. */
   opened?(event: {
@@ -90,7 +96,9 @@ export interface RelayObserver {
     readonly backend: string
     readonly capabilities: ReadonlyMap<string, readonly string[]>
   }): void
-  /** A connection is over, for whatever reason. Called once for each `connecting`. */
+  /** On a connection that was kept the backend takes another transaction. */
+  reused?(event: { readonly transactionId: string; readonly backend: string }): void
+  /** A connection is over, for whatever reason, or kept for another. Called once for each `connecting`. */
   gone?(event: { readonly transactionId: string; readonly backend: string }): void
   /** A backend failed; the next one is tried, if there is one and nothing of the message was accepted or sent. */
   failed?(event: {

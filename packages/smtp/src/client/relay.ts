@@ -22,7 +22,8 @@ import { otherRoute } from '../wire/codes.ts'
 import type { Reply } from '../wire/reply.ts'
 import { connect, type Connecting } from './connect.ts'
 import { failed, failureReply, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
-import { open } from './opening.ts'
+import { mayKeep, type IdleConnection } from './idle-connections.ts'
+import { announceTransaction, open } from './opening.ts'
 import { nameOf, type Backend, type RelayOptions } from './options.ts'
 import { badRecipient, isOneLine, isWord, UpstreamTransaction } from './transaction.ts'
 
@@ -31,13 +32,15 @@ export function createRelay(options: RelayOptions): Destination {
   return { begin: (start) => new RelayDelivery(options, start) }
 }
 
-/** Each transaction has a connection of its own: one that announced a client never serves another. */
+/** Each transaction has a connection for itself, and one that announced a client never serves another. */
 class RelayDelivery implements Delivery {
   readonly #options: RelayOptions
   readonly #limits: SmtpClientLimits
   readonly #start: TransactionStart
   #backend: Backend | undefined
   #upstream: UpstreamTransaction | undefined
+  #connection: IdleConnection | undefined
+  #hasLeft = false
   /** What every step from here on is answered. */
   #verdict: DeliveryReply | undefined
 
@@ -73,7 +76,30 @@ class RelayDelivery implements Delivery {
   }
 
   abort(): void {
-    this.#upstream?.leave()
+    this.#leave()
+  }
+
+  /** Once: from then on the connection may be another transaction's. Nobody waits for it. */
+  #leave(): void {
+    const upstream = this.#upstream
+    if (upstream === undefined || this.#hasLeft) return
+    this.#hasLeft = true
+    if (mayKeep(this.#options)) void this.#keep(upstream)
+    else upstream.leave()
+  }
+
+  /** The connection waits for another transaction, where it is fit for one. */
+  async #keep(upstream: UpstreamTransaction): Promise<void> {
+    const { idle } = this.#options
+    const [used, backend] = [this.#connection, this.#backend]
+    if (idle === undefined || used === undefined || backend === undefined) {
+      upstream.leave()
+      return
+    }
+    const isFit = await upstream.end()
+    const refusals = upstream.refusalsAfter(used.refusals)
+    if (isFit) idle.keep(nameOf(backend), { ...used, refusals, transactions: used.transactions + 1 })
+    else used.connection.quit()
   }
 
   /** The end of the message: a verdict on all of it, or with LMTP and PRDR one for each recipient. */
@@ -85,7 +111,7 @@ class RelayDelivery implements Delivery {
     const failure = answers.find((answer) => !answer.ok)?.failure
     if (failure !== undefined) this.#report(failure)
     this.#reportDelivery(answers)
-    upstream.leave()
+    this.#leave()
     return answers.map((answer) => (answer.ok ? this.#passOn(answer.reply) : this.#replyTo(answer.failure)))
   }
 
@@ -94,10 +120,14 @@ class RelayDelivery implements Delivery {
     const startedAt = performance.now()
     let failure: UpstreamFailure | undefined
     for (const backend of this.#options.backends(this.#start, recipient.forwardPath)) {
-      const leftMs = Math.floor(this.#limits.openingPatienceMs - (performance.now() - startedAt))
-      if (leftMs <= 0) break
+      if (this.#leftMs(startedAt) <= 0) break
       this.#backend = backend
-      const reaching = await this.#reach(backend, this.#options, leftMs)
+      const resumed = await this.#resume(backend, recipient)
+      if (resumed?.ok === true) return this.#tell(resumed)
+      // Said only if there is no time for another.
+      if (resumed !== undefined) failure = resumed.failure
+      if (this.#leftMs(startedAt) <= 0) break
+      const reaching = await this.#reach(backend, this.#options, this.#leftMs(startedAt))
       const answer = reaching.ok ? await reaching.upstream.begin(recipient) : reaching
       if (answer.ok && reaching.ok) {
         this.#upstream = reaching.upstream
@@ -109,6 +139,45 @@ class RelayDelivery implements Delivery {
     }
     this.#verdict = this.#replyTo(failure ?? noBackend(this.#options))
     return this.#verdict
+  }
+
+  #leftMs(startedAt: number): number {
+    return Math.floor(this.#limits.openingPatienceMs - (performance.now() - startedAt))
+  }
+
+  /**
+   * A transaction on a connection that was kept.
+   *
+   * @returns nothing where there is none. Where that fails, or is refused for a reason that may lie in the connection, a new
+   *   one is opened: nothing was promised yet.
+   */
+  async #resume(backend: Backend, recipient: Recipient): Promise<Answer | undefined> {
+    const { idle, observer } = this.#options
+    if (idle === undefined) return undefined
+    if (!mayKeep(this.#options)) {
+      idle.makeRoom(nameOf(backend))
+      return undefined
+    }
+    const kept = idle.take(nameOf(backend))
+    if (kept === undefined) return undefined
+    const { connection, capabilities } = kept
+    const event = { transactionId: this.#start.id, backend: nameOf(backend) }
+    connection.resume(() => observer?.gone?.(event))
+    observer?.connecting?.(event)
+    const opening = await announceTransaction(connection.dialogue, this.#options, capabilities, this.#start)
+    if (!opening.ok) return opening
+    const upstream = new UpstreamTransaction(connection, capabilities, this.#options, this.#start)
+    const answer = await upstream.begin(recipient)
+    if (!answer.ok) return answer
+    // A server that has had enough of a connection may say so to MAIL, and go on with the next one.
+    if (upstream.refusal !== undefined && (upstream.refusal.code < 500 || upstream.refusal.code === 503)) {
+      upstream.leave()
+      return undefined
+    }
+    observer?.reused?.(event)
+    this.#connection = kept
+    this.#upstream = upstream
+    return answer
   }
 
   async #reach(
@@ -124,6 +193,7 @@ class RelayDelivery implements Delivery {
     if (opening.ok) {
       connection.opened()
       const { capabilities } = opening
+      this.#connection = { connection, capabilities, transactions: 0, refusals: 0, openedAt: performance.now() }
       options.observer?.opened?.({ transactionId: this.#start.id, backend: nameOf(backend), capabilities })
       return { ok: true, upstream: new UpstreamTransaction(connection, opening.capabilities, options, this.#start) }
     }

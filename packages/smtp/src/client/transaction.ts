@@ -20,11 +20,14 @@ export class UpstreamTransaction {
   readonly #asksForEach: boolean
   readonly #encoder: DataEncoder
   #recipients = 0
+  /** What the backend refused since it took a message. */
+  #refusals = 0
   #hasBegunMessage = false
   /** MAIL, DATA or a chunk was refused: the backend's verdict on the whole message. */
   #refusal: Reply | undefined
   /** The end of the message was sent: the point of no return. */
   #isReleased = false
+  #hasDelivered = false
   #hasLeft = false
 
   constructor(
@@ -49,6 +52,11 @@ export class UpstreamTransaction {
 
   get refusal(): Reply | undefined {
     return this.#refusal
+  }
+
+  /** Refusals since the backend took a message. @param before - those that the connection had already. */
+  refusalsAfter(before: number): number {
+    return this.#hasDelivered ? this.#refusals : before + this.#refusals
   }
 
   /** Recipients that the backend accepted. */
@@ -130,7 +138,12 @@ export class UpstreamTransaction {
     const answers = await (this.#usesChunks
       ? dialogue.endChunks(`BDAT ${end.length} LAST\r\n`, end, verdicts)
       : dialogue.endData(end, verdicts))
-    return answers.map((answer) => this.#judge(answer))
+    const judged = answers.map((answer) => this.#judge(answer))
+    if (judged.some((answer) => answer.ok && answer.reply.code < 300)) {
+      this.#hasDelivered = true
+      this.#refusals = 0
+    }
+    return judged
   }
 
   /** Leaves nothing behind. A message under way is cut off: its end is never sent. */
@@ -139,6 +152,19 @@ export class UpstreamTransaction {
     this.#hasLeft = true
     if (this.#hasBegunMessage && !this.#isReleased && !this.#isDecided) this.#connection.dialogue.lost('given up')
     else this.#connection.quit()
+  }
+
+  /** As `leave`, but the connection stays. @returns whether it can take another transaction. */
+  async end(): Promise<boolean> {
+    if (this.#hasLeft) return false
+    this.#hasLeft = true
+    const { dialogue } = this.#connection
+    if (this.#hasBegunMessage && !this.#isReleased && !this.#isDecided) dialogue.lost('given up')
+    if (this.failure !== undefined) return false
+    // RFC 5321 §4.1.1.4: whatever the reply to the end of the data is, it clears the envelope. That of BDAT need not.
+    if (this.#isReleased && !this.#usesChunks) return true
+    const answer = await dialogue.ask({ command: 'RSET\r\n', patienceMs: dialogue.limits.quitPatienceMs })
+    return answer.ok && answer.reply.code === 250
   }
 
   get #isDecided(): boolean {
@@ -169,6 +195,7 @@ export class UpstreamTransaction {
   #judge(answer: Answer): Answer {
     if (!answer.ok) return this.#isReleased ? inDoubt(answer.failure) : answer
     const { code } = answer.reply
+    if (code >= 400) this.#refusals++
     if (code !== 530 && code !== 535) return answer
     return this.#connection.dialogue.fail('SMTP_UPSTREAM_AUTHENTICATION', sayOf(answer.reply))
   }
