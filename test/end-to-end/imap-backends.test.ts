@@ -25,7 +25,10 @@ const annThere: Account = { name: ann.name, password: 'known-to-nobody' }
 let dovecot: DovecotImap
 let gateway: Gateway
 let certificate: Awaited<ReturnType<typeof makeCertificate>>
-const ports = await freePorts('users', 'behind', 'judged', 'admin')
+/** Dovecot hands on who is called this: to dora, whose mail is in the store here. */
+const fronted: Account = { name: 'fronted@example.com', password }
+const dora: Account = { name: 'dora@example.org', password }
+const ports = await freePorts('users', 'behind', 'judged', 'fronted', 'admin')
 
 function upstream(name: string, port: number, more: string): string {
   return `[upstream.${name}]\nprotocol = "imap"\nbackends = ["127.0.0.1:${port}"]\n${more}\n[upstream.${name}.health]\ninterval = "500ms"`
@@ -38,7 +41,9 @@ function signIn(text: string): string {
 beforeAll(async () => {
   certificate = await makeCertificate()
   const users = ['v1', 'v2', 'id', 'wrong', 'flow', 'curl']
-  dovecot = await startDovecotImap([...users.map(user), annThere, inOrg, inNet], certificate)
+  dovecot = await startDovecotImap([...users.map(user), annThere, inOrg, inNet], certificate, undefined, [
+    { here: fronted, there: dora, port: ports.fronted },
+  ])
   const route = (name: string): string => `[[route]]\nusers = ["${user(name).name}"]\nto = "${name}"`
   const starttls = `tls = "starttls"\ntls-ca = "${certificate.cert}"`
   const { plain, proxied } = dovecot.ports
@@ -46,6 +51,8 @@ beforeAll(async () => {
     '[proxy]\ntrusted-networks = ["127.0.0.1"]',
     signIn(listener('users', { protocol: 'imap', bind: ports.users, tls: 'starttls', mode: 'off' })),
     signIn(listener('behind', { protocol: 'imap', bind: ports.behind, tls: 'starttls', mode: 'require' })),
+    listener('fronted', { protocol: 'imap', bind: ports.fronted, tls: 'starttls', mode: 'off' }),
+    '[imap]\nid-networks = ["127.0.0.1"]',
     listener('judged', { protocol: 'imap', bind: ports.judged, tls: 'starttls', mode: 'off' }),
     upstream('v1', proxied, 'announce = "proxy-v1"\ncredentials-in-clear = true'),
     upstream('v2', proxied, 'announce = "proxy-v2"\ncredentials-in-clear = true'),
@@ -64,7 +71,7 @@ beforeAll(async () => {
   ]
   const folder = temporaryFolder('gateway')
   writeFileSync(join(folder, 'master'), 'm4ster\n', { mode: 0o600 })
-  gateway = await startGateway({ config: config.join('\n\n'), adminPort: ports.admin, folder })
+  gateway = await startGateway({ config: config.join('\n\n'), adminPort: ports.admin, folder, accounts: [ann, dora] })
 })
 afterAll(async () => {
   await gateway?.stop()
@@ -112,6 +119,21 @@ describe('X2, J12: the backend of a user signs them in, and its own log names th
     await client.end()
   })
 })
+
+test.each(['203.0.113.71', '2001:db8::71'])(
+  'X2: behind Dovecot as a front end the client is %s here, too',
+  async (address) => {
+    const isIpv6 = address.includes(':')
+    const ends = isIpv6 ? `TCP6 ${address} 2001:db8::1` : `TCP4 ${address} 198.51.100.5`
+    const client = await connect(dovecot.ports.proxied, `PROXY ${ends} 45678 143\r\n`)
+    expect((await client.imap(login(fronted))).at(-1)).toMatch(/^a OK /)
+    const record = await gateway.waitForLog('who signed in', ({ event, client: who }) => {
+      return event === 'auth.ok' && who === address
+    })
+    expect(record).toMatchObject({ username: dora.name, clientPort: 45_678, via: 'id' })
+    await client.imap('b LOGOUT')
+  },
+)
 
 test('what a client sends right behind its login is the first that the backend gets', async () => {
   const client = await connect(ports.users)

@@ -12,20 +12,26 @@ export interface DovecotImap extends Pick<Dovecot, 'waitForLog' | 'log' | 'stop'
 /**
  * @param users - who may sign in there; `master` may, with its password, for all of them.
  * @param certificate - for STARTTLS.
+ * @param elsewhere - who signs in there and is handed on to another server, as somebody of that one.
  */
 export async function startDovecotImap(
   users: readonly Account[],
   certificate: Certificate,
   master: Account = { name: 'postern', password: 'm4ster' },
+  elsewhere: readonly { readonly here: Account; readonly there: Account; readonly port: number }[] = [],
 ): Promise<DovecotImap> {
   const ports = await freePorts('plain', 'proxied')
   const { waitForLog, log, stop } = await startDovecot({
     needs: 'imap',
     port: ports.plain,
     files: ({ uid, gid }, pathOf) => ({
-      users: users
-        .map(({ name, password }) => `${name}:{PLAIN}${password}:${uid}:${gid}::${pathOf('mail')}/${name}::\n`)
-        .join(''),
+      users: [
+        ...users.map(({ name, password }) => `${name}:{PLAIN}${password}:${uid}:${gid}::${pathOf('mail')}/${name}::\n`),
+        ...elsewhere.map(({ here, there, port }) => {
+          const way = `proxy=y host=127.0.0.1 port=${port} starttls=any-cert`
+          return `${here.name}:{PLAIN}${here.password}::::::${way} destuser=${there.name} pass=${there.password}\n`
+        }),
+      ].join(''),
       masters: `${master.name}:{PLAIN}${master.password}\n`,
     }),
     config: (pathOf) => `protocols = imap

@@ -22,6 +22,8 @@ export interface DialogueSetup {
   readonly security?: ChannelSecurity['kind']
   readonly origin?: ClientIdentity['origin']
   readonly offersStartTls?: boolean
+  /** Who may announce a client by ID. */
+  readonly announcers?: readonly string[]
   readonly observer?: SessionObserver
   readonly policies?: readonly Policy[]
   readonly limits?: Partial<ImapLimits>
@@ -91,6 +93,9 @@ export class TestSession {
         store: this.store,
         now: setup.now ?? (() => new Date('2026-02-03T04:05:06Z')),
         maxAppendBytes: setup.maxAppendBytes ?? 100_000,
+        ...(setup.announcers === undefined
+          ? {}
+          : { mayAnnounce: (by) => setup.announcers?.includes(by.toString()) === true }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),
       },

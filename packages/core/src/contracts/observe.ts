@@ -38,12 +38,12 @@ export interface SessionObserver {
   /** The policy is to note bare CRs and LFs, and a message had some: whoever sends it is one that `reject` would refuse. */
   repaired?(event: { readonly connection: ConnectionInfo; readonly id: string; readonly newlines: number }): void
   /**
-   * A front end said for whom it speaks. Behind XCLIENT that is the client of `connection`; XFORWARD is for the log
-   * alone. `client` has what was announced, decoded and otherwise as it came.
+   * A front end said for whom it speaks. Behind XCLIENT, and behind ID in IMAP, that is the client of `connection`; XFORWARD
+   * is for the log alone. `client` has what was announced, decoded and otherwise as it came.
    */
   announced?(event: {
     readonly connection: ConnectionInfo
-    readonly verb: 'XCLIENT' | 'XFORWARD'
+    readonly verb: 'XCLIENT' | 'XFORWARD' | 'ID'
     readonly client: Readonly<Record<string, string>>
   }): void
   /** A command was refused by a policy, a limit or a rule: `detail` names the cause and the mend. */

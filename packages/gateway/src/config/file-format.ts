@@ -268,6 +268,14 @@ const smtp = table({
     .describe('Front ends that may announce another client by `XFORWARD`, which is for the log alone.'),
 })
 
+const imap = table({
+  'id-networks': networks
+    .prefault([])
+    .describe(
+      'Front ends, as a webmail or a proxy, that may say by ID for whom they speak (`x-originating-ip` and its fellows). Nobody else may, not even a trusted balancer.',
+    ),
+})
+
 const serverWords = 'an IP address, or one with a port, as in "192.0.2.53" or "[2001:db8::53]:5353"'
 const noPort = { port: 0 }
 const dns = table({
@@ -356,6 +364,7 @@ export const fileFormat: z.ZodType<ConfigFile> = table({
   tls: tls.prefault({}),
   accounts: accounts.prefault({}),
   smtp: smtp.prefault({}),
+  imap: imap.prefault({}),
   dns: dns.prefault({}),
   policy: policy.prefault({}),
   authentication: authentication.prefault({}),

@@ -114,6 +114,7 @@ class Resolution {
         lookups,
         routes,
         smtp: this.#smtp(),
+        imap: { idNetworks: this.#file.imap['id-networks'] },
         dns: this.#dns(),
         policy: resolvePolicy(this.#file.policy, this.#file.listener, resolving),
         ...resolveInspection(this.#file, resolving),
@@ -463,6 +464,11 @@ class Resolution {
       if (!coversInternet(network)) continue
       const message = `${network} lets everybody claim any address and any login by XCLIENT: name your front ends here`
       this.#warn(['smtp', 'xclient-networks', index], message)
+    }
+    for (const [index, network] of this.#file.imap['id-networks'].entries()) {
+      if (!coversInternet(network)) continue
+      const message = `${network} lets everybody claim any address by ID: name your front ends here`
+      this.#warn(['imap', 'id-networks', index], message)
     }
     for (const [index, network] of this.#file.policy['exempt-networks'].entries()) {
       if (!coversInternet(network)) continue

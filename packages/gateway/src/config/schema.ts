@@ -65,6 +65,7 @@ export interface LiveConfig {
   /** In the order of the file: the first that matches decides. */
   readonly routes: readonly RouteConfig[]
   readonly smtp: SmtpConfig
+  readonly imap: ImapConfig
   readonly dns: DnsConfig
   readonly policy: PolicyConfig
   /** Absent: nobody's mail is verified. */
@@ -185,6 +186,11 @@ export interface SmtpConfig {
   readonly xclientNetworks: readonly string[]
   /** Who may announce another client by XFORWARD, for the log alone. */
   readonly xforwardNetworks: readonly string[]
+}
+
+export interface ImapConfig {
+  /** Who may say by ID for which client it speaks; no other list gives that right. */
+  readonly idNetworks: readonly string[]
 }
 
 /** Bounds of a session that an operator may move; each replaces the one of its name in the SMTP package. */

@@ -7,7 +7,7 @@
  *   listener    its name in the configuration
  *   client      whom the connection speaks for, with clientPort; absent while nobody knows
  *   proxy       who sent the PROXY header, or should have, with proxyPort; absent for a direct client
- *   via         how the client is known: `socket`, `v1`, `v2`, `xclient`
+ *   via         how the client is known: `socket`, `v1`, `v2`, `xclient`, `id`
  *   reason      one word of a closed list; the sentence in `msg` names the cause and the mend
  */
 import type {
@@ -168,11 +168,11 @@ export class ConnectionLog implements SessionObserver {
     this.#counts.handshakeFailed()
   }
 
-  /** Behind XCLIENT the client is another one; what XFORWARD says stands in this one line. */
+  /** Behind XCLIENT or ID the client is another one; what XFORWARD says stands in this one line. */
   announced({ connection, verb, client }: Parameters<NonNullable<SessionObserver['announced']>>[0]): void {
-    if (verb === 'XCLIENT') {
+    if (verb !== 'XFORWARD') {
       const { address, port } = connection.identity.client
-      this.#who = { ...this.#who, client: address.toString(), clientPort: port, via: 'xclient' }
+      this.#who = { ...this.#who, client: address.toString(), clientPort: port, via: verb === 'ID' ? 'id' : 'xclient' }
     }
     const fields = Object.entries(client).map(([name, value]) => [`announced.${name}`, value] as const)
     this.#write('info', 'client.announced', { verb, ...Object.fromEntries(fields) })

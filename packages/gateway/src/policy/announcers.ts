@@ -1,5 +1,5 @@
 import type { IpAddress } from '@postern/core'
-import type { SmtpConfig } from '../config/schema.ts'
+import type { ImapConfig, SmtpConfig } from '../config/schema.ts'
 import { networks } from './networks.ts'
 
 /** Who may announce another client by XCLIENT or XFORWARD, judged by whom the connection spoke for before. */
@@ -8,4 +8,10 @@ export function announcers(
 ): (verb: 'XCLIENT' | 'XFORWARD', by: IpAddress) => boolean {
   const listed = { XCLIENT: networks(config.xclientNetworks), XFORWARD: networks(config.xforwardNetworks) }
   return (verb, by) => listed[verb].has(by)
+}
+
+/** The same by ID, in IMAP. */
+export function announcersById({ idNetworks }: ImapConfig): (by: IpAddress) => boolean {
+  const listed = networks(idNetworks)
+  return (by) => listed.has(by)
 }

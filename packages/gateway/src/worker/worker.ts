@@ -28,7 +28,7 @@ import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
 import { residentBytes } from '../observe/resident-memory.ts'
-import { announcers } from '../policy/announcers.ts'
+import { announcers, announcersById } from '../policy/announcers.ts'
 import { PolicyDecisions } from '../policy/decisions.ts'
 import { DnsList } from '../policy/dns-list.ts'
 import { ownSender } from '../policy/own-sender.ts'
@@ -326,7 +326,7 @@ export class Worker {
 
   #dialectOf(listener: ListenerInfo, policies: readonly Policy[], finder: RouteFinder): Dialect {
     const { protocol, tls } = listener
-    const { hostname, smtp } = this.#start.config.live
+    const { hostname, imap, smtp } = this.#start.config.live
     const settings = this.#start.config.live.listeners.find(({ name }) => name === listener.name)
     const backendJudges =
       settings?.signIn === 'upstream'
@@ -356,6 +356,7 @@ export class Worker {
         policies,
         authenticator,
         store: this.#store,
+        mayAnnounce: announcersById(imap),
         ...(logins === undefined ? {} : { logins }),
         now,
         maxAppendBytes,

@@ -1,6 +1,6 @@
 import { endpoint } from '@postern/core'
 import { expect, test } from 'vitest'
-import { announcers } from '../../src/policy/announcers.ts'
+import { announcers, announcersById } from '../../src/policy/announcers.ts'
 
 test.each([
   ['XCLIENT', '10.1.2.3', true],
@@ -17,4 +17,12 @@ test.each([
 test('an empty list is nobody', () => {
   const mayAnnounce = announcers({ xclientNetworks: [], xforwardNetworks: [] })
   expect(mayAnnounce('XCLIENT', endpoint('127.0.0.1', 1).address)).toBe(false)
+})
+
+test.each([
+  ['10.5.0.1', true],
+  ['::ffff:10.5.0.1', true],
+  ['10.5.0.2', false],
+])('by ID who is listed for that: %s', (by, may) => {
+  expect(announcersById({ idNetworks: ['10.5.0.1'] })(endpoint(by, 1).address)).toBe(may)
 })

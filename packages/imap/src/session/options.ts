@@ -1,4 +1,4 @@
-import type { Authenticator, MailStore, Policy, SessionObserver } from '@postern/core'
+import type { Authenticator, IpAddress, MailStore, Policy, SessionObserver } from '@postern/core'
 import type { ImapLimits, ImapProxyLimits } from '../limits.ts'
 import type { ImapLogins } from '../proxy/backends.ts'
 
@@ -14,6 +14,8 @@ export interface ImapSessionOptions {
   readonly store: MailStore
   /** The mail of some users, or of all, is at backends, to which their clients are handed on. Absent: all of it is in the store. */
   readonly logins?: ImapLogins
+  /** Whether somebody may say by ID for which client it speaks (Dovecot's `x-originating-ip` and its fellows). Nobody, when absent. */
+  readonly mayAnnounce?: (by: IpAddress) => boolean
   readonly observer?: SessionObserver
   /** The clock, for the date of a message that APPEND gives none. */
   readonly now: () => Date

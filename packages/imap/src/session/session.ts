@@ -63,10 +63,7 @@ class ImapSession implements SessionMachine {
   }
 
   secured(connection: ConnectionInfo): Wish {
-    this.#state.connection = connection
-    this.#state.failedLogins = 0
-    this.#state.hasStartedTls = true
-    this.#state.login?.identify([])
+    this.#state.startOver(connection)
     this.#reader.reset()
     this.#pending = undefined
     return this.#readOn(false)
@@ -129,6 +126,7 @@ class ImapSession implements SessionMachine {
     this.#state.signedIn = undefined
     this.#handover?.ended()
     this.#state.login?.abandon()
+    this.#state.forgetAnnounced()
     this.#state.notifications?.end()
     try {
       if (pending?.as === 'messages') await pending.messages.abort()

@@ -4,6 +4,7 @@ import {
   type Account,
   type Authenticator,
   type ConnectionInfo,
+  type IpAddress,
   type Output,
   type Principal,
   type SaslContext,
@@ -17,6 +18,8 @@ import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
 import { BackendLogin } from '../proxy/login.ts'
 import { encodeString, toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
+import { speakingFor, type AnnouncedClient } from './announced-client.ts'
+import { askOnConnect, type Admittance } from './begin-session.ts'
 import type { ImapSessionOptions } from './options.ts'
 import type { FetchItem } from '../wire/fetch-items.ts'
 import type { Notifications } from './notifications.ts'
@@ -67,6 +70,12 @@ export const wantsNothing: WantedNews = { messages: false, flags: false, atOnce:
 /** What the commands of one session share. */
 export class SessionState {
   connection: ConnectionInfo
+  /** The client of a front end was announced by ID: as what, and what gives back that policies counted of it. */
+  announced: { readonly client: AnnouncedClient; readonly release: () => void } | undefined
+  /** It may still be announced, or, behind STARTTLS, announced anew. */
+  #takesAnnouncement = true
+  /** Who holds the connection, and was asked whether it may announce another. */
+  #frontEnd: IpAddress | undefined
   readonly options: ImapSessionOptions
   readonly limits: ImapLimits
   readonly output: Output
@@ -181,6 +190,44 @@ export class SessionState {
     if (!this.can('modseq') || this.enabled.has('CONDSTORE')) return
     this.enabled.add('CONDSTORE')
     this.write(this.selected?.highestModseqResponse() ?? '')
+  }
+
+  /** Whether ID may say whom this connection is for: once, and before the login. */
+  get takesAnnouncement(): boolean {
+    if (!this.#takesAnnouncement || this.signedIn !== undefined) return false
+    return this.options.mayAnnounce?.(this.#frontEnd ?? this.connection.identity.client.address) === true
+  }
+
+  /** The connection is that client's, if the policies let it in. */
+  async announce(client: AnnouncedClient): Promise<Admittance> {
+    this.#takesAnnouncement = false
+    this.#frontEnd ??= this.connection.identity.client.address
+    this.connection = speakingFor(this.connection, client)
+    this.forgetAnnounced()
+    const { identity, listener } = this.connection
+    const admittance = await askOnConnect(this.options.policies, { identity, listener })
+    if (!admittance.ok) return admittance
+    this.announced = { client, release: admittance.release }
+    if (this.isOver) this.forgetAnnounced()
+    return admittance
+  }
+
+  /** The client that was announced is gone, or another one takes its place. */
+  forgetAnnounced(): void {
+    this.announced?.release()
+    this.announced = undefined
+  }
+
+  /**
+   * TLS began: what was learned in the clear is forgotten (RFC 3501 section 6.2.1). But Dovecot, as a front end, says before
+   * STARTTLS whom it speaks for, and not again; where it is said again, that is the last word.
+   */
+  startOver(connection: ConnectionInfo): void {
+    this.connection = this.announced === undefined ? connection : speakingFor(connection, this.announced.client)
+    this.#takesAnnouncement = true
+    this.failedLogins = 0
+    this.hasStartedTls = true
+    this.login?.identify([])
   }
 
   capabilities(): string {

@@ -1,9 +1,12 @@
 /* CAPABILITY, NOOP, CHECK, LOGOUT, ID, ENABLE: RFC 3501 sections 6.1 and 6.4.1, RFC 2971, RFC 5161. */
+import type { Awaitable } from '@postern/core'
 import { version } from '../../version.ts'
-import { encodeString, ok } from '../../wire/response.ts'
+import { bad, encodeString, no, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
+import { readAnnouncement, type AnnouncedClient } from '../announced-client.ts'
 import { badArguments, noArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
+import { refusalResponse } from '../refusal.ts'
 import { enableable, type SessionState } from '../state.ts'
 
 /** RFC 3501 section 6.1.1. */
@@ -35,16 +38,38 @@ export function logout(state: SessionState, args: Tokens): Outcome {
 
 /**
  * RFC 2971: `id = "ID" SP ("(" [string SP nstring *(SP string SP nstring)] ")" / nil)`. What the client says of itself
- * is checked and believed by nobody; a backend that is trusted with it may be told. Some clients leave the quotes out, or
- * put commas between: nothing hangs on it, and a client that is refused at its first command does not come back.
+ * is checked and believed by nobody; a backend that is trusted with it may be told. A front end is believed of its client,
+ * where it is listed for that. Some clients leave the quotes out, or put commas between: nothing hangs on it, and a client
+ * that is refused at its first command does not come back.
  */
-export function id(state: SessionState, args: Tokens): Outcome {
+export function id(state: SessionState, args: Tokens): Awaitable<Outcome> {
   if (!args.space()) return badArguments
   const pairs = args.word('NIL') ? [] : args.list(() => idPair(args))
   if (pairs === undefined || pairs.length > state.limits.maxIdPairs || !args.isAtEnd) return badArguments
+  const announcement = state.takesAnnouncement ? readAnnouncement(pairs) : ({ kind: 'none' } as const)
+  // To go on would be to take the front end for its client, whatever that one is banned for.
+  if (announcement.kind === 'bad') return bad('The client that is announced has no address, or no port')
   state.login?.identify(pairs)
+  return announcement.kind === 'client' ? announced(state, announcement.client) : identified(state)
+}
+
+function identified(state: SessionState): Outcome {
   state.write(`* ID ("name" "Postern" "version" ${encodeString(version)})\r\n`)
   return ok('ID completed')
+}
+
+/** From here on the connection is that client's, if the policies let it in. */
+async function announced(state: SessionState, client: AnnouncedClient): Promise<Outcome> {
+  const { options } = state
+  const admittance = await state.announce(client)
+  if (!admittance.ok) {
+    const { decision, by } = admittance
+    state.refused('ID', decision.reason, decision.detail ?? `policy ${by}`)
+    state.write(refusalResponse(decision, options.hostname))
+    return { ...no('Access denied'), after: { next: 'close', reason: 'refused' } }
+  }
+  options.observer?.announced?.({ connection: state.connection, verb: 'ID', client: client.told })
+  return identified(state)
 }
 
 function idPair(args: Tokens): readonly [key: string, value: string | null] | undefined {
