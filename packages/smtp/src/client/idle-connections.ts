@@ -51,14 +51,14 @@ export class IdleConnections {
     return this.#kept.size
   }
 
-  /** The connection to a backend that was used last: the others may come of age. */
+  /** @internal For relays: the connection to a backend that was used last, so that the others may come of age. */
   take(backend: string): IdleConnection | undefined {
     const kept = [...this.#kept].findLast((each) => each.backend === backend)
     if (kept !== undefined) this.#forget(kept)
     return kept
   }
 
-  /** Keeps it, or takes leave where it is one too many, or has served for long enough. */
+  /** @internal For relays: keeps it, or takes leave where it is one too many, or has served for long enough. */
   keep(backend: string, idle: IdleConnection): void {
     if (idle.connection.dialogue.failure !== undefined) return
     const { maxIdleConnections, maxIdleOfAll, idlePatienceMs, maxTransactions, maxConnectionAgeMs, maxRefusals } =
@@ -83,7 +83,7 @@ export class IdleConnections {
     for (const kept of this.#kept) if (backend === undefined || kept.backend === backend) this.#leave(kept)
   }
 
-  /** For a connection that cannot be one of these: the backend has one less of ours meanwhile. */
+  /** @internal For relays, before a connection that cannot be one of these: the backend has one less of ours meanwhile. */
   makeRoom(backend: string): void {
     const oldest = [...this.#kept].find((each) => each.backend === backend)
     if (oldest !== undefined) this.#leave(oldest)
