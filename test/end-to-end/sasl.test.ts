@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCertificate, type Certificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
+import { Dialogue } from '../kit/dialogue.ts'
 import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
 import { peer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
@@ -36,6 +37,7 @@ beforeAll(async () => {
     `client-certificates = "request"\nclient-ca = "${annsCertificate.cert}"`,
     '[accounts]\nfile = "accounts.toml"\nclient-certificates = true',
     `[accounts.oauth]\nintrospection-url = "http://127.0.0.1:${ports.issuer}/"`,
+    '[log]\nlevel = "trace"',
   ]
   gateway = await startGateway({ config: tables.join('\n'), adminPort: ports.admin, accounts: [ann, bob] })
 })
@@ -145,6 +147,34 @@ client.logout()
     })
     expect(JSON.stringify(gateway.log)).not.toContain('4711')
   })
+})
+
+test('LG-03: a password that was sent as a command is in no line', async () => {
+  const hidden = 'marker-of-a-slip'
+  const forms = [hidden, `\0${ann.name}\0${hidden}`].map((text) => Buffer.from(text).toString('base64'))
+  const slips = [hidden, ...forms].flatMap((form) => [form, `AUTH ${form}`, `a ${form}`, `a NOOP ${form}`])
+  const inMail = await Dialogue.connect(ports.submission, { timeoutMs: 30_000 })
+  await inMail.reply()
+  await inMail.ask('EHLO client.example')
+  await inMail.ask('STARTTLS')
+  await inMail.startTls()
+  for (const slip of slips.slice(0, 4)) expect((await inMail.ask(slip)).code).toBeGreaterThanOrEqual(500)
+  inMail.destroy()
+  const inImap = await Dialogue.connect(ports.imap, { timeoutMs: 30_000 })
+  await inImap.line()
+  await inImap.imap('s STARTTLS')
+  await inImap.startTls()
+  for (const slip of slips) {
+    inImap.command(slip)
+    // An untagged word comes from a session that has heard enough.
+    if (!/ BAD /.test(await inImap.line())) break
+  }
+  inImap.destroy()
+  await gateway.waitForLog('the end of the session', ({ event, ...record }) => {
+    return event === 'connection.close' && record['clientPort'] === inImap.localPort
+  })
+  const log = JSON.stringify(gateway.log)
+  for (const form of [hidden, ...forms]) expect(log).not.toContain(form)
 })
 
 test('LG-02: no password that signed in here is in the log', async () => {

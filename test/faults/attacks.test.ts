@@ -347,8 +347,11 @@ describe('IMAP', () => {
         run: async () => {
           await Promise.all(
             sessions.map(async (session) => {
-              session.send(Array.from({ length: commands }, (__, index) => `a${index} ${command}\r\n`).join(''))
-              for (let index = 0; index < commands; index += 1) await tagged(session, `a${index}`)
+              // Some of them are BAD, and who says nothing else is cut off.
+              session.send(
+                Array.from({ length: commands }, (__, at) => `a${at} ${command}\r\nb${at} NOOP\r\n`).join(''),
+              )
+              for (let at = 0; at < commands; at += 1) await tagged(session, `b${at}`)
             }),
           )
           return () => sessions.forEach((session) => session.destroy())
