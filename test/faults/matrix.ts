@@ -135,7 +135,7 @@ TR-11 | C | nightly | open   | mail that comes back to us ends | no test yet
     `
 LG-01 | B | change  | kept   | hostile bytes in every value: each line is one JSON object, escaped and cut
 LG-02 | B | change  | kept   | a password is in no line, at any level, by any mechanism
-LG-03 | C | change  | open   | a password that was sent as a command is not in the log | no test yet
+LG-03 | C | change  | kept   | a password that was sent as a command is not in the log
 LG-04 | C | change  | kept   | a thousand errors on one connection are fifty lines and a count
 LG-05 | C | nightly | partly | who reads the log stops: mail goes on, and lost lines are counted | a full disk under the log is the log reader's
 LG-06 | C | change  | kept   | subject and body are never in the log
@@ -349,12 +349,12 @@ RD-06 | C | nightly | kept   | Redis comes back: no storm of connections
 PR-01 | B | nightly | kept   | a worker is killed: the sessions of others go on, and its place is taken
 PR-02 | C | change  | kept   | a worker that dies again and again is started with growing delays
 PR-03 | B | nightly | kept   | a worker that hangs is found and replaced
-PR-04 | C | nightly | open   | a worker that runs out of heap dies alone | no test yet
+PR-04 | C | nightly | kept   | a worker that runs out of heap dies alone
 PR-05 | B | nightly | void   | a thread that throws, hangs, or runs out of heap | there are no threads: nothing is parsed off the event loop
 PR-06 | C | nightly | void   | a full queue of a thread pool | there are no threads
 PR-07 | B | change  | void   | deep objects between threads | there are no threads; messages between processes are flat
 PR-08 | C | change  | kept   | the supervisor is killed: workers finish, and no orphan holds a port
-PR-09 | C | change  | open   | an error that nobody hears ends one worker, and is logged | no test yet
+PR-09 | C | change  | kept   | an error that nobody hears ends one worker, and is logged
 `,
   ),
   part(

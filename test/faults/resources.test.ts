@@ -2,11 +2,13 @@
 // served is served on, the others hear so or wait, and it is over when there is room again.
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
-import { ann, startGateway, type Gateway } from '../kit/gateway.ts'
+import { temporaryFolder } from '../kit/folder.ts'
+import { ann, startGateway, type Gateway, type LogRecord } from '../kit/gateway.ts'
 import { eventually, within } from '../kit/patience.ts'
 import { requirePeer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
@@ -157,4 +159,33 @@ test('RS-03: memory over its soft limit', async () => {
   })
   expect(greeting).toBe(220)
   tellFigure(`${String(short['mib'])} MiB in a worker allowed 64: 421, and 220 again with more`)
+})
+
+test('PR-04, PR-09: an error that nobody hears, and a heap that is full, end one worker', async () => {
+  const folder = temporaryFolder('faults-inside')
+  const program = new URL('fault-inside.ts', import.meta.url)
+  const options = `NODE_OPTIONS=--max-old-space-size=96 --import=${program.href}`
+  const ports = await freePorts('admin', 'smtp')
+  const gateway = await startGateway({
+    config: listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'off' }),
+    adminPort: ports.admin,
+    under: ['env', `POSTERN_FAULTS_IN=${folder}`, options],
+  })
+  cleanUps.push(() => gateway.stop())
+  const [other = 0] = gateway.workers()
+  const ends: unknown[] = []
+  for (const what of ['rejection', 'throw', 'heap']) {
+    const pid = gateway.workers().find((each) => each !== other) ?? 0
+    writeFileSync(join(folder, `${pid}`), what)
+    const isIt = ({ event, workerPid }: LogRecord): boolean => event === 'worker.crashed' && workerPid === pid
+    const { code, signal, slot, worker } = await gateway.waitForLog(`the end by ${what}`, isIt, 30_000)
+    ends.push(code ?? signal)
+    const isNext = (record: LogRecord): boolean =>
+      record.event === 'worker.ready' && record['slot'] === slot && Number(record['worker']) > Number(worker)
+    await gateway.waitForLog('the next worker', isNext, 30_000)
+  }
+  expect(ends).toEqual([1, 1, 'SIGABRT'])
+  const told = gateway.log.filter(({ event }) => event === 'internal-error').map(({ stack }) => String(stack))
+  expect(told).toEqual([expect.stringContaining('nobody hears'), expect.stringContaining('nobody catches')])
+  expect(gateway.workers()).toContain(other)
 })

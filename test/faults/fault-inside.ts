@@ -1,0 +1,26 @@
+/*
+ * Loaded into every process of a gateway by `--import`: a worker whose process id is the name of a file in the folder
+ * POSTERN_FAULTS_IN has what the file says happen to it.
+ */
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+const happenings: Readonly<Record<string, () => void>> = {
+  rejection: () => void Promise.reject(new Error('a rejection that nobody hears')),
+  throw: () => {
+    throw new Error('a throw that nobody catches')
+  },
+  heap: () => {
+    const kept: number[][] = []
+    for (;;) kept.push(Array.from({ length: 100_000 }, (_, index) => index))
+  },
+}
+
+const file = join(process.env['POSTERN_FAULTS_IN'] ?? '', `${process.pid}`)
+setInterval(() => {
+  if (!existsSync(file)) return
+  const what = readFileSync(file, 'utf8')
+  if (what === '') return
+  rmSync(file)
+  happenings[what]?.()
+}, 20).unref()
