@@ -14,6 +14,8 @@ export type Peer =
   | 'redis-server'
   | 'rspamd'
   | 'haproxy'
+  | 'pebble'
+  | 'pebble-challtestsrv'
   | 'chromium'
   | 'strace'
   | 'prlimit'

@@ -249,6 +249,29 @@ export const limits = {
   /** How long the supervisor waits for the workers' lists of sessions. */
   sessionsAnswerMs: 1000,
 
+  // ── certificates that are ordered (ACME) ──────────────────────────────────
+
+  /** How long an order may take, milliseconds: some authorities look at a name from many places. */
+  acmeOrderMs: 300_000,
+  /** How long an authority may take for one answer. */
+  acmeRequestMs: 30_000,
+  /** Longest answer of an authority: a chain of certificates is some 6 KB. */
+  maxAcmeAnswerBytes: 1_048_576,
+  /** Before an order under way is looked at again; doubled each time. */
+  firstAcmePollMs: 250,
+  /** The doubling stops here. */
+  maxAcmePollMs: 10_000,
+  /** From a failed order to the next one; doubled each time. Authorities let a name fail some five times in an hour. */
+  firstAcmeRetryMs: 300_000,
+  /** The doubling stops here: twice a day for whoever mends it tomorrow. */
+  maxAcmeRetryMs: 43_200_000,
+  /** From an order to the next one at least, however often somebody reloads. */
+  minAcmeRetryMs: 60_000,
+  /** From a certificate that came to the next order at least, or a third of its life when that is shorter: a clock may be wrong by months. */
+  minAcmeRenewalMs: 86_400_000,
+  /** Whether a certificate is due is looked at so often: clocks are set, and files replaced. */
+  acmeLookMs: 3_600_000,
+
   // ── postern doctor ────────────────────────────────────────────────────────
 
   /** Days before the end of a certificate from which it is told: a renewal that runs weekly was missed once by then. */

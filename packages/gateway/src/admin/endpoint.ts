@@ -6,6 +6,7 @@
  *   GET  /status     all there is to know, as JSON
  *   GET  /events     what of it moves, once a second, as server-sent events
  *   GET  /sessions   what is open now; `?matching=` searches
+ *   GET  /.well-known/acme-challenge/…   what an authority asks for (`tls.acme`), by whatever name
  *   GET  /           the dashboard, and its files below /page/
  *   POST /inspect    bytes in hexadecimal, or a PROXY line: what they say, and nothing is kept
  *   POST /reload     with the token: reads the configuration again, and answers what came of it
@@ -15,6 +16,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { challengeHeaders } from '../acme/challenges.ts'
 import type { AdminConfig, BindAddress, ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 import type { Health } from '../supervisor/health.ts'
@@ -48,6 +50,8 @@ export interface AdminSubject {
   readonly metricsType: string
   metrics(): Promise<string>
   status(): Promise<Status>
+  /** What an order for a certificate shows at this path; absent while there is none. */
+  challengeText(path: string): string | undefined
   /** @param since - of the news before, milliseconds since 1970. */
   news(since: number): Promise<StatusNews>
   /** @param withUsers - names of users are told and searched. */
@@ -190,7 +194,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, endpoi
   // Whatever a client writes in the place of a path, `//` and `http://[` too: what is no URL leads nowhere.
   const url = URL.parse(request.url ?? '/', 'http://admin')
   const route = url === null ? undefined : routes[url.pathname]
-  if (!endpoint.access.isForUs(request)) {
+  const isRead = request.method === 'GET' || request.method === 'HEAD'
+  const challenge = url !== null && isRead ? endpoint.subject.challengeText(url.pathname) : undefined
+  if (challenge !== undefined) {
+    // Ahead of what names this endpoint has: the authority comes by the names of the certificate.
+    response.writeHead(200, challengeHeaders).end(challenge)
+  } else if (!endpoint.access.isForUs(request)) {
     reply(response, 421, { error: 'this name is none of this endpoint: use its address, or localhost' })
   } else if (url === null || route === undefined) {
     reply(response, 404, { error: 'not found' })

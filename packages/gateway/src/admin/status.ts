@@ -4,6 +4,7 @@
  * text all the same.
  */
 import type { ListenerProtocol, TlsMode } from '@postern/core'
+import type { AcmeStatus } from '../acme/keeper.ts'
 import type { ProxyMode } from '../config/schema.ts'
 import type { OpenConnection } from '../observe/connection-log.ts'
 import type { Peer, Refusal } from '../observe/incidents.ts'
@@ -23,12 +24,14 @@ export interface Status {
   readonly listeners: readonly ListenerStatus[]
   readonly workers: readonly WorkerStatus[]
   readonly identity: IdentityStatus
+  /** Absent when no certificate is ordered. */
+  readonly acme?: AcmeStatus
   /** Newest first. */
   readonly refusals: readonly Refusal[]
 }
 
 /** What moves. `refusals` has only those since the event before. */
-export type StatusNews = Omit<Status, 'identity'>
+export type StatusNews = Omit<Status, 'identity' | 'acme'>
 
 /** Counts only grow, until the supervisor is started anew. */
 export interface Totals {

@@ -47,6 +47,7 @@ export function statusText(state: Status): string {
         `  slot ${slot}: worker ${worker}, pid ${pid}, ${how}, ${connections} connections, up ${duration(age)}`,
     ),
     ...upstreamsText(state),
+    ...acmeText(state),
     '',
     'why this address?',
     `  PROXY headers for clients: ${words(identity.proxied, 'of version ')}; of balancers for themselves: ${identity.health}`,
@@ -74,6 +75,17 @@ function upstreamsText({ health }: Status): readonly string[] {
     }),
   )
   return ['', 'upstreams', ...lines]
+}
+
+function acmeText({ acme, at }: Status): readonly string[] {
+  if (acme === undefined) return []
+  const { names, state, endsAt, nextAt, failure } = acme
+  const until = (time: number): string => duration(Math.max(0, Math.round((time - at) / 1000)))
+  const has = endsAt === undefined ? 'no certificate yet' : `a certificate for ${until(endsAt)} more`
+  const next = state === 'ordering' ? 'an order is under way' : `the next order is due in ${until(nextAt)}`
+  const lines = [`  ${names.join(', ')}: ${has}; ${next}`]
+  if (failure !== undefined) lines.push(`  failed ${failure.inARow} times: ${failure.cause}: ${failure.mend}`)
+  return ['', 'certificates by ACME', ...lines]
 }
 
 function peersText(what: string, peers: readonly Peer[]): readonly string[] {

@@ -36,6 +36,7 @@ export interface ConfigFile {
   readonly lookup: Readonly<Record<string, LookupTable>>
   readonly route: readonly RouteTable[]
   readonly tls: {
+    readonly acme?: AcmeTable | undefined
     readonly certificates: readonly { readonly cert: string; readonly key: string }[]
     readonly 'min-version': '1.2' | '1.3'
     readonly ciphers?: string | undefined
@@ -180,6 +181,19 @@ export interface OauthTable {
 }
 
 /** `[listener.NAME]` */
+/** `[tls.acme]`. */
+export interface AcmeTable {
+  readonly names: readonly string[]
+  readonly 'agree-to-terms': boolean
+  readonly directory: string
+  readonly email?: string | undefined
+  readonly bind?: string | undefined
+  readonly folder?: string | undefined
+  readonly 'key-type': 'ecdsa' | 'rsa'
+  readonly 'renew-before': number
+  readonly 'external-account'?: { readonly 'key-id': string; readonly 'key-file': string } | undefined
+}
+
 export interface ListenerTable {
   readonly protocol: ListenerProtocol
   readonly bind: string | readonly string[]

@@ -115,7 +115,58 @@ const certificate = table({
   key: fileName.describe('A PEM file: the private key, not encrypted.'),
 })
 
+const urlWords = 'an address that begins with https://, or with http:// and a loopback host'
+const serviceUrl = z.string({ error: urlWords }).refine(isServiceUrl, { error: urlWords })
+
+/** What is said to a service in the clear stays on this machine. */
+function isServiceUrl(written: string): boolean {
+  const url = URL.canParse(written) ? new URL(written) : undefined
+  if (url === undefined || url.username !== '' || url.password !== '' || url.hash !== '') return false
+  return (
+    url.protocol === 'https:' || (url.protocol === 'http:' && /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname))
+  )
+}
+
+const acme = table({
+  names: z
+    .array(domain, { error: 'a list of domain names' })
+    .min(1, { error: 'a list of domain names; at least one' })
+    .max(100, { error: 'at most 100 domain names' })
+    .describe('What the certificate is for, all of them in one. Each must lead to this machine.'),
+  'agree-to-terms': z
+    .boolean({ error: 'true or false' })
+    .prefault(false)
+    .describe('That you have read and agree to the terms of service of the authority. Without it nothing is ordered.'),
+  directory: serviceUrl
+    .prefault('https://acme-v02.api.letsencrypt.org/directory')
+    .describe('The authority: where its ACME directory is. Default: that of Let’s Encrypt.'),
+  email: text('an address, as in "postmaster@example.org"', /^[!-~]{1,64}@[\w.-]{1,189}$/)
+    .optional()
+    .describe('Told to the authority as whom to write to.'),
+  bind: bindAddress
+    .optional()
+    .describe(
+      'Where challenges are answered (HTTP-01), as in "0.0.0.0:80"; port 80 when there is none. Without the key the admin endpoint answers them, to which somebody must lead `/.well-known/acme-challenge/` of each name.',
+    ),
+  folder: fileName
+    .optional()
+    .describe('Where the account key and the certificate are kept. Default: `acme` in `server.data-dir`.'),
+  'key-type': oneOf(['ecdsa', 'rsa']).prefault('ecdsa').describe('Of the certificate: P-256, or RSA of 2048 bits.'),
+  'renew-before': duration('1h', '60d')
+    .prefault('30d')
+    .describe('How long before its end the certificate is renewed; never longer than a third of its life.'),
+  'external-account': table({
+    'key-id': text('text without blanks and control characters, at most 255', /^[!-~]{1,255}$/).describe(
+      'The identifier that the authority gave you.',
+    ),
+    'key-file': fileName.describe('A file with the key that goes with it, in base64url on one line.'),
+  })
+    .optional()
+    .describe('For authorities with accounts of their own.'),
+})
+
 const tls = table({
+  acme: acme.optional().describe('A certificate is ordered, and renewed, by ACME (RFC 8555).'),
   certificates: z
     .array(certificate, { error: 'a list of tables, as in [{ cert = "mx.pem", key = "mx.key" }]' })
     .prefault([])
@@ -135,18 +186,6 @@ const tls = table({
     .optional()
     .describe('A PEM file: who signs the certificates of clients. Nobody else is believed.'),
 })
-
-const urlWords = 'an address that begins with https://, or with http:// and a loopback host'
-const serviceUrl = z.string({ error: urlWords }).refine(isServiceUrl, { error: urlWords })
-
-/** What is said to a service in the clear stays on this machine. */
-function isServiceUrl(written: string): boolean {
-  const url = URL.canParse(written) ? new URL(written) : undefined
-  if (url === undefined || url.username !== '' || url.password !== '' || url.hash !== '') return false
-  return (
-    url.protocol === 'https:' || (url.protocol === 'http:' && /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(url.hostname))
-  )
-}
 
 const oneWord = text('text without blanks and control characters, at most 255', /^[!-~]{1,255}$/)
 

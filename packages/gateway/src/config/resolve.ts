@@ -14,11 +14,13 @@ import type { AdminTable, ConfigFile, ListenerTable } from './config-file.ts'
 import { formatKeyPath, type KeyPath } from './key-path.ts'
 import type { Problems } from './problems.ts'
 import { readTextFile } from './read-file.ts'
+import { orderedCertificate, resolveAcme } from './resolve-acme.ts'
 import { resolveInspection, resolvePolicy } from './resolve-policy.ts'
 import { checkSignIn, resolveLookups, resolveRoutes } from './resolve-routes.ts'
 import { resolveUpstreams, type Resolving } from './resolve-upstreams.ts'
 import type {
   AccountsConfig,
+  AcmeConfig,
   AdminConfig,
   BindAddress,
   CertificateConfig,
@@ -79,17 +81,19 @@ class Resolution {
     const hostName = hostNameOf(server)
     const listeners = this.#listeners()
     const admin = await this.#admin()
-    this.#refuseCollisions(listeners, admin)
-    this.#warnOfTrust()
-    const certificates = await this.#certificates(listeners)
-    const accounts = await this.#accounts(listeners)
-    const clientCa = await this.#clientCa(listeners)
     const resolving: Resolving = {
       problems: this.#problems,
       warn: (path, message) => this.#warn(path, message),
       path: (name) => this.#path(name),
       secretIn: (name, path) => this.#secretIn(name, path),
     }
+    const dataDir = this.#path(server['data-dir'])
+    const acme = await resolveAcme(this.#file.tls.acme, { admin, dataDir }, resolving)
+    this.#refuseCollisions(listeners, admin, acme)
+    this.#warnOfTrust()
+    const certificates = [...(await this.#certificates(listeners)), ...(await orderedCertificate(acme, resolving))]
+    const accounts = await this.#accounts(listeners)
+    const clientCa = await this.#clientCa(listeners)
     const upstreams = await resolveUpstreams(this.#file.upstream, resolving)
     const lookups = resolveLookups(this.#file.lookup, resolving)
     const routes = resolveRoutes(this.#file.route, { upstreams, listeners, lookups: this.#file.lookup }, resolving)
@@ -97,7 +101,7 @@ class Resolution {
     return {
       start: {
         workers: server.workers === 'auto' ? availableParallelism() : server.workers,
-        dataDir: this.#path(server['data-dir']),
+        dataDir,
         ...(server.user === undefined ? {} : { user: server.user }),
         listeners,
         admin,
@@ -109,6 +113,7 @@ class Resolution {
         certificates,
         tls: this.#tls(),
         ...(clientCa === undefined ? {} : { clientCa }),
+        ...(acme === undefined ? {} : { acme }),
         accounts,
         upstreams,
         lookups,
@@ -237,7 +242,7 @@ class Resolution {
     return admin
   }
 
-  #refuseCollisions(listeners: readonly ListenerConfig[], admin: AdminConfig): void {
+  #refuseCollisions(listeners: readonly ListenerConfig[], admin: AdminConfig, acme: AcmeConfig | undefined): void {
     const places = listeners.flatMap(({ name, bind }) =>
       bind.map((address, index) => {
         const isList = Array.isArray(this.#file.listener[name]?.bind)
@@ -245,6 +250,7 @@ class Resolution {
       }),
     )
     if (admin.bind !== undefined) places.push({ address: admin.bind, path: ['admin', 'bind'] })
+    if (acme?.bind !== undefined) places.push({ address: acme.bind, path: ['tls', 'acme', 'bind'] })
     for (const [index, place] of places.entries()) {
       const earlier = places.slice(0, index).find(({ address }) => collide(address, place.address))
       if (earlier === undefined) continue
@@ -259,10 +265,10 @@ class Resolution {
   // ── files ─────────────────────────────────────────────────────────────────
 
   async #certificates(listeners: readonly ListenerConfig[]): Promise<CertificateConfig[]> {
-    const { certificates } = this.#file.tls
+    const { certificates, acme } = this.#file.tls
     const inNeed = listeners.filter(({ tls }) => tls !== 'off').map(({ name }) => name)
-    if (certificates.length === 0 && inNeed.length > 0 && this.#problems.isSound('tls')) {
-      const expected = 'a certificate and its key, as in [{ cert = "mx.pem", key = "mx.key" }]'
+    if (certificates.length === 0 && acme === undefined && inNeed.length > 0 && this.#problems.isSound('tls')) {
+      const expected = 'a certificate and its key, as in [{ cert = "mx.pem", key = "mx.key" }], or [tls.acme]'
       const found = `none, but ${inNeed.map((name) => `listener ${name}`).join(' and ')} would speak TLS`
       this.#problems.add({ path: ['tls', 'certificates'], expected, found })
     }

@@ -58,6 +58,8 @@ export interface LiveConfig {
   readonly tls: TlsConfig
   /** PEM: who signs the certificates of clients. Present when a listener asks for them. */
   readonly clientCa?: string
+  /** Absent: certificates are somebody else's concern. */
+  readonly acme?: AcmeConfig
   readonly accounts: AccountsConfig
   /** In the order of the file. */
   readonly upstreams: readonly UpstreamConfig[]
@@ -123,6 +125,20 @@ export interface TlsConfig {
   readonly ciphers?: string
 }
 
+/** What is ordered from an authority (RFC 8555). */
+export interface AcmeConfig {
+  /** Lower case. All in one certificate. */
+  readonly names: readonly string[]
+  readonly directory: string
+  readonly email?: string
+  /** Where challenges are answered; absent for the admin endpoint. */
+  readonly bind?: BindAddress
+  readonly folder: string
+  readonly keyType: 'ecdsa' | 'rsa'
+  readonly renewBeforeMs: number
+  readonly externalAccount?: { readonly keyId: string; readonly key: string }
+}
+
 /** A certificate with its chain, and its key, as they were when the configuration was read and checked against each other. */
 export interface CertificateConfig {
   readonly certFile: string
@@ -131,6 +147,8 @@ export interface CertificateConfig {
   readonly cert: string
   /** PEM. */
   readonly key: string
+  /** Self-signed, made when the configuration was read: it stands where one is ordered that has not come yet. */
+  readonly isPlaceholder?: true
 }
 
 export interface AccountsConfig {

@@ -4,9 +4,10 @@ import { lookup } from 'node:dns/promises'
 import { promisify } from 'node:util'
 import type { Status } from '../admin/status.ts'
 import { formatBindAddress } from '../config/bind-address.ts'
-import type { BindAddress, Config } from '../config/schema.ts'
+import type { AcmeConfig, BindAddress, CertificateConfig, Config } from '../config/schema.ts'
 import { refuseWhenTaken } from '../supervisor/held-sockets.ts'
 import {
+  judgeAcme,
   judgeBacklog,
   judgeCertificate,
   judgeClock,
@@ -19,9 +20,11 @@ import {
 
 /** Looks at everything that a gateway of this configuration depends on; with what a running one tells, when there is one. */
 export async function examine({ start, live }: Config, running: Status | undefined): Promise<readonly Finding[]> {
-  const binds = start.listeners.flatMap(({ bind }) => bind)
+  const challenges = live.acme?.bind === undefined ? [] : [live.acme.bind]
+  const binds = [...start.listeners.flatMap(({ bind }) => bind), ...challenges]
   return [
     ...live.certificates.flatMap((certificate) => judgeCertificate(certificate, live.hostname, Date.now())),
+    ...(live.acme === undefined ? [] : await examineAcme(live.acme, live.certificates, running)),
     ...binds.map((bind) => judgePort(formatBindAddress(bind), isFree(bind), running !== undefined)),
     judgeHostname(live.hostname, await addressesOf(live.hostname)),
     judgeFileLimit(await openFiles(running?.pid), live.limits),
@@ -29,6 +32,16 @@ export async function examine({ start, live }: Config, running: Status | undefin
     judgeClock(await isClockSynchronized()),
     ...(running === undefined ? [] : judgeStatus(running)),
   ]
+}
+
+async function examineAcme(
+  acme: AcmeConfig,
+  certificates: readonly CertificateConfig[],
+  running: Status | undefined,
+): Promise<readonly Finding[]> {
+  const found = await Promise.all(acme.names.map(async (name) => [name, await addressesOf(name)] as const))
+  const hasCome = !certificates.some(({ isPlaceholder }) => isPlaceholder === true)
+  return judgeAcme(acme, hasCome, new Map(found), running?.acme)
 }
 
 function isFree(bind: BindAddress): true | string {

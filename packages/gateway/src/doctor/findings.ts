@@ -2,9 +2,11 @@
  * What is judged, apart from where it was read: each judgement is one line, and one that is not `ok` says what to change.
  */
 import { X509Certificate } from 'node:crypto'
+import type { AcmeStatus } from '../acme/keeper.ts'
+import { placeOf } from '../acme/place.ts'
 import type { Status } from '../admin/status.ts'
 import { namesOf } from '../accept/tls.ts'
-import type { CertificateConfig, LimitsConfig } from '../config/schema.ts'
+import type { AcmeConfig, CertificateConfig, LimitsConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 
 export interface Finding {
@@ -16,7 +18,13 @@ export interface Finding {
 
 const dayMs = 86_400_000
 
-export function judgeCertificate({ cert, certFile }: CertificateConfig, hostname: string, now: number): Finding[] {
+export function judgeCertificate(
+  { cert, certFile, isPlaceholder }: CertificateConfig,
+  hostname: string,
+  now: number,
+): Finding[] {
+  // What is said of the order for it says all there is.
+  if (isPlaceholder === true) return []
   const certificate = new X509Certificate(cert)
   const days = Math.floor((certificate.validToDate.getTime() - now) / dayMs)
   const names = namesOf(certificate)
@@ -61,6 +69,42 @@ export function judgeBacklog(somaxconn: number): Finding {
   if (somaxconn >= limits.listenBacklog) return { verdict: 'ok', about, text: `${somaxconn}` }
   const text = `${somaxconn} cuts the queue of each listener, so that a burst is lost: sysctl -w net.core.somaxconn=${limits.listenBacklog}`
   return { verdict: 'advice', about, text }
+}
+
+/**
+ * A certificate that is ordered by ACME.
+ *
+ * @param found - addresses of each name; or the code of what went wrong.
+ * @param running - how it goes, as a running gateway tells.
+ */
+export function judgeAcme(
+  { names, directory, bind }: AcmeConfig,
+  hasCome: boolean,
+  found: ReadonlyMap<string, readonly string[] | string>,
+  running: AcmeStatus | undefined,
+): Finding[] {
+  const about = 'tls.acme'
+  const findings: Finding[] = []
+  for (const [name, addresses] of found) {
+    if (typeof addresses !== 'string') continue
+    const text = `${name} is not in the DNS (${addresses}): the authority will not find it, and issues nothing`
+    findings.push({ verdict: 'wrong', about, text })
+  }
+  const failure = running?.failure
+  if (failure !== undefined) {
+    const what = `${failure.inARow === 1 ? 'the last order' : `the last ${failure.inARow} orders`} failed (${failure.cause})`
+    // As long as there is a certificate, an order more or less stops nobody.
+    findings.push({ verdict: hasCome ? 'advice' : 'wrong', about, text: `${what}: ${failure.mend}` })
+  } else if (!hasCome) {
+    const where = placeOf({ ...(bind && { bind }) })
+    const text = `no certificate for ${names.join(', ')} has come from ${new URL(directory).host} yet; ${
+      running === undefined ? 'it is ordered when the gateway runs, and' : 'meanwhile'
+    } port 80 of each name must lead to ${where}`
+    findings.push({ verdict: 'advice', about, text })
+  } else if (findings.length === 0) {
+    findings.push({ verdict: 'ok', about, text: 'orders and renews by itself' })
+  }
+  return findings
 }
 
 /** What a running gateway tells of itself. */

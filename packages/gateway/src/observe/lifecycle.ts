@@ -4,6 +4,7 @@ import type { WorkerEnd, SupervisedWorker } from '../supervisor/worker-process.t
 import type { FailureOf } from '../policy/bans.ts'
 import type { Logger } from './logger.ts'
 import { UpstreamLog } from './upstream-log.ts'
+import type { AcmeFailure } from '../acme/failure.ts'
 import { printable, printableStack } from './text.ts'
 
 /** What an operator can do about the errors of the system that stop a start most often; `reason` names the address. */
@@ -86,6 +87,19 @@ export class Lifecycle {
 
   certificatesChanged(): void {
     this.#logger.info({ event: 'certificates.changed' }, 'the files of certificates were replaced: a reload follows')
+  }
+
+  certificateObtained(names: readonly string[], endsAt: Date): void {
+    const fields = { event: 'acme.obtained', names, until: endsAt.toISOString() }
+    this.#logger.info(fields, 'a certificate was ordered and has come: a reload follows')
+  }
+
+  /** @param inARow - failures since the last one that came. */
+  certificateNotObtained(names: readonly string[], failure: AcmeFailure, inARow: number, retryMs: number): void {
+    const { reason, cause, mend } = failure
+    const retrySeconds = Math.round(retryMs / 1000)
+    const fields = { event: 'acme.failed', names, reason, cause: printable(cause), inARow, retrySeconds }
+    this.#logger.error(fields, mend)
   }
 
   upgrading(): void {

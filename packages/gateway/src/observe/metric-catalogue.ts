@@ -152,6 +152,16 @@ export const metrics = {
     help: 'Reloads: `done`, `refused` for problems of the configuration, `failed` for a successor that did not start.',
     labels: 'outcome',
   },
+  postern_certificate_end_seconds: {
+    type: 'gauge',
+    help: 'When a certificate in force ends, seconds since 1970; by its file.',
+    labels: 'file',
+  },
+  postern_acme_orders_total: {
+    type: 'counter',
+    help: 'Orders for a certificate (`tls.acme`): `obtained` or `failed`.',
+    labels: 'outcome',
+  },
   postern_password_checks_waiting: {
     type: 'gauge',
     help: 'Password checks that wait for a thread.',

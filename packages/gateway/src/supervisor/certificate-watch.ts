@@ -7,7 +7,7 @@ import { limits } from '../limits.ts'
  * Looks whether the files of the certificates have something else than what is in force, as after a renewal. A change is
  * told when two looks in a row found the same: a certificate and its key are two files, and nobody writes both at once. It
  * is told once: what cannot be used is not read again and again. A file that cannot be read is no change: it may be about to
- * be replaced, or be meant for root alone.
+ * be replaced, or be meant for root alone. One that is yet to come (`tls.acme`) hinders nobody.
  */
 export class CertificateWatch {
   readonly #certificates: () => readonly CertificateConfig[]
@@ -34,7 +34,10 @@ export class CertificateWatch {
   async look(): Promise<void> {
     const inForce = this.#certificates()
     const found = await Promise.all(
-      inForce.map(async ({ certFile, keyFile }) => [await textOf(certFile), await textOf(keyFile)]),
+      inForce.map(async ({ certFile, keyFile, cert, key, isPlaceholder }) => {
+        const texts = [await textOf(certFile), await textOf(keyFile)]
+        return isPlaceholder === true && texts[0] === undefined ? [cert, key] : texts
+      }),
     )
     const isReadable = found.flat().every((text) => text !== undefined)
     const isSame = inForce.every(({ cert, key }, index) => found[index]?.[0] === cert && found[index][1] === key)

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import type { AcmeStatus } from '../acme/keeper.ts'
 import type { ListenerStatus, Sessions, Status, StatusNews, Totals, WorkerStatus } from '../admin/status.ts'
 import { formatBackendAddress, type BackendAddress } from '../config/backend-address.ts'
 import { formatBindAddress } from '../config/bind-address.ts'
@@ -22,6 +24,8 @@ export interface OverviewSources {
   health(): Promise<Health>
   workers(): readonly SupervisedWorker[]
   backends(): readonly BackendState[]
+  /** Absent when no certificate is ordered. */
+  acme(): AcmeStatus | undefined
 }
 
 /**
@@ -91,7 +95,8 @@ export class Overview {
       untrustedSenders: this.#board.peers('untrusted-sender'),
       silentPeers: this.#board.peers('silent-peer'),
     }
-    return { ...(await this.#moving(this.#board.refusals())), identity }
+    const acme = this.#sources.acme()
+    return { ...(await this.#moving(this.#board.refusals())), identity, ...(acme !== undefined && { acme }) }
   }
 
   /** @param since - of the event before; refusals that were heard of later are in this one. */
@@ -246,6 +251,9 @@ export class Overview {
     set('postern_silent_peers', [], this.#board.peers('silent-peer').length)
     for (const { upstream, backend, isUp } of this.#sources.backends()) {
       set('postern_upstream_up', [upstream, backend], Number(isUp))
+    }
+    for (const { certFile, cert } of this.#sources.config().live.certificates) {
+      set('postern_certificate_end_seconds', [certFile], new X509Certificate(cert).validToDate.getTime() / 1000)
     }
     const workers = this.#sources.workers()
     for (const state of ['starting', 'ready', 'draining'] as const) {

@@ -30,6 +30,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     releaseUnused(given, held)
     supervisor = new Supervisor(options, held, log, predecessor)
     await supervisor.openAdmin(start.admin)
+    await supervisor.openChallenges()
     // Ports are bound, keys are read: from here on nothing needs what only root may.
     if (start.user !== undefined) await dropPrivileges(start.user)
     await makeMailRoot(start.dataDir)

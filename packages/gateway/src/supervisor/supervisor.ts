@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
+import { Challenges } from '../acme/challenges.ts'
+import { CertificateKeeper } from '../acme/keeper.ts'
 import { openAdmin, type AdminEndpoint, type AdminSubject, type ReloadOutcome } from '../admin/endpoint.ts'
 import type { Sessions, Status, StatusNews } from '../admin/status.ts'
 import type { AdminConfig, Config, ConfigOutcome, ConfigWarning } from '../config/schema.ts'
@@ -48,6 +50,8 @@ export class Supervisor implements AdminSubject {
   #successor: Successor | undefined
   readonly #machine: Machine
   readonly #overview: Overview
+  readonly #challenges = new Challenges()
+  readonly #certificates: CertificateKeeper
   #routes: RouteTable
   readonly #slots: Slots
   readonly #end = Promise.withResolvers<number>()
@@ -79,12 +83,24 @@ export class Supervisor implements AdminSubject {
     this.#log = log
     this.#predecessor = predecessor
     this.#routes = routesOf(this.#config)
+    this.#certificates = new CertificateKeeper(this.#challenges, {
+      obtained: (names, endsAt) => {
+        this.#overview.counts.count('postern_acme_orders_total', 'obtained').value++
+        log.certificateObtained(names, endsAt)
+        void this.reload()
+      },
+      failed: (names, failure, inARow, retryMs) => {
+        this.#overview.counts.count('postern_acme_orders_total', 'failed').value++
+        log.certificateNotObtained(names, failure, inARow, retryMs)
+      },
+    })
     this.#overview = new Overview({
       bound: () => this.#bound,
       config: () => this.#config,
       health: () => this.health(),
       workers: () => this.#slots.workers,
       backends: () => this.#machine.backends,
+      acme: () => this.#certificates.status,
     })
     predecessor?.onCounts((counts) => {
       this.#overview.counts.add(counts)
@@ -122,6 +138,7 @@ export class Supervisor implements AdminSubject {
     )
     const watch = setInterval(() => this.#slots.look(), limits.aliveEveryMs)
     this.#machine.start(this.#config.live.upstreams)
+    this.#certificates.use(this.#config.live.acme)
     this.#slots.start()
     try {
       return await this.#end.promise
@@ -138,15 +155,23 @@ export class Supervisor implements AdminSubject {
   /** Replaces the one that is open, also on the same address. */
   async openAdmin({ bind, tokenFile }: AdminConfig): Promise<void> {
     const before = this.#admin
-    const isOurs = this.#predecessor !== undefined || (bind !== undefined && isDeepStrictEqual(bind, before?.bind))
+    const ours = [before?.bind, this.#certificates.bind]
+    const isOurs =
+      this.#predecessor !== undefined || (bind !== undefined && ours.some((one) => isDeepStrictEqual(bind, one)))
     this.#admin =
       bind === undefined ? undefined : await openAdmin(bind, { ...(tokenFile && { tokenFile }), isOurs }, this)
     before?.close()
   }
 
+  /** As long as there are rights to low ports: see `openAdmin`. */
+  openChallenges(): Promise<void> {
+    return this.#certificates.open(this.#config.live.acme, this.#predecessor !== undefined)
+  }
+
   /** Lets go of everything but the workers. */
   close(): void {
     this.#admin?.close()
+    this.#certificates.stop()
     this.#machine.close()
     releaseUnused(this.#held)
     this.#successor?.leave()
@@ -154,6 +179,10 @@ export class Supervisor implements AdminSubject {
   }
 
   // ── what the admin endpoint shows ─────────────────────────────────────────
+
+  challengeText(path: string): string | undefined {
+    return this.#challenges.textFor(path)
+  }
 
   get metricsType(): string {
     return this.#overview.metricsType
@@ -237,6 +266,7 @@ export class Supervisor implements AdminSubject {
     this.#options.onReady?.(this.#bound)
     this.#predecessor?.ready()
     notifySystemd('READY=1')
+    this.#certificates.run()
   }
 
   get #bound(): readonly BoundListener[] {
@@ -323,6 +353,7 @@ export class Supervisor implements AdminSubject {
     this.#config = config
     this.#routes = routesOf(config)
     this.#machine.use(config)
+    this.#certificates.use(config.live.acme)
     this.#log.level = config.live.logLevel
   }
 
@@ -365,6 +396,7 @@ export class Supervisor implements AdminSubject {
     this.#exitStatus = 0
     this.#stoppingSince = performance.now()
     this.#sessionsBefore = this.#overview.drainedSessions
+    this.#certificates.stop()
     // Without a successor nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
     releaseUnused(this.#held)
     const { drainTimeoutMs } = this.#config.live.limits

@@ -63,6 +63,10 @@ class Subject implements AdminSubject {
     return Promise.resolve({ matches: 1, sessions: [session], topClients: [], missing: 0 })
   }
 
+  challengeText(path: string) {
+    return path === '/.well-known/acme-challenge/token_1' ? 'token_1.thumbprint' : undefined
+  }
+
   reload() {
     this.acts.push('reload')
     return Promise.resolve(this.reloadOutcome)
@@ -101,6 +105,27 @@ async function ask({ subject = new Subject(), path = '/healthz', method = 'GET',
 
 const get = (vitals: Partial<Vitals>, path = '/healthz', method = 'GET') =>
   ask({ subject: new Subject(vitals), path, method })
+
+describe('challenges of an authority', () => {
+  const path = '/.well-known/acme-challenge/token_1'
+
+  test('are answered by whatever name it comes, as nothing else is', async () => {
+    const headers = { host: 'mx.example.org' }
+    expect(await ask({ path, headers })).toMatchObject({
+      status: 200,
+      body: 'token_1.thumbprint',
+      headers: { 'content-type': 'application/octet-stream' },
+    })
+    expect((await ask({ path: '/status', headers })).status).toBe(421)
+  })
+
+  test.each([
+    ['another token', '/.well-known/acme-challenge/token_2', 'GET'],
+    ['another method', path, 'POST'],
+  ])('%s finds nothing', async (_, asked, method) => {
+    expect((await ask({ path: asked, method })).status).toBe(404)
+  })
+})
 
 describe('OP-08: the health endpoint', () => {
   test('all is well', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import type { AcmeStatus } from '../../src/acme/keeper.ts'
 import type { Status } from '../../src/admin/status.ts'
-import type { LimitsConfig } from '../../src/config/schema.ts'
+import type { AcmeConfig, LimitsConfig } from '../../src/config/schema.ts'
 import {
+  judgeAcme,
   judgeBacklog,
   judgeCertificate,
   judgeClock,
@@ -21,7 +23,54 @@ const wellStatus = {
   workers: [{ slot: 0, eventLoopDelayMs: 3 }],
 } as unknown as Status
 
+const acme: AcmeConfig = {
+  names: ['mx.example', 'imap.example'],
+  directory: 'https://acme.example/directory',
+  folder: '/nowhere',
+  keyType: 'ecdsa',
+  renewBeforeMs: 30 * day,
+}
+const found = new Map<string, readonly string[] | string>([['mx.example', ['192.0.2.1']]])
+const failed: AcmeStatus = {
+  names: acme.names,
+  state: 'waiting',
+  nextAt: 0,
+  failure: { reason: 'challenge', cause: 'connection: refused', mend: 'open port 80', at: 0, inARow: 3 },
+}
+
 describe('postern doctor', () => {
+  test.each<[string, Parameters<typeof judgeAcme>, string[]]>([
+    ['that is there', [acme, true, found, undefined], ['ok orders and renews by itself']],
+    [
+      'that is ordered when somebody runs the gateway',
+      [acme, false, found, undefined],
+      [
+        'advice no certificate for mx.example, imap.example has come from acme.example yet; it is ordered when the gateway runs, and port 80 of each name must lead to the admin endpoint of this gateway, for /.well-known/acme-challenge/',
+      ],
+    ],
+    [
+      'that does not come',
+      [{ ...acme, bind: { host: '::', port: 80 } }, false, found, failed],
+      ['wrong the last 3 orders failed (connection: refused): open port 80'],
+    ],
+    [
+      'that is there, and is not renewed',
+      [acme, true, found, failed],
+      ['advice the last 3 orders failed (connection: refused): open port 80'],
+    ],
+    [
+      'of a name that is not in the DNS',
+      [acme, true, new Map([['imap.example', 'ENOTFOUND']]), undefined],
+      ['wrong imap.example is not in the DNS (ENOTFOUND): the authority will not find it, and issues nothing'],
+    ],
+  ])('a certificate by ACME %s', (_, asked, expected) => {
+    expect(judgeAcme(...asked).map(({ verdict, text }) => `${verdict} ${text}`)).toEqual(expected)
+  })
+
+  test('what stands in the place of a certificate is not judged as one', () => {
+    expect(judgeCertificate({ ...certificate, isPlaceholder: true }, 'mx.example', Date.now())).toEqual([])
+  })
+
   // The certificate is for two days.
   test.each([
     ['about to end', 'mx.example', Date.now(), ['advice']],

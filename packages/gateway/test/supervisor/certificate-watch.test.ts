@@ -42,3 +42,30 @@ test('a renewed certificate is told when both of its files have settled, and onc
   expect(told).toBe(2)
   watch.stop()
 })
+
+test('one that is yet to come hinders nobody, and is told when it has', async () => {
+  const folder = await temporaryDirectory()
+  const files = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') }
+  const ordered = join(folder, 'ordered.pem')
+  const placeholder = { certFile: ordered, keyFile: ordered, cert: 'made', key: 'made', isPlaceholder: true as const }
+  await writeFile(files.certFile, 'old')
+  await writeFile(files.keyFile, 'old')
+  let told = 0
+  const watch = new CertificateWatch(
+    () => [{ ...files, cert: 'old', key: 'old' }, placeholder],
+    () => told++,
+    3_600_000,
+  )
+  const settle = async (): Promise<number> => {
+    await watch.look()
+    await watch.look()
+    return told
+  }
+  expect(await settle()).toBe(0)
+  await writeFile(files.certFile, 'new')
+  await writeFile(files.keyFile, 'new')
+  expect(await settle()).toBe(1)
+  await writeFile(ordered, 'ordered')
+  expect(await settle()).toBe(2)
+  watch.stop()
+})
