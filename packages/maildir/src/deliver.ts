@@ -1,7 +1,7 @@
 /*
  * One message on its way in. The order is the promise: content written and synced in `tmp/`, renamed into `new/`, that
- * folder synced; only then is the commit answered. The UID follows, and a delivery
- * whose UID has to wait is a delivery all the same. Whatever fails before, the file is removed and the sender tries
+ * folder synced, and with it the UID (`placing.ts`); only then is the commit answered. A delivery whose UID has to wait is a
+ * delivery all the same. Whatever fails before, the file is removed and the sender tries
  * again: nothing is synced twice in the hope that it works then.
  */
 import { constants } from 'node:fs'

@@ -6,7 +6,7 @@
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { isErrno } from './errors.ts'
-import type { OpenFile } from './local-file.ts'
+import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 /** Makes the names in a folder durable. Callers that ask while one sync runs share the next one: it covers them all. */
@@ -19,31 +19,32 @@ export class FolderSync {
     this.#disk = disk
   }
 
-  sync(folder: string): Promise<void> {
+  /** @param files - opens the folder; the disk by default. */
+  sync(folder: string, files: FileOpener = this.#disk): Promise<void> {
     const waiting = this.#waiting.get(folder)
     if (waiting !== undefined) return waiting
     const running = this.#running.get(folder)
-    if (running === undefined) return this.#start(folder)
+    if (running === undefined) return this.#start(folder, files)
     const next = running
       .catch(() => undefined)
       .then(() => {
         this.#waiting.delete(folder)
-        return this.#start(folder)
+        return this.#start(folder, files)
       })
     this.#waiting.set(folder, next)
     return next
   }
 
-  #start(folder: string): Promise<void> {
-    const running = this.#syncNow(folder).finally(() => {
+  #start(folder: string, files: FileOpener): Promise<void> {
+    const running = this.#syncNow(folder, files).finally(() => {
       if (this.#running.get(folder) === running) this.#running.delete(folder)
     })
     this.#running.set(folder, running)
     return running
   }
 
-  async #syncNow(folder: string): Promise<void> {
-    const handle = await this.#disk.open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  async #syncNow(folder: string, files: FileOpener): Promise<void> {
+    const handle = await files.open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
     try {
       await handle.sync()
     } finally {

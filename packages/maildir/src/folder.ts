@@ -10,10 +10,9 @@ import type { FileOpener } from './local-file.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
 import type { StoredMessage } from './message.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
-import { giveUids, placeFiles, takeBack, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
+import { Arrivals, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
-import { readUidListHeader } from './uidlist.ts'
 import { ChangeWatch, messageFolders } from './watch.ts'
 
 /**
@@ -48,6 +47,7 @@ export class Folder {
   readonly #context: StoreContext
   readonly #index: MailboxIndex
   readonly #turns = new Turns()
+  readonly #arrivals: Arrivals
   #shown: ShownMailbox | undefined
   readonly #announce: (folder: Folder) => void
   /** Sessions and operations that use this object now. */
@@ -60,6 +60,15 @@ export class Folder {
     this.watch = new ChangeWatch(context.disk, context.limits, messageFolders(place.path))
     this.#index = new MailboxIndex(place, context, (work) => this.#locked(work))
     this.notes = new MailboxNotes(this, context)
+    this.#arrivals = new Arrivals({
+      place,
+      context,
+      files: this.files,
+      uidList: this.#index.uidList,
+      inTurn: (work) => this.#turns.run(work),
+      locked: (work) => this.#locked(work),
+      recordMarks: (each, placed) => this.#recordMarks(each, placed),
+    })
   }
 
   /** The mailbox is on a file system of this machine, as far as was asked. */
@@ -223,36 +232,15 @@ export class Folder {
   }
 
   /**
-   * Makes prepared files messages: in place and durable when it resolves, with UIDs in one ascending run. Rejects when
-   * one of them could not be placed or made durable; then none is there, unless the process died on the way.
+   * Makes prepared files messages; see `Arrivals.add`.
    *
    * @param demandUids - for COPY: without UIDs it did not happen. A delivery is kept, and given its UID later.
    */
   async put(files: readonly PreparedFile[], demandUids: boolean): Promise<PlacedFiles | undefined> {
-    const { disk } = this.#context
-    // Only spares reading the whole list later; a list that cannot be read must not keep a message out.
-    const since = await readUidListHeader(disk, this.place.path).catch(() => undefined)
-    let placed: readonly string[] = demandUids ? [] : await placeFiles(files, this.place, this.#context)
-    const outcome = await this.exclusive(async () => {
-      if (demandUids) placed = await placeFiles(files, this.place, this.#context)
-      try {
-        const given = await giveUids(files, since, this.place, this.#context, this.#index.uidList)
-        await this.#recordMarks(files, given)
-        return given
-      } catch (error) {
-        if (demandUids) await takeBack(placed, disk)
-        throw error
-      }
-    }).catch((error: unknown) => {
-      if (demandUids) throw error
-      // The message is safe; whoever looks at the mailbox next gives the UID.
-      const { account, mailbox } = this.place
-      this.#context.report({ kind: 'uid-deferred', account, mailbox, detail: String(error) })
-      return undefined
-    })
+    const placed = await this.#arrivals.add(files, demandUids)
     this.#changed()
     await this.#noteUsage(usageOf(files))
-    return outcome
+    return placed
   }
 
   /** Whether the account may hold so much more. */

@@ -1,5 +1,9 @@
 /*
- * Files that wait in `tmp/` become messages: put in place, made durable, and given UIDs.
+ * Files that wait in `tmp/` become messages: renamed into `new/`, that folder synced, and given UIDs. All of it under the
+ * mailbox's lock, so that nobody of ours gives a UID to a file that may have to be taken back.
+ *
+ * Whoever comes while a group is on its way to the disk belongs to the next one: one lock, one append to the UID list and
+ * two syncs for all of them. Each is answered when its group is durable, and fails alone where the failure is its own.
  */
 import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
@@ -7,10 +11,11 @@ import { unlinkIfThere } from './durable.ts'
 import { StoreError } from './errors.ts'
 import { flaggedName } from './filename.ts'
 import type { Marks } from './keywords.ts'
+import type { FileOpener } from './local-file.ts'
 import type { MailboxUidList } from './mailbox-uid-list.ts'
 import type { Usage } from './quota.ts'
-import { readUidList, UidListWriter } from './uidlist.ts'
-import type { UidLine, UidListHeader } from './uidlist.ts'
+import { maxUid, UidListWriter } from './uidlist.ts'
+import type { UidLine } from './uidlist.ts'
 
 /** A file that waits in `tmp/` to become a message. */
 export interface PreparedFile {
@@ -34,11 +39,138 @@ export function usageOf(files: readonly PreparedFile[]): Usage {
   return { bytes: files.reduce((sum, { rawBytes }) => sum + rawBytes, 0), messages: files.length }
 }
 
-/** Puts all of the files in place and syncs their folders, or leaves none of them there. Returns where they are. */
-export async function placeFiles(
+/** What placing files needs of their mailbox. */
+export interface Mailroom {
+  readonly place: MailboxPlace
+  readonly context: StoreContext
+  readonly files: FileOpener
+  readonly uidList: MailboxUidList
+  /** Runs `work` in this mailbox's next turn. */
+  readonly inTurn: (work: () => Promise<void>) => Promise<void>
+  /** Runs `work` while this process holds the mailbox's lock file. */
+  readonly locked: (work: () => Promise<void>) => Promise<void>
+  /** Under the lock: keywords of files that were given UIDs. */
+  readonly recordMarks: (files: readonly PreparedFile[], placed: PlacedFiles) => Promise<void>
+}
+
+/** Files that become messages together. */
+interface Arrival {
+  readonly files: readonly PreparedFile[]
+  readonly demandUids: boolean
+  readonly resolve: (placed: PlacedFiles | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Those who wait to come into one mailbox. */
+export class Arrivals {
+  readonly #mailroom: Mailroom
+  #waiting: Arrival[] = []
+
+  constructor(mailroom: Mailroom) {
+    this.#mailroom = mailroom
+  }
+
+  /**
+   * In place and durable when it resolves, with UIDs in one ascending run. Rejects when one of the files could not be placed
+   * or made durable; then none is there, unless the process died on the way.
+   *
+   * @param demandUids - for COPY: without UIDs it did not happen. A delivery is kept, and given its UID later.
+   */
+  add(files: readonly PreparedFile[], demandUids: boolean): Promise<PlacedFiles | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ files, demandUids, resolve, reject })
+      // The first of a group asks for its turn; the others are found waiting when it comes.
+      if (this.#waiting.length === 1) void this.#mailroom.inTurn(() => this.#placeGroup())
+    })
+  }
+
+  async #placeGroup(): Promise<void> {
+    const group = this.#waiting.splice(0, this.#mailroom.context.limits.messagesPerLock)
+    if (this.#waiting.length > 0) void this.#mailroom.inTurn(() => this.#placeGroup())
+    let isPlaced = false
+    try {
+      await this.#mailroom.locked(async () => {
+        await placeLocked(group, this.#mailroom)
+        isPlaced = true
+      })
+    } catch (error) {
+      // Answered: that the lock could not be released changes nothing for them.
+      if (isPlaced) return
+      for (const arrival of group) await placeUnlocked(arrival, error, this.#mailroom)
+    }
+  }
+}
+
+/** Under the lock. Every one of the group is answered when it resolves. */
+async function placeLocked(group: readonly Arrival[], mailroom: Mailroom): Promise<void> {
+  const { place, context, files } = mailroom
+  const inPlace = new Map<Arrival, readonly string[]>()
+  for (const arrival of group) {
+    try {
+      inPlace.set(arrival, await renameFiles(arrival.files, place, context))
+    } catch (error) {
+      arrival.reject(error)
+    }
+  }
+  if (inPlace.size === 0) return
+  try {
+    await context.folders.sync(`${place.path}/new`, files)
+  } catch (error) {
+    for (const [arrival, paths] of inPlace) {
+      await takeBack(paths, context.disk)
+      arrival.reject(error)
+    }
+    return
+  }
+  const [given] = await Promise.allSettled([giveUids([...inPlace.keys()], mailroom)])
+  for (const [arrival, paths] of inPlace) {
+    try {
+      if (given.status === 'rejected') throw given.reason
+      const placed = given.value.get(arrival)
+      if (placed === undefined) throw new Error('an arrival was given no UIDs')
+      await mailroom.recordMarks(arrival.files, placed)
+      arrival.resolve(placed)
+    } catch (error) {
+      if (!arrival.demandUids) {
+        deferUid(arrival, error, mailroom)
+        continue
+      }
+      await takeBack(paths, context.disk)
+      arrival.reject(error)
+    }
+  }
+}
+
+/** The lock cannot be had: a delivery is safe without a UID. */
+async function placeUnlocked(arrival: Arrival, why: unknown, mailroom: Mailroom): Promise<void> {
+  const { place, context, files } = mailroom
+  if (arrival.demandUids) {
+    arrival.reject(why)
+    return
+  }
+  let paths: readonly string[] = []
+  try {
+    paths = await renameFiles(arrival.files, place, context)
+    await context.folders.sync(`${place.path}/new`, files)
+    deferUid(arrival, why, mailroom)
+  } catch (error) {
+    await takeBack(paths, context.disk)
+    arrival.reject(error)
+  }
+}
+
+/** The message is safe; whoever looks at the mailbox next gives the UID. */
+function deferUid(arrival: Arrival, why: unknown, { place, context }: Mailroom): void {
+  const { account, mailbox } = place
+  context.report({ kind: 'uid-deferred', account, mailbox, detail: String(why) })
+  arrival.resolve(undefined)
+}
+
+/** Puts all of the files in place, or leaves none of them there. Returns where they are. */
+async function renameFiles(
   files: readonly PreparedFile[],
   place: MailboxPlace,
-  { disk, folders }: StoreContext,
+  { disk }: StoreContext,
 ): Promise<readonly string[]> {
   const placed: string[] = []
   try {
@@ -47,7 +179,6 @@ export async function placeFiles(
       await disk.rename(`${place.path}/tmp/${file.tmp}`, target)
       placed.push(target)
     }
-    await folders.sync(`${place.path}/new`)
     return placed
   } catch (error) {
     await takeBack(placed, disk)
@@ -55,48 +186,37 @@ export async function placeFiles(
   }
 }
 
-export async function takeBack(placed: readonly string[], disk: StoreContext['disk']): Promise<void> {
+async function takeBack(placed: readonly string[], disk: StoreContext['disk']): Promise<void> {
   for (const path of placed) await unlinkIfThere(disk, path).catch(() => false)
 }
 
-/**
- * Under the lock: UIDs for files that were just placed, except those that another process met first.
- *
- * @param since - the list's header from before they were placed.
- */
-export async function giveUids(
-  files: readonly PreparedFile[],
-  since: UidListHeader | undefined,
-  place: MailboxPlace,
-  { disk, limits }: StoreContext,
-  uidList: MailboxUidList,
-): Promise<PlacedFiles> {
-  let writer = await UidListWriter.open(disk, place.path, limits)
+/** UIDs for files that were just placed under this same lock: nobody of ours can have met them. */
+async function giveUids(
+  arrivals: readonly Arrival[],
+  { place, context, files, uidList }: Mailroom,
+): Promise<ReadonlyMap<Arrival, PlacedFiles>> {
+  let writer = await UidListWriter.open(files, place.path, context.limits)
   if (!(writer instanceof UidListWriter)) {
     await uidList.makeAnew(writer.status === 'damaged' ? writer.detail : undefined)
-    writer = await UidListWriter.open(disk, place.path, limits)
+    writer = await UidListWriter.open(files, place.path, context.limits)
   }
   if (!(writer instanceof UidListWriter)) throw new StoreError('MAILDIR_IO', 'no UID list', place)
   try {
-    const given = new Map<string, Uid>()
-    if (since?.generation !== writer.header.generation || since.length !== writer.header.length) {
-      // Others wrote meanwhile: perhaps they met our files already.
-      const read = await readUidList(disk, place.path, since, limits)
-      if (read.status !== 'read') throw new StoreError('MAILDIR_IO', 'the UID list is damaged', place)
-      const ours = new Set(files.map((file) => file.base))
-      for (const entry of read.entries) {
-        if (typeof entry !== 'number' && ours.has(entry.base)) given.set(entry.base, entry.uid)
-      }
-    }
-    let uid: number = writer.header.uidNext
+    const { uidValidity, uidNext } = writer.header
+    const given = new Map<Arrival, PlacedFiles>()
     const lines: UidLine[] = []
-    for (const { base, dateMs, rawBytes, bytes } of files) {
-      if (!given.has(base)) lines.push({ uid: uid++ as Uid, dateMs, rawBytes, bytes, base })
+    for (const arrival of arrivals) {
+      const uids = arrival.files.map(({ dateMs, rawBytes, bytes, base }) => {
+        const uid = (uidNext + lines.length) as Uid
+        lines.push({ uid, dateMs, rawBytes, bytes, base })
+        return uid
+      })
+      given.set(arrival, { uidValidity, uids })
     }
-    if (lines.length > 0) await writer.append(lines)
-    for (const line of lines) given.set(line.base, line.uid)
-    const uids = files.map((file) => given.get(file.base)).filter((found) => found !== undefined)
-    return { uidValidity: writer.header.uidValidity, uids }
+    // Whoever looks at the mailbox next begins it anew, and gives them theirs.
+    if (uidNext + lines.length > maxUid) throw new StoreError('MAILDIR_IO', 'the UIDs are used up', place)
+    await writer.append(lines)
+    return given
   } finally {
     await writer.close()
   }
