@@ -9,6 +9,7 @@ import { ends, sslTlv, v2 } from '../kit/proxy-header.ts'
 
 const ports = await freePorts('admin', 'mx', 'submission', 'imap')
 const bob: Account = { name: 'bob@example.org', password: 'a different horse' }
+const commandsPerClient = 40
 const failuresPerClient = 4
 const failuresPerUser = 5
 let gateway: Gateway
@@ -23,6 +24,7 @@ beforeAll(async () => {
 local-domains = ["example.org"]
 max-failed-logins = 100
 [policy.rate]
+commands-per-client = "${commandsPerClient}/10m"
 messages-per-client = "6/10m"
 recipients-per-client = "10/10m"
 failed-logins-per-client = "${failuresPerClient}/10m"
@@ -78,6 +80,36 @@ describe('rates of mail', () => {
     expect(codes).toEqual([250, ...Array.from({ length: 9 }, () => 550), 450])
     connection.destroy()
   })
+})
+
+test('commands of a client count over SMTP and IMAP, connections and workers; then its sessions end', async () => {
+  const client = '203.0.113.25'
+  let taken = 0
+  let last = ''
+  // Each connection gives ten, by either protocol, until one is told that it was the last.
+  for (let session = 0; last === '' && session < 10; session++) {
+    const isMail = session % 2 === 0
+    const connection = await connectFor(client, isMail ? ports.mx : ports.imap)
+    if (isMail) await connection.reply()
+    else await connection.line()
+    for (let count = 0; last === '' && count < 10; count++) {
+      connection.command(isMail ? 'NOOP' : 'a NOOP')
+      const said = await connection.line()
+      if (/^(?:250|a OK)/.test(said)) taken++
+      else last = said
+    }
+    connection.destroy()
+  }
+  // A worker that waits too long for the supervisor's count goes by its own: then the limit is reached once in each.
+  expect(taken).toBeGreaterThanOrEqual(commandsPerClient)
+  expect(taken).toBeLessThanOrEqual(2 * commandsPerClient)
+  expect(last).toMatch(/^(?:421|\* BYE \[UNAVAILABLE\] .*Too many commands)/)
+  const record = await gateway.waitForLog(
+    'the rate of commands',
+    ({ msg = '' }) => msg.includes('policy.rate.commands-per-client'),
+    30_000,
+  )
+  expect(record).toMatchObject({ event: 'policy.refused', reason: 'rate', client, verb: 'NOOP' })
 })
 
 /** One sign-in, by SMTP or IMAP; what came of it. */

@@ -96,6 +96,13 @@ export interface Policy {
   onConnect?(at: { readonly identity: ClientIdentity; readonly listener: ListenerInfo }): Awaitable<Decision>
   /** EHLO, HELO or LHLO was said. */
   onGreeting?(at: { readonly connection: ConnectionInfo; readonly domain: string }): Awaitable<Decision>
+  /**
+   * A command came, and has not been looked at; the lines and octets that belong to it are no commands. What is refused
+   * here ends the session. Asked of every command, so it should answer at once.
+   *
+   * @param at.verb - from the command table, or `UNKNOWN`.
+   */
+  onCommand?(at: { readonly connection: ConnectionInfo; readonly verb: string }): Awaitable<Decision>
   /** Before a password is checked. In a SCRAM exchange before each of its steps: it must count nothing. */
   onAuthenticate?(at: { readonly connection: ConnectionInfo; readonly username: string }): Awaitable<Decision>
   /** IMAP: a user signed in whose mail is in the store here, and their session is about to begin. */

@@ -151,6 +151,7 @@ export interface PolicyTable {
   readonly rate: {
     readonly 'connections-per-client': Rate | 'unlimited'
     readonly 'connections-per-network': Rate | 'unlimited'
+    readonly 'commands-per-client': Rate | 'unlimited'
     readonly 'messages-per-client': Rate | 'unlimited'
     readonly 'messages-per-user': Rate | 'unlimited'
     readonly 'recipients-per-client': Rate | 'unlimited'

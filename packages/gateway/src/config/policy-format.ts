@@ -84,6 +84,11 @@ export const policy: z.ZodType<PolicyTable> = table({
     'connections-per-network': rate
       .prefault('unlimited')
       .describe('The same of all clients of a network (`network-bits`) together.'),
+    'commands-per-client': rate
+      .prefault('unlimited')
+      .describe(
+        'Commands of one client, of SMTP and IMAP and over all its connections; over it `421` or `* BYE`, and its next connection is another matter. Not of IMAP behind a login at a backend.',
+      ),
     'messages-per-client': rate.prefault('unlimited').describe('Messages begun by one client; over it `450` to MAIL.'),
     'messages-per-user': rate
       .prefault('unlimited')

@@ -86,6 +86,7 @@ export function resolvePolicy(
     rate: {
       connectionsPerClient: rate['connections-per-client'],
       connectionsPerNetwork: rate['connections-per-network'],
+      commandsPerClient: rate['commands-per-client'],
       messagesPerClient: rate['messages-per-client'],
       messagesPerUser: rate['messages-per-user'],
       recipientsPerClient: rate['recipients-per-client'],

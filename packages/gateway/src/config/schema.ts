@@ -400,6 +400,7 @@ export interface FleetConfig {
 export type RateOf =
   | 'connectionsPerClient'
   | 'connectionsPerNetwork'
+  | 'commandsPerClient'
   | 'messagesPerClient'
   | 'messagesPerUser'
   | 'recipientsPerClient'

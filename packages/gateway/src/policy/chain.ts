@@ -12,6 +12,7 @@ import type { DnsListConfig, PolicyConfig } from '../config/schema.ts'
 import { AccessRules, accessList, accessRules } from './access-list.ts'
 import { clientKey, networkKey } from './client-key.ts'
 import { connectionLimits } from './client-limits.ts'
+import { commandLimits } from './command-limits.ts'
 import { counted, type PolicyDecisions, type PolicyStage } from './decisions.ts'
 import { dnsLists, type OnListed, type UsedDnsList } from './dns-lists.ts'
 import { helloChecks, type OnNote } from './hello-checks.ts'
@@ -127,7 +128,7 @@ export function policiesFor(config: PolicyConfig, parts: PolicyParts): readonly 
   return policies.map((policy) => counted(policy, decisions))
 }
 
-/** What is counted: connections by client and by network, messages, recipients, and sessions by user. */
+/** What is counted: connections by client and by network, commands, messages, recipients, and sessions by user. */
 function limitPolicies(config: PolicyConfig, tallies: Meters, exempt: CidrSet): Policy[] {
   const policies: Policy[] = []
   const client = tallies.tally('client-connections')
@@ -143,6 +144,8 @@ function limitPolicies(config: PolicyConfig, tallies: Meters, exempt: CidrSet): 
     const keyOf = (address: IpAddress): string => networkKey(address, config.networkBits)
     policies.push(connectionLimits({ name: 'network-limits', bounds, tally: network, keyOf, keys }, exempt))
   }
+  const commands = tallies.tally('client-commands')
+  if (commands !== undefined) policies.push(commandLimits(limitsOf('client-commands', config), exempt, commands))
   const isMailLimited = mailMeters.some((meter) => tallies.tally(meter) !== undefined)
   if (isMailLimited) policies.push(mailLimits(config, tallies, exempt))
   const sessions = tallies.tally('user-sessions')

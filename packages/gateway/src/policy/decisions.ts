@@ -6,6 +6,7 @@ import type { Awaitable, Decision, ListenerInfo, Policy, ReasonCode } from '@pos
 
 export type PolicyStage =
   | 'connect'
+  | 'command'
   | 'greeting'
   | 'authenticate'
   | 'session'
@@ -56,6 +57,9 @@ export function counted(policy: Policy, decisions: Pick<PolicyDecisions, 'count'
     name: policy.name,
     ...(policy.onConnect !== undefined && {
       onConnect: (at) => watch('connect', at.listener, policy.onConnect?.(at)),
+    }),
+    ...(policy.onCommand !== undefined && {
+      onCommand: (at) => watch('command', at.connection.listener, policy.onCommand?.(at)),
     }),
     ...(policy.onGreeting !== undefined && {
       onGreeting: (at) => watch('greeting', at.connection.listener, policy.onGreeting?.(at)),

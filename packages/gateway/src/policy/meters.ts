@@ -9,6 +9,7 @@ import type { TallyLimits } from './tally.ts'
 export const meters = [
   'client-connections',
   'network-connections',
+  'client-commands',
   'client-messages',
   'user-messages',
   'client-recipients',
@@ -34,6 +35,7 @@ const limitOf: Readonly<Record<Meter, (limits: Limits) => TallyLimits>> = {
     connections(rate.connectionsPerClient, concurrency.connectionsPerClient),
   'network-connections': ({ rate, concurrency }) =>
     connections(rate.connectionsPerNetwork, concurrency.connectionsPerNetwork),
+  'client-commands': ({ rate }) => events(rate.commandsPerClient),
   'client-messages': ({ rate }) => events(rate.messagesPerClient),
   'user-messages': ({ rate }) => events(rate.messagesPerUser),
   'client-recipients': ({ rate }) => events(rate.recipientsPerClient),
@@ -54,6 +56,7 @@ export function isLimited({ rate, concurrent }: TallyLimits): boolean {
 export const rateKeys: Readonly<Record<Exclude<Meter, 'user-sessions'>, string>> = {
   'client-connections': 'policy.rate.connections-per-client',
   'network-connections': 'policy.rate.connections-per-network',
+  'client-commands': 'policy.rate.commands-per-client',
   'client-messages': 'policy.rate.messages-per-client',
   'user-messages': 'policy.rate.messages-per-user',
   'client-recipients': 'policy.rate.recipients-per-client',

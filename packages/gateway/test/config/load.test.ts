@@ -103,6 +103,7 @@ describe('a complete configuration', () => {
         rate: {
           connectionsPerClient: 'unlimited',
           connectionsPerNetwork: 'unlimited',
+          commandsPerClient: 'unlimited',
           messagesPerClient: 'unlimited',
           messagesPerUser: 'unlimited',
           recipientsPerClient: 'unlimited',
@@ -266,6 +267,7 @@ bind = "off"
         rate: {
           connectionsPerClient: { count: 10, perMs: 60_000 },
           connectionsPerNetwork: 'unlimited',
+          commandsPerClient: 'unlimited',
           messagesPerClient: 'unlimited',
           messagesPerUser: 'unlimited',
           recipientsPerClient: 'unlimited',

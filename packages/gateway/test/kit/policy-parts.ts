@@ -31,6 +31,7 @@ export const noPolicy: PolicyConfig = {
   rate: {
     connectionsPerClient: 'unlimited',
     connectionsPerNetwork: 'unlimited',
+    commandsPerClient: 'unlimited',
     messagesPerClient: 'unlimited',
     messagesPerUser: 'unlimited',
     recipientsPerClient: 'unlimited',

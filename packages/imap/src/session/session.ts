@@ -39,8 +39,12 @@ class ImapSession implements SessionMachine {
   #handover: Handover | undefined
   #badInARow = 0
   #isStopping = false
+  /** Nobody pays for a moment that no policy has. */
+  readonly #hasCommandPolicies: boolean
+  #isCommandJudged = false
 
   constructor(context: SessionContext, options: ImapSessionOptions) {
+    this.#hasCommandPolicies = options.policies.some((policy) => policy.onCommand !== undefined)
     this.#state = new SessionState(context, options)
     this.#reader = new CommandReader(this.#bounds())
   }
@@ -176,6 +180,8 @@ class ImapSession implements SessionMachine {
 
   async #command(text: string): Promise<Wish | undefined> {
     const command = parseCommand(text, this.#state.limits)
+    const refused = this.#hasCommandPolicies ? await this.#refuseCommand(command) : undefined
+    if (refused !== undefined) return refused
     const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#finish(command.tag, command.name, spec)
     if (command.name === undefined) return undefined
@@ -183,6 +189,26 @@ class ImapSession implements SessionMachine {
     if (spec.looks === 'before') await this.#lookAndTell(spec)
     if (this.#state.isMailboxGone) return this.#finish(command.tag, command.name, mailboxGone)
     return this.#settle(command, spec, await spec.run(this.#state, command.args))
+  }
+
+  /**
+   * What a policy has against one more command: it is the last. Asked once of each, whatever literals it has; a balancer that
+   * looks whether we live is no client.
+   */
+  async #refuseCommand({ name }: Command | MalformedCommand): Promise<Wish | undefined> {
+    const { connection, options, isHealthCheck } = this.#state
+    if (this.#isCommandJudged || isHealthCheck) return undefined
+    this.#isCommandJudged = true
+    const verb = verbOf(name)
+    for (const policy of options.policies) {
+      const decision = (await policy.onCommand?.({ connection, verb })) ?? { verdict: 'pass' }
+      if (decision.verdict === 'pass') continue
+      const { reason, detail } = decision
+      this.#state.refused(verb, reason, detail === undefined ? policy.name : `${policy.name}: ${detail}`)
+      this.#state.write(refusalResponse(decision, options.hostname))
+      return { next: 'close', reason: 'refused' }
+    }
+    return undefined
   }
 
   async #converse(
@@ -226,6 +252,8 @@ class ImapSession implements SessionMachine {
     const { head, bytes, isSync } = literal
     const { limits } = this.#state
     const command = parseCommand(head, limits)
+    const refused = this.#hasCommandPolicies ? await this.#refuseCommand(command) : undefined
+    if (refused !== undefined) return refused
     const spec = admit(this.#state, command)
     if (!('run' in spec)) return this.#refuseLiteral(command, spec)
     if (command.name === undefined) return undefined
@@ -321,6 +349,7 @@ class ImapSession implements SessionMachine {
 
   /** Writes the one tagged response, counts, and follows the outcome's wish. */
   #finish(tag: string | undefined, name: string | undefined, asked: Finished): Wish | undefined {
+    this.#isCommandJudged = false
     const { connection, options, limits, signedIn } = this.#state
     // RFC 4978 section 3: what was sent behind COMPRESS may be compressed or not, and nobody can tell.
     const isTooEarly = asked.after?.next === 'compress' && this.#reader.isInsideCommand

@@ -23,6 +23,7 @@ import { faultAnswer, pathFaultAnswer } from './faults.ts'
 import { isForeignLine, OpeningDetector } from './opening.ts'
 import type { SessionOpening, SmtpSessionOptions } from './options.ts'
 import { greetingReply, teaser } from './greeting.ts'
+import { firstRefusal } from './policies.ts'
 import { closingReply } from './refusal.ts'
 
 /**
@@ -57,6 +58,8 @@ class SmtpSession implements SessionMachine {
   #hasAnswered = false
   /** A command was refused since the last wish. */
   #hasErred = false
+  /** Nobody pays for a moment that no policy has. */
+  readonly #hasCommandPolicies: boolean
   /** Octets of the message since the deadline was set. */
   #blockBytes = 0
   /** Octets of a line that is too long, thrown away so far; -1 outside of one. */
@@ -66,6 +69,7 @@ class SmtpSession implements SessionMachine {
     this.#context = context
     this.#sessionOpening = opening
     this.#dialogue = new Dialogue(context.connection, options)
+    this.#hasCommandPolicies = options.policies.some((policy) => policy.onCommand !== undefined)
     this.#reader = new LineReader(this.#dialogue.limits.maxAuthLineBytes)
   }
 
@@ -257,12 +261,29 @@ class SmtpSession implements SessionMachine {
     // The bound of the reader is that of AUTH lines, the longest.
     if (isTooLong) return this.#tooLong('SMTP_LINE_LENGTH')
     const command = commandsOf(dialogue.options.mode).get(verb)
-    if (command === undefined) {
-      return isForeignLine(line.bytes) ? this.#refuse('SMTP_NOT_SMTP') : this.#settle('UNKNOWN', this.#unknown(verb))
-    }
-    if (command.isIdle === true) dialogue.budget.countIdleCommand()
-    const answer = this.#objection(verb, command, argument, fault) ?? command.run(dialogue, argument)
-    return after(answer, (settled) => this.#settle(verb, settled))
+    const known = command === undefined ? 'UNKNOWN' : verb
+    const isForeign = command === undefined && isForeignLine(line.bytes)
+    return after(this.#refusalOfCommand(known), (refusal) => {
+      if (refusal !== undefined) return this.#settle(known, refusal)
+      if (command === undefined) {
+        return isForeign ? this.#refuse('SMTP_NOT_SMTP') : this.#settle(known, this.#unknown(verb))
+      }
+      if (command.isIdle === true) dialogue.budget.countIdleCommand()
+      const answer = this.#objection(verb, command, argument, fault) ?? command.run(dialogue, argument)
+      return after(answer, (settled) => this.#settle(verb, settled))
+    })
+  }
+
+  /** What a policy has against one more command: it is the last. A balancer that looks whether we live is no client. */
+  #refusalOfCommand(verb: string): Awaitable<Answer | undefined> {
+    const { connection, options, isBalancerItself } = this.#dialogue
+    if (!this.#hasCommandPolicies || isBalancerItself) return undefined
+    const asked = firstRefusal(options.policies, (policy) => policy.onCommand?.({ connection, verb }))
+    return after(asked, (refusal) =>
+      refusal === undefined
+        ? undefined
+        : { ...refusalAnswer(refusal, 'connect', this.#hostname), next: { close: 'refused' } },
+    )
   }
 
   #oddEnd(kind: 'line' | 'bare-cr' | 'bare-lf'): 'SMTP_BARE_CR' | 'SMTP_BARE_LF' | undefined {

@@ -320,3 +320,48 @@ describe('errors cost time', () => {
     expect(delayOf(session)).toBe(0)
   })
 })
+
+/** Lets so many pass. */
+const counting = (most: number, verdict: 'defer' | 'refuse' | 'drop', isSlow: boolean) => {
+  const verbs: string[] = []
+  const counts: Policy = {
+    name: 'counts',
+    onCommand: ({ verb }) => {
+      verbs.push(verb)
+      const decision =
+        verbs.length <= most
+          ? ({ verdict: 'pass' } as const)
+          : ({ verdict, reason: 'rate', reply: { text: 'Too many commands' } } as const)
+      return isSlow ? Promise.resolve(decision) : decision
+    },
+  }
+  return { verbs, policies: [counts] }
+}
+
+describe('a policy that counts commands', () => {
+  test.each([
+    ['defer', false, '421 4.7.0 mx.example Too many commands\r\n'],
+    ['defer', true, '421 4.7.0 mx.example Too many commands\r\n'],
+    ['refuse', false, '554 5.7.0 mx.example Too many commands\r\n'],
+    ['drop', true, ''],
+  ] as const)(
+    '%s, slow: %s: the session ends at the command, and nothing behind it is looked at',
+    async (verdict, isSlow, said) => {
+      const { verbs, policies } = counting(4, verdict, isSlow)
+      const session = await greeted({ policies })
+      session.take()
+      await session.send('NOOP\r\nOOPS\r\nRSET\r\nNOOP\r\n')
+      expect(session.take()).toMatch(new RegExp(`^250 [^]*500 [^]*250 [^\r]*\r\n${said}$`))
+      expect(session.closed).toBe('refused')
+      expect(verbs.slice(-4)).toEqual(['NOOP', 'UNKNOWN', 'RSET', 'NOOP'])
+    },
+  )
+
+  test('counts a command once, whatever lines and octets belong to it', async () => {
+    const { verbs, policies } = counting(100, 'defer', false)
+    const session = await inData({ policies })
+    await session.send('NOOP\r\nQUIT\r\n.\r\n')
+    await session.ask('QUIT')
+    expect(verbs).toEqual(['EHLO', 'MAIL', 'RCPT', 'DATA', 'QUIT'])
+  })
+})
