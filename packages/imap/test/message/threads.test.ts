@@ -135,13 +135,19 @@ test('every message is in exactly one thread, whatever they refer to', () => {
   )
 })
 
+/** Of this process: what a busy machine does meanwhile takes time as well, and says nothing. */
+function processorMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000
+}
+
 test('IM-16: loops, 20,000 references and a wide thread cost their size', () => {
   const chain = Array.from({ length: 20_000 }, (_, at) => `${at}@y`)
   const wide = Array.from({ length: 5_000 }, (_, at) => message(at + 10, ['root@x', `${at + 11}@x`]))
-  const started = performance.now()
+  const started = process.cpuUsage()
   const text = byReferences(message(1, chain), message(2, chain.toReversed()), ...wide)
   expect(text.match(/\d+/g)).toHaveLength(5_002)
-  expect(performance.now() - started).toBeLessThan(2000)
+  expect(processorMs(started)).toBeLessThan(2000)
 })
 
 test('IM-16: a deep thread that a thousand messages try to close to a loop costs no more', () => {
@@ -152,7 +158,7 @@ test('IM-16: a deep thread that a thousand messages try to close to a loop costs
       Array.from({ length: 1_000 }, (_each, place) => (place % 2 === 0 ? '989@y' : '0@y')),
     ),
   )
-  const started = performance.now()
+  const started = process.cpuUsage()
   expect(byReferences(message(1, chain), ...loops).match(/\d+/g)).toHaveLength(1_001)
-  expect(performance.now() - started).toBeLessThan(3000)
+  expect(processorMs(started)).toBeLessThan(3000)
 })
