@@ -338,7 +338,7 @@ describe('IMAP', () => {
       ['IM-12: a thousand wildcards', `LIST "" "${'*%'.repeat(500)}x"`],
       ['IM-16: SORT and THREAD over all', 'SORT (SUBJECT FROM ARRIVAL) UTF-8 TEXT "one of many"'],
       ['IM-17: an ID of two hundred pairs', `ID (${Array.from({ length: 200 }, (_, n) => `"n${n}" "v"`).join(' ')})`],
-    ])('%s', async (_, command) => {
+    ])('%s', { timeout: 300_000 }, async (_, command) => {
       const clients = 3
       const commands = perTier({ change: 4, nightly: 200, release: 200 })
       const sessions = await Promise.all(Array.from({ length: clients }, () => signedIn(ann)))

@@ -15,7 +15,7 @@ const resultsFile = new URL('results.json', import.meta.url)
 /** What is between two marks of the document. */
 type Generated = 'matrix' | 'attacks' | 'kills'
 
-/** What a recorded run told of a row. All its tests passed: a run with a failure is not recorded. */
+/** What a recorded run told of a row. All its tests passed: a row with a failure is not recorded. */
 export interface Result {
   readonly date: string
   readonly commit: string
