@@ -6,6 +6,7 @@ import { explainHeader, parseProxyHeader } from '../../packages/core/src/index.t
 import { makeCertificate, type Certificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
+import { temporaryFolder } from '../kit/folder.ts'
 import { startGateway, type Gateway } from '../kit/gateway.ts'
 import { startHaproxy } from '../kit/haproxy.ts'
 import { startLoad } from '../kit/load.ts'
@@ -419,6 +420,47 @@ test('a reload takes new routes and upstreams', async () => {
   })
   expect([before.messages().length, after.messages().length]).toEqual([1, 1])
   await gateway.stop()
+})
+
+test('4.2: with `multi = "fanout"` a message goes to several backends, and on a retry behind a crash to nobody who has it', async () => {
+  const [one, busy, other] = [await startSmtpSink(), await startSmtpSink('-r', '.'), await startSmtpSink()]
+  const ports = await freePorts('admin', 'smtp')
+  const folder = temporaryFolder('gateway')
+  const startWith = (second: number): Promise<Gateway> =>
+    startGateway({
+      folder,
+      adminPort: ports.admin,
+      accounts: [],
+      config: [
+        listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'off' }),
+        '[smtp]\nmulti = "fanout"',
+        upstream('first', { ports: [one.port] }),
+        upstream('second', { ports: [second] }),
+        route('recipients = ["one.example"]', 'first'),
+        route('recipients = ["two.example"]', 'second'),
+      ].join('\n\n'),
+    })
+  const send = async (): Promise<number> => {
+    const client = await Dialogue.connect(ports.smtp)
+    await client.reply()
+    for (const command of ['EHLO client.example.net', 'MAIL FROM:<bob@example.net>']) await client.ask(command)
+    for (const recipient of ['ann@one.example', 'ann@two.example']) {
+      expect((await client.ask(`RCPT TO:<${recipient}>`)).code).toBe(250)
+    }
+    await client.ask('DATA')
+    const { code } = await client.ask('Subject: to both\r\n\r\nhello\r\n.')
+    client.destroy()
+    return code
+  }
+
+  const before = await startWith(busy.port)
+  expect(await send()).toBe(451)
+  expect(one.messages()).toHaveLength(1)
+  await before.kill()
+  const after = await startWith(other.port)
+  expect(await send()).toBe(250)
+  expect([one.messages().length, other.messages().length]).toEqual([1, 1])
+  await after.stop()
 })
 
 test('J7: two gateways behind one HAProxy, one of them killed under load: no acknowledged message is missing', async () => {

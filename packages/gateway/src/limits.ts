@@ -200,6 +200,14 @@ export const limits = {
   lookupStartMs: 2000,
   /** Failures of one directory are told once in this time, milliseconds; the others are counted. */
   lookupNewsMs: 1000,
+  /** For how long a client may send a message again that some of its recipients have, milliseconds (RFC 5321 section 4.5.4.1: 4 to 5 days). */
+  journalKeepMs: 432_000_000,
+  /** From one sweep of the journal of deliveries to the next, milliseconds. */
+  journalSweepMs: 3_600_000,
+  /** Files of the journal of deliveries, one for each pair of sender and recipient; over it a message is deferred unremembered. */
+  maxJournalFiles: 100_000,
+  /** Of one of these files, bytes; over it the oldest are forgotten. A line has 66. */
+  maxJournalFileBytes: 65_536,
   /** An answer this young is taken for right, whatever a backend says of the user, milliseconds. */
   freshAnswerMs: 1000,
   /** Longest Auth-Wait that is kept, milliseconds: a client holds its connection meanwhile. */

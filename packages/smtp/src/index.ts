@@ -44,6 +44,7 @@ export {
   type DestinationExtension,
   type DestinationExtensions,
 } from './session/destination-extensions.ts'
+export type { DeliveredJournal, DeliveredPair } from './session/remembered-fan-out.ts'
 export type {
   BareNewlinePolicy,
   GreetingDelay,

@@ -20,6 +20,7 @@ import {
 import {
   createSmtpSession,
   type BareNewlinePolicy,
+  type DeliveredJournal,
   type DestinationExtension,
   type DestinationExtensions,
   type GreetingDelay,
@@ -72,6 +73,7 @@ export interface Setup {
   readonly upstreams?: Readonly<Record<string, MemoryDestination>>
   /** Routes by recipient; the others go to the store when they are at `example.org`, and else nowhere. */
   readonly routes?: Readonly<Record<string, Route>>
+  readonly journal?: DeliveredJournal
   /** Where recipients are by now whom a destination has refused. */
   readonly routesNow?: Readonly<Record<string, Route>>
 }
@@ -140,6 +142,7 @@ export class TestSession {
         destinationFor: (route) =>
           (route.to === 'upstream' ? setup.upstreams?.[route.upstream] : undefined) ?? this.destination,
         now: () => new Date('2026-02-03T04:05:06Z'),
+        ...(setup.journal === undefined ? {} : { journal: setup.journal }),
         ...(setup.hasAuthenticator === false ? {} : { authenticator: this.#authenticator(setup) }),
         ...(setup.authRequiresTls === undefined ? {} : { authRequiresTls: setup.authRequiresTls }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),

@@ -24,6 +24,8 @@ export class MemoryDestination implements Destination {
   commitReply: DeliveryReply | undefined
   /** When set, each recipient has a fate of its own at the end: these are refused. */
   eachReplies: ReadonlyMap<string, DeliveryReply> | undefined
+  /** What is known to be refused before the end. */
+  troubleNow: DeliveryReply | undefined
   /** How `commitEach` goes wrong. */
   eachFails: 'breaks' | 'too-few' | undefined
   recipientReplies: ReadonlyMap<string, DeliveryReply> = new Map()
@@ -84,6 +86,10 @@ class MemoryDelivery implements Delivery {
     return this.#destination.perform('write', () => {
       this.#chunks.push(Buffer.from(chunk))
     })
+  }
+
+  trouble(): DeliveryReply | undefined {
+    return this.#destination.troubleNow
   }
 
   async commit(): Promise<DeliveryReply> {

@@ -71,6 +71,7 @@ export interface ConfigFile {
     readonly 'max-idle-commands': number
     readonly 'max-failed-logins': number
     readonly 'relay-networks': readonly string[]
+    readonly multi: 'defer' | 'fanout'
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }

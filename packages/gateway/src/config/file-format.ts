@@ -297,6 +297,11 @@ const smtp = table({
     .describe(
       'Clients that may relay without signing in: routes without `recipients` take their mail. No other list gives that right.',
     ),
+  multi: oneOf(['defer', 'fanout'])
+    .prefault('defer')
+    .describe(
+      'A message whose recipients belong to several places. `defer`: the first one fixes the place, and others are answered `452`. `fanout`: it goes to all at once; where some take it and others do not, its client is told to send it again, and a journal keeps it from those who have it.',
+    ),
   'xclient-networks': networks
     .prefault([])
     .describe(

@@ -434,6 +434,7 @@ class Resolution {
         maxIdleCommands: smtp['max-idle-commands'],
         maxFailedAuthentications: smtp['max-failed-logins'],
       },
+      multi: smtp.multi,
       relayNetworks: smtp['relay-networks'],
       xclientNetworks: smtp['xclient-networks'],
       xforwardNetworks: smtp['xforward-networks'],

@@ -198,6 +198,8 @@ export interface SmtpConfig {
   /** How long a whole session may take; absent: as long as it moves. */
   readonly maxSessionMs?: number
   readonly bounds: SmtpBounds
+  /** What becomes of a message whose recipients belong to several places. */
+  readonly multi: 'defer' | 'fanout'
   /** Who may relay without signing in; no other list gives that right. */
   readonly relayNetworks: readonly string[]
   /** Who may announce another client by XCLIENT; no other list gives that right. */

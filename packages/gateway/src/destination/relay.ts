@@ -167,6 +167,10 @@ class RelayedDelivery implements Delivery {
     return replies
   }
 
+  trouble(): DeliveryReply | undefined {
+    return this.#delivery.trouble?.()
+  }
+
   abort(): ReturnType<Delivery['abort']> {
     return this.#delivery.abort()
   }

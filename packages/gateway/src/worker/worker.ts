@@ -12,6 +12,7 @@ import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
 import { UpstreamAuthenticator } from '../auth/upstream-authenticator.ts'
+import { FileJournal } from '../destination/delivered-journal.ts'
 import { mailRoot } from '../destination/mail-root.ts'
 import { relayDestination } from '../destination/relay.ts'
 import { storeDestination, storeExtensions } from '../destination/store.ts'
@@ -69,6 +70,7 @@ export class Worker {
   readonly #logins: LoginGuard
   #fleet: Fleet | undefined
   #inspector: Inspector | undefined
+  #journal: FileJournal | undefined
   readonly #store: MaildirStore
   readonly #authenticator: FileAuthenticator
   readonly #names: ClientNameLookup | undefined
@@ -132,6 +134,7 @@ export class Worker {
     const awaitedHeaders = new AwaitedHeaders()
     const fleet = await this.#openFleet()
     this.#inspector = await this.#openInspector()
+    this.#journal = await this.#openJournal()
     const policies = policiesFor(live.policy, {
       tallies: fleet === undefined ? this.#meters : fleetMeters(this.#meters, fleet, live.policy),
       guards: [this.#logins.policy],
@@ -284,6 +287,7 @@ export class Worker {
     this.#memory.close()
     await Promise.all([...this.#directories.values()].map(({ lookup }) => lookup.close()))
     this.#upstreams.close()
+    this.#journal?.close()
     this.#fleet?.close()
     await this.#inspector?.close()
     await this.#store.close()
@@ -304,6 +308,14 @@ export class Worker {
       decisions: this.#decisions,
       onInspected: (record) => this.#log.inspected(record),
     })
+  }
+
+  async #openJournal(): Promise<FileJournal | undefined> {
+    const { live, start } = this.#start.config
+    if (live.smtp.multi !== 'fanout') return undefined
+    const journal = new FileJournal({ folder: join(start.dataDir, 'delivered'), keepMs: limits.journalKeepMs })
+    await journal.start()
+    return journal
   }
 
   async #openFleet(): Promise<Fleet | undefined> {
@@ -402,6 +414,7 @@ export class Worker {
         errorDelayMs: smtp.errorDelayMs,
         ...smtp.bounds,
       },
+      ...(this.#journal && { journal: this.#journal }),
       // Users wait for a program of theirs, and front ends for us: to make them wait tells nothing.
       ...(protocol === 'smtp' && smtp.greetingDelay !== undefined && { greetingDelay: smtp.greetingDelay }),
     }
@@ -414,8 +427,8 @@ export class Worker {
     const { upstreams, reachesStore } = this.#upstreams.routes.reachableFrom(listener.name, 'mail')
     // Without accounts nothing is local, and the store sees no mail.
     const usesStore = reachesStore || accounts.file !== undefined || upstreams.size === 0
-    // LMTP has a verdict for each recipient, so one transaction may lead to several places.
-    const isApart = listener.protocol !== 'lmtp'
+    // LMTP has a verdict for each recipient, so one transaction may lead to several places; and so it may with a journal.
+    const isApart = listener.protocol !== 'lmtp' && this.#journal === undefined
     return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [], isApart)
   }
 

@@ -87,6 +87,7 @@ describe('a complete configuration', () => {
           maxIdleCommands: 100,
           maxFailedAuthentications: 3,
         },
+        multi: 'defer',
         relayNetworks: [],
         xclientNetworks: [],
         xforwardNetworks: [],
@@ -158,6 +159,7 @@ bare-newline = "reject"
 nul = "strip"
 submission-sender = "any"
 error-delay = "off"
+multi = "fanout"
 xclient-networks = ["10.3.0.1"]
 xforward-networks = ["10.4.0.0/16"]
 greeting-delay = "2s"
@@ -251,6 +253,7 @@ bind = "off"
           maxIdleCommands: 50,
           maxFailedAuthentications: 2,
         },
+        multi: 'fanout',
         xclientNetworks: ['10.3.0.1'],
         xforwardNetworks: ['10.4.0.0/16'],
       },

@@ -18,7 +18,7 @@ import type {
   TransactionStart,
 } from '../session/destination.ts'
 import type { Recipient } from '../session/transaction.ts'
-import { otherRoute } from '../wire/codes.ts'
+import { otherRoute, someLacking } from '../wire/codes.ts'
 import type { Reply } from '../wire/reply.ts'
 import { connect, type Connecting } from './connect.ts'
 import { failed, failureReply, sayOf, type Answer, type UpstreamFailure } from './failures.ts'
@@ -73,6 +73,14 @@ class RelayDelivery implements Delivery {
     const recipients = this.#upstream?.recipients ?? 0
     // A verdict on the whole message is one on every recipient.
     return replies.length === recipients ? replies : Array.from({ length: recipients }, () => summaryOf(replies))
+  }
+
+  /** What is known before the end of the message. */
+  trouble(): DeliveryReply | undefined {
+    const { failure, refusal } = this.#upstream ?? {}
+    if (this.#verdict !== undefined) return this.#verdict
+    if (failure !== undefined) return this.#replyTo(failure)
+    return refusal === undefined ? undefined : this.#passOn(refusal)
   }
 
   abort(): void {
@@ -251,12 +259,6 @@ function noBackend({ whyNone }: RelayOptions): UpstreamFailure {
 }
 
 const nothingBegun = failed('SMTP_UPSTREAM_LOST', 'no recipient was accepted').failure
-
-const someLacking: Reply = {
-  code: 451,
-  enhanced: '4.3.0',
-  lines: ['Not every recipient has the message, try again later'],
-}
 
 /** The PROXY header that announces the client, where that is how it is announced. */
 export function headerFor(

@@ -65,6 +65,11 @@ export interface Delivery {
    * is not called behind it.
    */
   commitEach?(): Awaitable<readonly DeliveryReply[]>
+  /**
+   * Why the message would be refused, when that is known before its end. Asked where several deliveries of one message are
+   * committed together, so that none is when one cannot be.
+   */
+  trouble?(): DeliveryReply | undefined
   /** Leaves nothing behind. Also called after a `commit` that was not 2yz. */
   abort(): Awaitable<void>
 }

@@ -7,13 +7,15 @@ import { localError } from '../wire/codes.ts'
 import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './destination.ts'
 
 /** The delivery of one place. */
-interface Place {
+export interface Place {
   readonly route: DeliverableRoute
   readonly delivery: Delivery
   /** Accepted there. */
   recipients: number
   /** It threw: what every recipient there is answered. */
   failure: DeliveryReply | undefined
+  /** It was committed, or given up: nothing more is said to it. */
+  isOver: boolean
 }
 
 export class FanOut implements Delivery {
@@ -29,7 +31,7 @@ export class FanOut implements Delivery {
     destinationFor: (route: DeliverableRoute) => Destination,
     first: { readonly route: DeliverableRoute; readonly delivery: Delivery; readonly recipients: number },
   ) {
-    const place = { ...first, failure: undefined }
+    const place = { ...first, failure: undefined, isOver: false }
     this.#start = start
     this.#destinationFor = destinationFor
     this.#places = [place]
@@ -51,7 +53,7 @@ export class FanOut implements Delivery {
     try {
       if (place === undefined) {
         const delivery = await this.#destinationFor(route).begin(this.#start)
-        place = { route, delivery, recipients: 0, failure: undefined }
+        place = { route, delivery, recipients: 0, failure: undefined, isOver: false }
         this.#places.push(place)
       }
       const reply = await place.delivery.addRecipient(forwardPath, route, dsn)
@@ -61,22 +63,12 @@ export class FanOut implements Delivery {
       }
       return reply
     } catch (error) {
-      return place === undefined ? failureReply(error) : fail(place, error)
+      return place === undefined ? failureReply(error) : failPlace(place, error)
     }
   }
 
-  /** The slowest place sets the pace. */
-  async write(chunk: Buffer): Promise<void> {
-    await Promise.all(
-      this.#places.map(async (place) => {
-        if (place.failure !== undefined || place.recipients === 0) return
-        try {
-          await place.delivery.write(chunk)
-        } catch (error) {
-          await fail(place, error)
-        }
-      }),
-    )
+  write(chunk: Buffer): Promise<void> {
+    return writeToAll(this.#places, chunk)
   }
 
   async commitEach(): Promise<readonly DeliveryReply[]> {
@@ -97,13 +89,29 @@ export class FanOut implements Delivery {
   }
 
   async abort(): Promise<void> {
-    await Promise.allSettled(this.#places.map(async ({ delivery }) => delivery.abort()))
+    await Promise.allSettled(this.#places.map(async ({ delivery, isOver }) => (isOver ? undefined : delivery.abort())))
   }
 }
 
-async function commitPlace(place: Place): Promise<readonly DeliveryReply[]> {
+/** The slowest place sets the pace. */
+export async function writeToAll(places: readonly Place[], chunk: Buffer): Promise<void> {
+  await Promise.all(
+    places.map(async (place) => {
+      if (place.failure !== undefined || place.recipients === 0) return
+      try {
+        await place.delivery.write(chunk)
+      } catch (error) {
+        await failPlace(place, error)
+      }
+    }),
+  )
+}
+
+/** The end of the message there: a reply for each of its recipients, in their order. */
+export async function commitPlace(place: Place): Promise<readonly DeliveryReply[]> {
   const { delivery, recipients } = place
   const forAll = (reply: DeliveryReply): DeliveryReply[] => Array.from({ length: recipients }, () => reply)
+  place.isOver = true
   // Nobody was accepted there, so there is nothing to keep.
   if (recipients === 0) {
     await delivery.abort()
@@ -120,13 +128,14 @@ async function commitPlace(place: Place): Promise<readonly DeliveryReply[]> {
     if (replies.length === recipients) return replies
     throw new Error('not a reply for each recipient')
   } catch (error) {
-    return forAll(await fail(place, error))
+    return forAll(await failPlace(place, error))
   }
 }
 
 /** The place is given up; the others go on. */
-async function fail(place: Place, error: unknown): Promise<DeliveryReply> {
+export async function failPlace(place: Place, error: unknown): Promise<DeliveryReply> {
   place.failure = failureReply(error)
+  place.isOver = true
   try {
     await place.delivery.abort()
   } catch {
@@ -135,7 +144,7 @@ async function fail(place: Place, error: unknown): Promise<DeliveryReply> {
   return place.failure
 }
 
-function failureReply(error: unknown): DeliveryReply {
+export function failureReply(error: unknown): DeliveryReply {
   return { ...localError, detail: error instanceof Error ? error.message : String(error) }
 }
 

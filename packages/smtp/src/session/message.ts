@@ -62,6 +62,7 @@ export class IncomingMessage implements Octets {
   #take(content: Buffer): Awaitable<void> {
     this.#bytes += content.length
     if (this.#fault !== undefined) return
+    this.#transaction.digest(content)
     return this.#handOn(this.#header.isOver ? content : this.#header.pass(content))
   }
 

@@ -2,6 +2,7 @@ import type { Authenticator, ConnectionInfo, IpAddress, Policy, Router, SessionO
 import type { SmtpLimits } from '../limits.ts'
 import type { DeliverableRoute, Destination } from './destination.ts'
 import type { DestinationExtensions } from './destination-extensions.ts'
+import type { DeliveredJournal } from './remembered-fan-out.ts'
 
 /**
  * `mx`: mail from other hosts to our recipients, in the clear or not. `submission`: mail from our users, who must sign
@@ -66,8 +67,14 @@ export interface SmtpSessionOptions {
   /** Asked in order at each moment. The first that does not pass decides. */
   readonly policies: readonly Policy[]
   readonly router: Router
-  /** Asked once in a transaction, for the route of its first recipient; the others must go the same way. */
+  /** Asked for the route of a transaction's first recipient; the others must go the same way, unless there is a `journal`. */
   readonly destinationFor: (route: DeliverableRoute) => Destination
+  /**
+   * With it the recipients of one message may go to several places also where its client takes one verdict for all. When
+   * some have it and others not, the client is told to send it again, and the journal keeps it from those who have it. Without
+   * it, and in LMTP and with PRDR, nothing is remembered.
+   */
+  readonly journal?: DeliveredJournal
   /**
    * What every destination can do that mail of this connection may reach: EHLO offers no more. Asked at each greeting,
    * and held until the next one, so it must answer at once. Without it: 8BITMIME and SMTPUTF8.

@@ -2,6 +2,7 @@ import type { Awaitable, Envelope, RecipientDsnRequest } from '@postern/core'
 import { after, attempt } from './awaitable.ts'
 import type { DeliverableRoute, Delivery, DeliveryReply, Destination, TransactionStart } from './destination.ts'
 import { FanOut, leadToOnePlace } from './fan-out.ts'
+import { RememberedFanOut, type Remembering } from './remembered-fan-out.ts'
 import { localError } from '../wire/codes.ts'
 
 /** What RCPT said. */
@@ -15,6 +16,8 @@ export class Transaction {
   readonly start: TransactionStart
   readonly #forwardPaths: string[] = []
   readonly #destinationFor: (route: DeliverableRoute) => Destination
+  /** To several places for one verdict: how that is made safe. Absent where the first recipient fixes the place. */
+  readonly #remembering: Remembering | undefined
   #route: DeliverableRoute | undefined
   #delivery: Delivery | undefined
   /** RCPT commands that were refused, for whatever reason. */
@@ -28,9 +31,12 @@ export class Transaction {
     start: Omit<TransactionStart, 'envelope'>,
     envelope: Omit<Envelope, 'forwardPaths'>,
     destinationFor: (route: DeliverableRoute) => Destination,
+    remembering?: Remembering,
   ) {
     this.start = { ...start, envelope: { ...envelope, forwardPaths: this.#forwardPaths } }
     this.#destinationFor = destinationFor
+    // Whoever takes a verdict for each recipient is told what is true, and there is nothing to remember.
+    this.#remembering = start.takesVerdictForEach ? undefined : remembering
   }
 
   get envelope(): Envelope {
@@ -53,6 +59,7 @@ export class Transaction {
    * @param maxPlaces - each costs a connection, or a file.
    */
   isElsewhere(route: DeliverableRoute, maxPlaces: number): boolean {
+    if (this.#remembering !== undefined) return false
     if (this.#delivery instanceof FanOut) return this.#delivery.places >= maxPlaces && !this.#delivery.reaches(route)
     if (this.#forwardPaths.length === 0 || this.#route === undefined || leadToOnePlace(this.#route, route)) return false
     return !this.start.takesVerdictForEach || maxPlaces < 2
@@ -70,6 +77,11 @@ export class Transaction {
         }),
       ),
     )
+  }
+
+  /** The message as it came, in pieces: beside what is written, which has our fields. */
+  digest(content: Buffer): void {
+    if (this.#delivery instanceof RememberedFanOut) this.#delivery.digest(content)
   }
 
   /** Nothing is written any more once something has failed. */
@@ -119,7 +131,12 @@ export class Transaction {
 
   /** When all recipients so far were refused, their route fixed nothing. */
   #deliveryFor(route: DeliverableRoute): Awaitable<Delivery> {
-    if (this.#delivery instanceof FanOut) return this.#delivery
+    if (this.#delivery instanceof FanOut || this.#delivery instanceof RememberedFanOut) return this.#delivery
+    if (this.#remembering !== undefined) {
+      this.#route = route
+      this.#delivery = new RememberedFanOut(this.start, this.#destinationFor, this.#remembering)
+      return this.#delivery
+    }
     if (this.#delivery !== undefined && this.#route !== undefined) {
       if (leadToOnePlace(this.#route, route)) return this.#delivery
       if (this.start.takesVerdictForEach && this.#forwardPaths.length > 0)

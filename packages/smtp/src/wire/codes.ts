@@ -22,6 +22,7 @@ export const notImplemented: Reply = reply(502, '5.5.1', 'Command not implemente
 export const noValidRecipients: Reply = reply(554, '5.5.1', 'No valid recipients')
 export const tooManyRecipients: Reply = reply(452, '4.5.3', 'Too many recipients')
 export const otherRoute: Reply = reply(452, '4.5.3', 'Too many recipients, send this one separately')
+export const someLacking: Reply = reply(451, '4.3.0', 'Not every recipient has the message, try again later')
 export const localError: Reply = reply(451, '4.3.0', 'Local error in processing, try again later')
 /** RFC 2034 §3: 3yz has no enhanced code. */
 export const startMail: Reply = constantReply({ code: 354, lines: ['Start mail input; end with <CRLF>.<CRLF>'] })

@@ -59,6 +59,7 @@ export function mail(dialogue: Dialogue, argument: string): Awaitable<Answer> {
     },
     envelope,
     options.destinationFor,
+    options.journal && { journal: options.journal, maxPlaces: dialogue.limits.maxPlaces },
   )
   const asked = firstRefusal(options.policies, (policy) =>
     policy.onReversePath?.({ connection, principal, envelope: transaction.envelope }),
