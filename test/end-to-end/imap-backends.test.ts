@@ -1,5 +1,7 @@
 // IMAP users are signed in at a backend of their own, a real Dovecot, and speak with it from then on.
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
@@ -13,7 +15,7 @@ import { openImap } from '../kit/mailbox.ts'
 import { eventually } from '../kit/patience.ts'
 import { peer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
-import { v2Local } from '../kit/proxy-header.ts'
+import { ends, sslTlv, tlv, v2, v2Local } from '../kit/proxy-header.ts'
 
 const password = 'marker-password-of-users'
 const user = (name: string): Account => ({ name: `${name}@example.com`, password })
@@ -22,13 +24,17 @@ const inNet: Account = { name: 'nora@sub.example.net', password }
 /** Dovecot does not know her password: only the master can sign her in. */
 const annThere: Account = { name: ann.name, password: 'known-to-nobody' }
 
+/** What the service over HTTP says of everybody who signs in. */
+let answer: Readonly<Record<string, string>> = {}
+let asked: Record<string, unknown>[] = []
+let service: Server
 let dovecot: DovecotImap
 let gateway: Gateway
 let certificate: Awaited<ReturnType<typeof makeCertificate>>
 /** Dovecot hands on who is called this: to dora, whose mail is in the store here. */
 const fronted: Account = { name: 'fronted@example.com', password }
 const dora: Account = { name: 'dora@example.org', password }
-const ports = await freePorts('users', 'behind', 'judged', 'fronted', 'admin')
+const ports = await freePorts('users', 'behind', 'judged', 'fronted', 'certified', 'directed', 'people', 'admin')
 
 function upstream(name: string, port: number, more: string): string {
   return `[upstream.${name}]\nprotocol = "imap"\nbackends = ["127.0.0.1:${port}"]\n${more}\n[upstream.${name}.health]\ninterval = "500ms"`
@@ -44,7 +50,8 @@ beforeAll(async () => {
   dovecot = await startDovecotImap([...users.map(user), annThere, inOrg, inNet], certificate, undefined, [
     { here: fronted, there: dora, port: ports.fronted },
   ])
-  const route = (name: string): string => `[[route]]\nusers = ["${user(name).name}"]\nto = "${name}"`
+  const route = (name: string): string =>
+    `[[route]]\nlisteners = ["users", "behind"]\nusers = ["${user(name).name}"]\nto = "${name}"`
   const starttls = `tls = "starttls"\ntls-ca = "${certificate.cert}"`
   const { plain, proxied } = dovecot.ports
   const config = [
@@ -63,18 +70,33 @@ beforeAll(async () => {
       plain,
       'announce = "imap-id"\ncredentials-in-clear = true\nmaster-user = "postern"\nmaster-password-file = "master"',
     ),
-    '[[route]]\nlisteners = ["judged"]\nto = "boxes"',
+    '[accounts]\nfile = "accounts.toml"\nclient-certificates = true',
+    listener('certified', { protocol: 'imap', bind: ports.certified, tls: 'starttls', mode: 'require' }),
+    listener('directed', { protocol: 'imap', bind: ports.directed, tls: 'starttls', mode: 'off' }),
+    `[lookup.people]\nurl = "http://127.0.0.1:${ports.people}/"\ndialect = "json"\ncache-time = "1h"`,
+    '[[route]]\nlisteners = ["directed"]\nask = "people"',
+    '[[route]]\nlisteners = ["judged", "certified"]\nto = "boxes"',
     ...['v1', 'v2', 'id', 'wrong'].map(route),
     `[[route]]\nlisteners = ["users"]\nusers = ["@example.com"]\nto = "v2"`,
     `[tls]\ncertificates = [{ cert = "${certificate.cert}", key = "${certificate.key}" }]`,
     '[log]\nlevel = "trace"',
   ]
+  service = createServer((request, response) => {
+    void request.toArray().then((chunks: Buffer[]) => {
+      asked.push(JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>)
+      response.end(JSON.stringify(answer))
+    })
+  })
+  service.listen(ports.people, '127.0.0.1')
+  await once(service, 'listening')
   const folder = temporaryFolder('gateway')
   writeFileSync(join(folder, 'master'), 'm4ster\n', { mode: 0o600 })
   gateway = await startGateway({ config: config.join('\n\n'), adminPort: ports.admin, folder, accounts: [ann, dora] })
 })
 afterAll(async () => {
   await gateway?.stop()
+  service?.closeAllConnections()
+  service?.close()
   await dovecot?.stop()
 })
 
@@ -165,6 +187,68 @@ test('a master signs in for who was judged here', async () => {
   expect((await client.imap(login({ ...ann, password: 'wrong' }))).at(-1)).toContain('[AUTHENTICATIONFAILED]')
   expect((await client.imap(login(ann))).at(-1)).toMatch(/^a OK /)
   await dovecot.waitForLog('the login', new RegExp(`Login: user=<${ann.name}>`))
+})
+
+describe('X3: a client certificate at the balancer signs in to the backend', () => {
+  /** @param verify - zero when the balancer found it good (PROXY protocol, section 2.2.6). */
+  const offeredTo = async (verify: number): Promise<{ client: Dialogue; greeting: string }> => {
+    const client = await Dialogue.connect(ports.certified, { timeoutMs: 20_000 })
+    onTestFinished(() => client.destroy())
+    const claim = sslTlv(7, verify, [tlv(0x21, 'TLSv1.3'), tlv(0x22, ann.name)])
+    client.send(v2(ends, { tlvs: [claim], crc: true }))
+    return { client, greeting: await client.line() }
+  }
+
+  test('that was verified: by EXTERNAL here, and by the master there', async () => {
+    const { client, greeting } = await offeredTo(0)
+    expect(greeting).toMatch(/ AUTH=EXTERNAL\b/)
+    expect((await client.imap('a AUTHENTICATE EXTERNAL =')).at(-1)).toMatch(/^a OK /)
+    expect((await client.imap('b SELECT INBOX')).at(-1)).toMatch(/^b OK /)
+    await dovecot.waitForLog('the login', new RegExp(`Login: user=<${ann.name}>, rip=203\\.0\\.113\\.7,`))
+  })
+
+  test('that was not verified: by none', async () => {
+    const { client, greeting } = await offeredTo(1)
+    expect(greeting).not.toContain('AUTH=EXTERNAL')
+    expect((await client.imap('a AUTHENTICATE EXTERNAL =')).at(-1)).toMatch(/^a NO /)
+  })
+})
+
+describe('a service over HTTP that gives what to sign in with', () => {
+  const signIn = async (account: Account): Promise<string | undefined> => {
+    const client = await connect(ports.directed)
+    const said = (await client.imap(login(account))).at(-1)
+    client.destroy()
+    return said
+  }
+
+  test('J12: who is right here is signed in there as whom it says; the user’s own password stays here', async () => {
+    asked = []
+    answer = { to: 'v2', user: user('v2').name, password }
+    expect(await signIn({ ...ann, password: 'wrong' })).toContain('[AUTHENTICATIONFAILED]')
+    expect(asked).toEqual([])
+    expect(await signIn(ann)).toMatch(/^a OK /)
+    const record = await gateway.waitForLog('where it went', ({ event, listener: name }) => {
+      return event === 'imap.handed-on' && name === 'directed'
+    })
+    expect(record).toMatchObject({ upstream: 'v2', username: ann.name })
+    await dovecot.waitForLog('the login', new RegExp(`Login: user=<${user('v2').name}>, rip=127`))
+    expect(asked).toMatchObject([{ kind: 'login', username: ann.name, listener: 'directed' }])
+    expect(JSON.stringify(asked)).not.toContain(ann.password)
+  })
+
+  test('4.3.16: what it gave for somebody who has moved is forgotten when the backend refuses, and asked for anew', async () => {
+    answer = { to: 'v2', user: 'nobody-by-now@example.com', password }
+    expect(await signIn(dora)).toContain('[SERVERBUG]')
+    answer = { to: 'v1', user: user('v1').name, password }
+    // A young answer stays; then the refusal itself leads on to where the user is now.
+    await eventually('dora to be signed in where she is now', async () =>
+      (await signIn(dora))?.startsWith('a OK') === true ? true : undefined,
+    )
+    await gateway.waitForLog('where it went', ({ event, username, upstream: name }) => {
+      return event === 'imap.handed-on' && username === dora.name && name === 'v1'
+    })
+  })
 })
 
 test('C2: imapflow compresses, idles, and hears at once what another client adds; curl reads it', async () => {
