@@ -173,10 +173,13 @@ class RelayDelivery implements Delivery {
     connection.resume(() => observer?.gone?.(event))
     observer?.connecting?.(event)
     const opening = await announceTransaction(connection.dialogue, this.#options, capabilities, this.#start)
-    if (!opening.ok) return opening
     const upstream = new UpstreamTransaction(connection, capabilities, this.#options, this.#start)
-    const answer = await upstream.begin(recipient)
-    if (!answer.ok) return answer
+    const answer = opening.ok ? await upstream.begin(recipient) : opening
+    if (!answer.ok) {
+      // What ended this one, as a backend that was started anew, has hardly spared the others.
+      idle.leave(nameOf(backend))
+      return answer
+    }
     // A server that has had enough of a connection may say so to MAIL, and go on with the next one.
     if (upstream.refusal !== undefined && (upstream.refusal.code < 500 || upstream.refusal.code === 503)) {
       upstream.leave()

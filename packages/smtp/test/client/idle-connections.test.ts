@@ -277,6 +277,21 @@ describe('BK-11: a connection that is dead when it is used again', () => {
     expect(backend.connections).toBe(2)
   })
 
+  test('the others that were kept are left as well: what ended one has hardly spared them', async () => {
+    const dying = `${greeted}${taken}D: MAIL\n!close`
+    const backend = await ScriptedBackend.start(dying, `${greeted}${taken}${quit}`)
+    const clients = [client(backend), client(backend)]
+    for (const one of clients) await one.recipient()
+    // The one that dies is kept last, and so used first.
+    await clients[1]?.message()
+    await kept(1)
+    await clients[0]?.message()
+    await kept(2)
+    expect(await client(backend).send()).toBe('250 2.0.0 OK')
+    await kept(1)
+    expect(backend.connections).toBe(3)
+  })
+
   test('a refusal of the recipient is the answer: it says nothing of the connection', async () => {
     const backend = await ScriptedBackend.start(`${greeted}${taken}
       C: MAIL FROM:<bob@example.com>
