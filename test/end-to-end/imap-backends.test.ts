@@ -82,7 +82,9 @@ beforeAll(async () => {
     '[log]\nlevel = "trace"',
   ]
   service = createServer((request, response) => {
-    void request.toArray().then((chunks: Buffer[]) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
       asked.push(JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>)
       response.end(JSON.stringify(answer))
     })
@@ -146,8 +148,8 @@ test.each(['203.0.113.71', '2001:db8::71'])(
   'X2: behind Dovecot as a front end the client is %s here, too',
   async (address) => {
     const isIpv6 = address.includes(':')
-    const ends = isIpv6 ? `TCP6 ${address} 2001:db8::1` : `TCP4 ${address} 198.51.100.5`
-    const client = await connect(dovecot.ports.proxied, `PROXY ${ends} 45678 143\r\n`)
+    const both = isIpv6 ? `TCP6 ${address} 2001:db8::1` : `TCP4 ${address} 198.51.100.5`
+    const client = await connect(dovecot.ports.proxied, `PROXY ${both} 45678 143\r\n`)
     expect((await client.imap(login(fronted))).at(-1)).toMatch(/^a OK /)
     const record = await gateway.waitForLog('who signed in', ({ event, client: who }) => {
       return event === 'auth.ok' && who === address
@@ -189,16 +191,16 @@ test('a master signs in for who was judged here', async () => {
   await dovecot.waitForLog('the login', new RegExp(`Login: user=<${ann.name}>`))
 })
 
-describe('X3: a client certificate at the balancer signs in to the backend', () => {
-  /** @param verify - zero when the balancer found it good (PROXY protocol, section 2.2.6). */
-  const offeredTo = async (verify: number): Promise<{ client: Dialogue; greeting: string }> => {
-    const client = await Dialogue.connect(ports.certified, { timeoutMs: 20_000 })
-    onTestFinished(() => client.destroy())
-    const claim = sslTlv(7, verify, [tlv(0x21, 'TLSv1.3'), tlv(0x22, ann.name)])
-    client.send(v2(ends, { tlvs: [claim], crc: true }))
-    return { client, greeting: await client.line() }
-  }
+/** @param verify - zero when the balancer found it good (PROXY protocol, section 2.2.6). */
+const offeredTo = async (verify: number): Promise<{ client: Dialogue; greeting: string }> => {
+  const client = await Dialogue.connect(ports.certified, { timeoutMs: 20_000 })
+  onTestFinished(() => client.destroy())
+  const claim = sslTlv(7, verify, [tlv(0x21, 'TLSv1.3'), tlv(0x22, ann.name)])
+  client.send(v2(ends, { tlvs: [claim], crc: true }))
+  return { client, greeting: await client.line() }
+}
 
+describe('X3: a client certificate at the balancer signs in to the backend', () => {
   test('that was verified: by EXTERNAL here, and by the master there', async () => {
     const { client, greeting } = await offeredTo(0)
     expect(greeting).toMatch(/ AUTH=EXTERNAL\b/)
@@ -214,20 +216,20 @@ describe('X3: a client certificate at the balancer signs in to the backend', () 
   })
 })
 
-describe('a service over HTTP that gives what to sign in with', () => {
-  const signIn = async (account: Account): Promise<string | undefined> => {
-    const client = await connect(ports.directed)
-    const said = (await client.imap(login(account))).at(-1)
-    client.destroy()
-    return said
-  }
+const signInAsDirected = async (account: Account): Promise<string | undefined> => {
+  const client = await connect(ports.directed)
+  const said = (await client.imap(login(account))).at(-1)
+  client.destroy()
+  return said
+}
 
+describe('a service over HTTP that gives what to sign in with', () => {
   test('J12: who is right here is signed in there as whom it says; the user’s own password stays here', async () => {
     asked = []
     answer = { to: 'v2', user: user('v2').name, password }
-    expect(await signIn({ ...ann, password: 'wrong' })).toContain('[AUTHENTICATIONFAILED]')
+    expect(await signInAsDirected({ ...ann, password: 'wrong' })).toContain('[AUTHENTICATIONFAILED]')
     expect(asked).toEqual([])
-    expect(await signIn(ann)).toMatch(/^a OK /)
+    expect(await signInAsDirected(ann)).toMatch(/^a OK /)
     const record = await gateway.waitForLog('where it went', ({ event, listener: name }) => {
       return event === 'imap.handed-on' && name === 'directed'
     })
@@ -239,11 +241,11 @@ describe('a service over HTTP that gives what to sign in with', () => {
 
   test('4.3.16: what it gave for somebody who has moved is forgotten when the backend refuses, and asked for anew', async () => {
     answer = { to: 'v2', user: 'nobody-by-now@example.com', password }
-    expect(await signIn(dora)).toContain('[SERVERBUG]')
+    expect(await signInAsDirected(dora)).toContain('[SERVERBUG]')
     answer = { to: 'v1', user: user('v1').name, password }
     // A young answer stays; then the refusal itself leads on to where the user is now.
     await eventually('dora to be signed in where she is now', async () =>
-      (await signIn(dora))?.startsWith('a OK') === true ? true : undefined,
+      (await signInAsDirected(dora))?.startsWith('a OK') === true ? true : undefined,
     )
     await gateway.waitForLog('where it went', ({ event, username, upstream: name }) => {
       return event === 'imap.handed-on' && username === dora.name && name === 'v1'
