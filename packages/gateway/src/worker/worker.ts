@@ -1,21 +1,16 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import type { ListenerInfo, Policy } from '@postern/core'
+import type { ListenerInfo } from '@postern/core'
 import { openMaildirStore, type MaildirStore } from '@postern/maildir'
-import type { DeliverableRoute, Destination, DestinationExtensions } from '@postern/smtp'
 import { createAcceptor } from '../accept/acceptor.ts'
 import { AwaitedHeaders, Places } from '../accept/admission.ts'
 import { MemoryWatch } from '../accept/memory-watch.ts'
-import { imapDialect, smtpDialect, type Dialect } from '../accept/dialects.ts'
 import { OpenConnections } from '../accept/open-connections.ts'
 import { Handshakes, TlsGate } from '../accept/tls.ts'
 import { createAuthenticator, type FileAuthenticator } from '../auth/file-authenticator.ts'
-import { UpstreamAuthenticator } from '../auth/upstream-authenticator.ts'
 import { FileJournal } from '../destination/delivered-journal.ts'
 import { mailRoot } from '../destination/mail-root.ts'
-import { relayDestination } from '../destination/relay.ts'
-import { storeDestination, storeExtensions } from '../destination/store.ts'
 import { ClientNameLookup } from '../dns/client-names.ts'
 import { DnsResolver } from '../dns/resolver.ts'
 import { limits } from '../limits.ts'
@@ -29,24 +24,19 @@ import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { QuietSummary } from '../observe/quiet-summary.ts'
 import { residentBytes } from '../observe/resident-memory.ts'
-import { announcers, announcersById } from '../policy/announcers.ts'
 import { PolicyDecisions } from '../policy/decisions.ts'
 import { DnsList } from '../policy/dns-list.ts'
-import { ownSender } from '../policy/own-sender.ts'
 import { policiesFor } from '../policy/chain.ts'
 import { networks } from '../policy/networks.ts'
 import { LoginGuard } from '../policy/login-guard.ts'
 import type { Inspector } from '../inspect/inspector.ts'
 import { openFleet, type Fleet } from '../policy/fleet.ts'
 import { fleetMeters, SharedMeters } from '../policy/shared-meters.ts'
-import { accountFor, withFolders, type LocalRecipient } from '../route/local-accounts.ts'
+import { withFolders } from '../route/local-accounts.ts'
 import { RouteFinder, type Directory } from '../route/route-finder.ts'
-import { createRouter } from '../route/router.ts'
-import type { LocalMailbox } from '../route/local-mailbox.ts'
-import { tableRouter } from '../route/table-router.ts'
-import { imapLogins } from '../upstream/login-backends.ts'
 import { Upstreams } from '../upstream/upstreams.ts'
 import type { DrainManner, ToSupervisor, ToWorker, WorkerNews, WorkerStart } from '../supervisor/messages.ts'
+import { dialectOf, type SharedParts } from './listener-dialect.ts'
 import { MailboxHints } from './mailbox-hints.ts'
 import { answerSessions } from './sessions.ts'
 
@@ -151,6 +141,18 @@ export class Worker {
       upstreams: live.upstreams,
       log: this.#upstreamLog,
     })
+    const parts: SharedParts = {
+      live,
+      policies,
+      store: this.#store,
+      authenticator: this.#authenticator,
+      logins: this.#logins,
+      finder,
+      upstreams: this.#upstreams,
+      upstreamLog: this.#upstreamLog,
+      inspector: this.#inspector,
+      journal: this.#journal,
+    }
     const accepts = new Map<string, (socket: Socket) => Promise<void>>()
     for (const { name, protocol, tls } of config.start.listeners) {
       const settings = live.listeners.find((listener) => listener.name === name)
@@ -177,7 +179,7 @@ export class Worker {
         createAcceptor({
           listener,
           proxy: settings.proxy,
-          dialect: this.#dialectOf(listener, policies, finder),
+          dialect: dialectOf(listener, settings, parts),
           tls: gate,
           policies,
           ignoredHosts,
@@ -336,117 +338,6 @@ export class Worker {
     })
   }
 
-  #dialectOf(listener: ListenerInfo, policies: readonly Policy[], finder: RouteFinder): Dialect {
-    const { protocol, tls } = listener
-    const { hostname, imap, smtp } = this.#start.config.live
-    const settings = this.#start.config.live.listeners.find(({ name }) => name === listener.name)
-    const backendJudges =
-      settings?.signIn === 'upstream'
-        ? new UpstreamAuthenticator({
-            upstreams: this.#upstreams,
-            listener: listener.name,
-            finder,
-            hostname,
-            log: this.#upstreamLog,
-          })
-        : undefined
-    const authenticator = this.#logins.guarded(this.#authenticator)
-    const offersStartTls = tls === 'starttls'
-    if (protocol === 'imap') {
-      const maxAppendBytes = smtp.maxMessageBytes
-      const judge = settings?.signIn === 'upstream' ? 'backend' : 'authenticator'
-      const logins = imapLogins({
-        listener,
-        judge,
-        upstreams: this.#upstreams,
-        finder,
-        withholds: (login) => this.#logins.withholds(login),
-      })
-      return imapDialect({
-        hostname,
-        offersStartTls,
-        policies,
-        authenticator,
-        store: this.#store,
-        mayAnnounce: announcersById(imap),
-        ...(logins === undefined ? {} : { logins }),
-        now,
-        maxAppendBytes,
-      })
-    }
-    const inspected = (destination: Destination): Destination =>
-      this.#inspector?.for(listener.name, destination) ?? destination
-    const store = inspected(storeDestination(this.#store))
-    const relays = new Map<string, Destination>()
-    const accountOf = (mailbox: LocalMailbox): Promise<LocalRecipient | undefined> =>
-      accountFor(this.#authenticator, mailbox, smtp.subaddressSeparator)
-    const checksSender = backendJudges === undefined && protocol === 'submission' && smtp.submissionSender === 'own'
-    const options: Parameters<typeof smtpDialect>[0] = {
-      hostname,
-      mode: protocol === 'smtp' ? 'mx' : protocol,
-      offersStartTls,
-      requiresTls: settings?.requiresTls === true,
-      authenticator: backendJudges === undefined ? authenticator : this.#logins.guarded(backendJudges),
-      policies: checksSender ? [...policies, ownSender(accountOf)] : policies,
-      router: createRouter({
-        finder,
-        local: tableRouter({ localDomains: smtp.localDomains, accountFor: accountOf }),
-        relayNetworks: networks(smtp.relayNetworks),
-      }),
-      destinationFor: (route) => {
-        if (route.to === 'store') return store
-        // One address of a directory: made for this transaction, and there may be any number of them.
-        if (route.server !== undefined) return inspected(this.#relayTo(route, backendJudges))
-        const known = relays.get(route.upstream)
-        if (known !== undefined) return known
-        const relay = inspected(this.#relayTo(route, backendJudges))
-        relays.set(route.upstream, relay)
-        return relay
-      },
-      destinationExtensions: this.#extensionsFor(listener),
-      mayAnnounce: announcers(smtp),
-      now,
-      bareNewline: smtp.bareNewline,
-      nul: smtp.nul,
-      limits: {
-        maxMessageBytes: smtp.maxMessageBytes,
-        maxRecipients: smtp.maxRecipients,
-        errorDelayMs: smtp.errorDelayMs,
-        ...smtp.bounds,
-      },
-      ...(this.#journal && { journal: this.#journal }),
-      // Users wait for a program of theirs, and front ends for us: to make them wait tells nothing.
-      ...(protocol === 'smtp' && smtp.greetingDelay !== undefined && { greetingDelay: smtp.greetingDelay }),
-    }
-    return smtpDialect(options, smtp.maxSessionMs)
-  }
-
-  /** What EHLO may promise: what the backends can do that mail of this listener may reach, and the store, where it is one of them. */
-  #extensionsFor(listener: ListenerInfo): () => DestinationExtensions {
-    const { accounts } = this.#start.config.live
-    const { upstreams, reachesStore } = this.#upstreams.routes.reachableFrom(listener.name, 'mail')
-    // Without accounts nothing is local, and the store sees no mail.
-    const usesStore = reachesStore || accounts.file !== undefined || upstreams.size === 0
-    // LMTP has a verdict for each recipient, so one transaction may lead to several places; and so it may with a journal.
-    const isApart = listener.protocol !== 'lmtp' && this.#journal === undefined
-    return this.#upstreams.extensionsOf([...upstreams], usesStore ? [storeExtensions] : [], isApart)
-  }
-
-  #relayTo(
-    { upstream: name, server }: Extract<DeliverableRoute, { readonly to: 'upstream' }>,
-    backendJudges: UpstreamAuthenticator | undefined,
-  ): Destination {
-    return relayDestination({
-      upstream: this.#upstreams.find(name),
-      server,
-      hostname: this.#start.config.live.hostname,
-      log: this.#upstreamLog,
-      ...(backendJudges && {
-        credentialsOf: (transaction) => backendJudges.credentialsFor({ upstream: name, server }, transaction),
-      }),
-    })
-  }
-
   async #serve(fd: number, accept: (socket: Socket) => Promise<void>): Promise<void> {
     // Half-open: a client that closes its half after its last command still gets the replies.
     const server = createServer(
@@ -459,8 +350,4 @@ export class Worker {
     // EMFILE and its kin: the system could not give us a connection. The server goes on; the next one may work.
     server.on('error', (error) => this.#log.acceptFailed(error))
   }
-}
-
-function now(): Date {
-  return new Date()
 }
