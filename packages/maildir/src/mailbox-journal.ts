@@ -271,8 +271,11 @@ export class MailboxJournal {
     await inTurns(recordsIn(bytes), namesPerTurn, (record) => last.set(record.uid, record))
     this.#deadRecords = bytes.length / recordBytes - last.size
     known.early.clear()
+    const isAnyKnown = known.byBase.size > 0
     await inTurns(last.values(), namesPerTurn, (record) => {
-      known.takeRecord(record)
+      // Whoever knows no message has none to lose: what is gone has no line in the UID list, or soon has none.
+      if (isAnyKnown || record.state !== undefined) known.takeRecord(record)
+      else known.goneUnjournaled.delete(record.uid)
     })
     // A message that is known and not recorded: it may have been, in a journal that was lost.
     await inTurns(known.byBase.values(), namesPerTurn, ({ uid, state }) => {

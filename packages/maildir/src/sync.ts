@@ -95,9 +95,11 @@ export class MailboxIndex {
   }
 
   async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
-    const { known, subFolders, uidList } = this
+    const { journal, known, subFolders, uidList } = this
     // The list before the folders: a line that is read here has its file in place already.
     await uidList.read()
+    // To a process that knows nothing yet: messages that meet their files have their states at once, and not at a second pass.
+    if (known.byBase.size === 0 && known.unseen.size > 0) await journal.read(uidList.header.uidValidity)
     const [mtimes, keywordsTime] = await Promise.all([subFolders.times(), this.#timeOfKeywords()])
     await this.#readKeywords(keywordsTime)
     const readNew = options.thorough === true || subFolders.mustRead('new', mtimes.new)
