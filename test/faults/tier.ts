@@ -10,6 +10,6 @@ function tierOf(word: string | undefined): Tier {
 }
 
 /** Rounds, clients, kills: one number for each tier. */
-export function perTier(count: Readonly<Record<Tier, number>>): number {
+export function perTier<Value = number>(count: Readonly<Record<Tier, Value>>): Value {
   return count[tier]
 }
