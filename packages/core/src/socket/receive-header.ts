@@ -39,6 +39,8 @@ export interface ReceiveHeaderOptions {
   readonly maxHeaderBytes?: number
   /** Look for a second header right behind the first. */
   readonly refusesSecondHeader?: boolean
+  /** Told how long a header took to read, milliseconds, all its pieces together; the waiting between them is none of it. */
+  readonly onParsed?: (ms: number) => void
 }
 
 /**
@@ -67,6 +69,7 @@ class Reception {
   #received: Buffer = nothing
   #length = 0
   #atLeast = 0
+  #parsedMs = 0
   #error: Error | undefined
 
   constructor(socket: Duplex, options: ReceiveHeaderOptions, resolve: (outcome: HeaderOutcome) => void) {
@@ -111,11 +114,12 @@ class Reception {
     if (this.#length < this.#atLeast && this.#atLeast > limits.maxV1HeaderBytes) return
     const bytes = this.#received.subarray(0, this.#length)
     const reader = this.#reader
-    switch (reader.read(bytes, this.#maxHeaderBytes)) {
+    switch (this.#read(bytes)) {
       case 'more':
         this.#atLeast = reader.atLeast
         return
       case 'done': {
+        this.#options.onParsed?.(this.#parsedMs)
         const rest = bytes.subarray(reader.length)
         const hasSecond = this.#options.refusesSecondHeader === true && looksLikeProxyHeader(rest)
         this.#settle({ outcome: hasSecond ? 'second-header' : 'header', header: reader }, rest)
@@ -131,6 +135,14 @@ class Reception {
         }
       }
     }
+  }
+
+  #read(bytes: Buffer): ReturnType<ProxyHeaderReader['read']> {
+    if (this.#options.onParsed === undefined) return this.#reader.read(bytes, this.#maxHeaderBytes)
+    const began = performance.now()
+    const status = this.#reader.read(bytes, this.#maxHeaderBytes)
+    this.#parsedMs += performance.now() - began
+    return status
   }
 
   #append(chunk: Buffer): void {

@@ -109,6 +109,28 @@ describe('a header that comes', () => {
   })
 })
 
+test('how long a header took to read is told once, for a whole one: its two pieces, and not the waiting between', async () => {
+  let clock = 0
+  // Each look at the clock is a millisecond later: two looks are a reading of one.
+  const now = vi.spyOn(performance, 'now').mockImplementation(() => ++clock)
+  const times: number[] = []
+  const options = { ...required, onParsed: (ms: number) => times.push(ms) }
+  const { socket, peer } = connection()
+  peer.write(line.subarray(0, 10))
+  const received = receiveHeader(socket, options)
+  await vi.advanceTimersByTimeAsync(50)
+  clock += 1000
+  peer.write(line.subarray(10))
+  expect(told(await received)).toMatch(/^header/)
+  expect(times).toEqual([2])
+
+  const bad = connection()
+  bad.peer.write('PROXY oops\r\n')
+  expect(told(await receiveHeader(bad.socket, options))).toContain('PROXY_FAMILY')
+  expect(times).toHaveLength(1)
+  now.mockRestore()
+})
+
 describe('D-07, PX-09, S20: a second header right behind the first', () => {
   test.each([
     ['v1 v1', line, line],

@@ -245,6 +245,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       graceMs: proxy.optionalWaitMs,
       maxHeaderBytes: proxy.maxHeaderBytes,
       refusesSecondHeader: proxy.refusesSecondHeader,
+      onParsed: (ms) => counts.headerParsed(ms),
     })
     awaitedHeaders.end(key)
     if (received.outcome === 'header') return identify({ ...at, header: received.header })

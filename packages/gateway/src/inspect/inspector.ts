@@ -34,6 +34,8 @@ export interface InspectorOptions {
   readonly spoolFolder: string
   readonly decisions: Pick<PolicyDecisions, 'count'>
   readonly onInspected: (record: InspectionRecord) => void
+  /** Told what was found out of a message's sender, or that nothing could be, and how long that took. */
+  readonly onAuthenticated?: (found: VerifiedMessage | undefined, ms: number) => void
 }
 
 export class Inspector {
@@ -56,6 +58,11 @@ export class Inspector {
     const { authentication, scanner } = this.#options
     const isChecked = [authentication, scanner].some((config) => config?.listeners.includes(listener) === true)
     return isChecked ? inspectedDestination(destination, (transaction) => this.#inspect(transaction)) : destination
+  }
+
+  /** Messages that wait for a thread. */
+  get waiting(): number {
+    return this.#authentication?.waiting ?? 0
   }
 
   async close(): Promise<void> {
@@ -116,15 +123,20 @@ export class Inspector {
     const { connection, principal, hello, envelope } = transaction
     if (config === undefined || this.#authentication === undefined || principal !== undefined) return undefined
     if (!config.listeners.includes(connection.listener.name)) return undefined
+    const began = performance.now()
+    const tell = (found?: VerifiedMessage): void => this.#options.onAuthenticated?.(found, performance.now() - began)
     try {
-      return await this.#authentication.verify({
+      const found = await this.#authentication.verify({
         message: spool.message,
         ip: connection.identity.client.address.toString(),
         helo: hello?.domain ?? '',
         reversePath: envelope.reversePath,
         authservId: hostname,
       })
+      tell(found)
+      return found
     } catch (error) {
+      tell()
       return { unknown: (error as Error).message }
     }
   }

@@ -41,6 +41,11 @@ export class MessageAuthentication {
     }
   }
 
+  /** Messages that wait for a thread. */
+  get waiting(): number {
+    return this.#pool.queueSize
+  }
+
   async close(): Promise<void> {
     await this.#pool.destroy()
   }

@@ -26,6 +26,7 @@ export class ListenerCounts {
   readonly #bytesIn: Count
   readonly #bytesOut: Count
   readonly #headerWait: Distribution
+  readonly #headerParse: Distribution
   readonly #messageBytes: Count
   /** The numbers that were looked up before, by what they are asked by: a word of a closed list. */
   readonly #outcomes = new Map<ConnectionOutcome, Count>()
@@ -41,6 +42,7 @@ export class ListenerCounts {
     this.#bytesIn = counts.count('postern_received_bytes_total', listener)
     this.#bytesOut = counts.count('postern_sent_bytes_total', listener)
     this.#headerWait = counts.distribution('postern_proxy_header_wait_seconds', listener)
+    this.#headerParse = counts.distribution('postern_proxy_header_parse_seconds', listener)
     this.#messageBytes = counts.count('postern_message_bytes_total', listener)
   }
 
@@ -63,6 +65,10 @@ export class ListenerCounts {
   bytes(bytesIn: number, bytesOut: number): void {
     this.#bytesIn.value += bytesIn
     this.#bytesOut.value += bytesOut
+  }
+
+  headerParsed(ms: number): void {
+    this.#headerParse.observe(ms / 1000)
   }
 
   /** @param waitMs - since the accept. */

@@ -18,6 +18,8 @@ export interface Metric {
 export const buckets = {
   /** From a header that came with its connection (a round trip inside a data centre) to one that never came. */
   wait: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5, 30],
+  /** From a header of 28 bytes to one of many TLVs in a worker that is interrupted. */
+  parse: [0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_05, 0.000_25, 0.001],
   /** From a page that is in memory to a disk that hangs, and from a neighbour to a backend that does. */
   work: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
 } as const
@@ -63,6 +65,12 @@ export const metrics = {
     labels: 'listener',
     buckets: 'wait',
   },
+  postern_proxy_header_parse_seconds: {
+    type: 'histogram',
+    help: 'How long PROXY headers that were read took to parse, all their pieces together.',
+    labels: 'listener',
+    buckets: 'parse',
+  },
   postern_untrusted_senders: {
     type: 'gauge',
     help: 'Addresses that sent a PROXY header, or came to a listener for balancers alone, and are in no trusted network; `/status` names them.',
@@ -107,7 +115,46 @@ export const metrics = {
     labels: 'listener',
   },
 
+  // ── messages and names, looked at ─────────────────────────────────────────
+  postern_dns_list_lookups_total: {
+    type: 'counter',
+    help: 'What DNS lists (`policy.dns-list`) said of clients: `listed`, `not-listed` or `unknown`, from the `dns` or the `cache`; or the list was `paused`, and not asked.',
+    labels: 'list outcome source',
+  },
+  postern_message_authentications_total: {
+    type: 'counter',
+    help: 'Messages whose sender was looked at (`[authentication]`): `known`, or `unknown` for want of time, room or a thread.',
+    labels: 'outcome',
+  },
+  postern_message_authentication_results_total: {
+    type: 'counter',
+    help: 'What came of it, by `spf`, `dkim`, `dmarc` and `arc`, in the words of RFC 8601.',
+    labels: 'method result',
+  },
+  postern_message_authentication_seconds: {
+    type: 'histogram',
+    help: 'How long that took, the wait for a thread included.',
+    labels: '',
+    buckets: 'work',
+  },
+  postern_messages_waiting: {
+    type: 'gauge',
+    help: 'Messages that wait for a thread that looks at their sender.',
+    labels: 'worker',
+  },
+
   // ── what is behind ────────────────────────────────────────────────────────
+  postern_store_operations_total: {
+    type: 'counter',
+    help: 'What the embedded store was asked to do, by outcome: `ok`, a refusal of the store, or `failed` for broken I/O.',
+    labels: 'operation outcome',
+  },
+  postern_store_operation_seconds: {
+    type: 'histogram',
+    help: 'How long that took. `commit` is the moment at which a message is on the disk.',
+    labels: 'operation',
+    buckets: 'work',
+  },
   postern_upstream_up: {
     type: 'gauge',
     help: '1 while a backend is up by the supervisor’s looks.',

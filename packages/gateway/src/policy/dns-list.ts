@@ -25,6 +25,8 @@ export interface DnsListOptions {
   readonly resolver: Pick<DnsResolver, 'addresses'>
   /** Told when the list can no longer be used, and when it can be again (`undefined`). */
   readonly onTrouble: (trouble: ListTrouble | undefined, family: 4 | 6) => void
+  /** Told what was said of each client, and whether the DNS was asked for it. */
+  readonly onVerdict?: (status: ListVerdict['status'], source: 'dns' | 'cache' | 'paused') => void
   /** Milliseconds, from any moment on. */
   readonly now?: () => number
 }
@@ -65,6 +67,7 @@ export class DnsList {
   readonly #answers: CidrSet
   readonly #resolver: Pick<DnsResolver, 'addresses'>
   readonly #onTrouble: DnsListOptions['onTrouble']
+  readonly #onVerdict: NonNullable<DnsListOptions['onVerdict']>
   readonly #now: () => number
   /** By address, the one kept for longest first. */
   readonly #kept = new Map<string, Kept>()
@@ -72,11 +75,12 @@ export class DnsList {
   readonly #examinations = new Map<4 | 6, Examination>()
   readonly #troubles = new Map<4 | 6, ListTrouble>()
 
-  constructor({ zone, answers, resolver, onTrouble, now = () => performance.now() }: DnsListOptions) {
+  constructor({ zone, answers, resolver, onTrouble, onVerdict, now = () => performance.now() }: DnsListOptions) {
     this.zone = zone
     this.#answers = networks(answers)
     this.#resolver = resolver
     this.#onTrouble = onTrouble
+    this.#onVerdict = onVerdict ?? (() => {})
     this.#now = now
   }
 
@@ -89,10 +93,16 @@ export class DnsList {
   verdictOn(address: IpAddress): Awaitable<ListVerdict> {
     const { family } = address
     const { result } = this.#examination(family)
-    if (result?.trouble !== undefined) return unknown
+    if (result?.trouble !== undefined) {
+      this.#onVerdict('unknown', 'paused')
+      return unknown
+    }
     const key = address.toString()
     const kept = this.#kept.get(key)
-    if (result !== undefined && kept !== undefined && kept.until > this.#now()) return kept.verdict
+    if (result !== undefined && kept !== undefined && kept.until > this.#now()) {
+      this.#onVerdict(kept.verdict.status, 'cache')
+      return kept.verdict
+    }
     const underWay = this.#underWay.get(key) ?? this.#ask(key, address)
     this.#underWay.set(key, underWay)
     return underWay
@@ -152,7 +162,9 @@ export class DnsList {
       const [oldest = ''] = this.#kept.keys()
       this.#kept.delete(oldest)
     }
-    return trouble === undefined ? verdict : unknown
+    const said = trouble === undefined ? verdict : unknown
+    this.#onVerdict(said.status, 'dns')
+    return said
   }
 
   #judge(answer: DnsAnswer): { readonly verdict: ListVerdict; readonly keepSeconds: number } {

@@ -61,6 +61,8 @@ export interface WorkerVitals {
   readonly eventLoopUtilization: number
   readonly residentBytes: number
   readonly passwordChecksWaiting: number
+  /** For a thread that looks at their sender. */
+  readonly messagesWaiting: number
   /** By listener. */
   readonly open: Readonly<Record<string, number>>
 }

@@ -266,6 +266,7 @@ export class Overview {
       const vitals = this.#vitals.get(serial)
       if (vitals === undefined || state !== 'ready') continue
       set('postern_password_checks_waiting', [String(slot)], vitals.passwordChecksWaiting)
+      set('postern_messages_waiting', [String(slot)], vitals.messagesWaiting)
       set('postern_event_loop_delay_seconds', [String(slot)], vitals.eventLoopDelayMs / 1000)
       set('postern_event_loop_utilization', [String(slot)], vitals.eventLoopUtilization)
       set('postern_process_resident_bytes', [`worker ${slot}`], vitals.residentBytes)

@@ -19,6 +19,8 @@ import { Counts } from '../observe/counts.ts'
 import { EventLoopWatch } from '../observe/event-loop.ts'
 import { Incidents } from '../observe/incidents.ts'
 import { ListenerCounts } from '../observe/listener-counts.ts'
+import { countAuthentication } from '../observe/authentication-counts.ts'
+import { countedStore } from '../observe/store-counts.ts'
 import { UpstreamLog } from '../observe/upstream-log.ts'
 import { WorkerLog } from '../observe/worker-log.ts'
 import type { Logger } from '../observe/logger.ts'
@@ -100,14 +102,13 @@ export class Worker {
       },
     })
     this.#upstreams.receive(start.backends)
-    this.#store = withFolders(
-      openMaildirStore({
-        root: mailRoot(start.config.start.dataDir),
-        onChange: (account, mailbox) => hints.changed(account, mailbox),
-        onProblem: (problem) => this.#log.storeProblem(problem),
-        quotaOf: (account) => this.#authenticator.quotaOf(account),
-      }),
-    )
+    const store = openMaildirStore({
+      root: mailRoot(start.config.start.dataDir),
+      onChange: (account, mailbox) => hints.changed(account, mailbox),
+      onProblem: (problem) => this.#log.storeProblem(problem),
+      quotaOf: (account) => this.#authenticator.quotaOf(account),
+    })
+    this.#store = countedStore(withFolders(store), this.#counts)
   }
 
   get connections(): number {
@@ -246,6 +247,7 @@ export class Worker {
         ...this.#eventLoop.take(),
         residentBytes: residentBytes(),
         passwordChecksWaiting: this.#authenticator.checksWaiting,
+        messagesWaiting: this.#inspector?.waiting ?? 0,
         open: Object.fromEntries(open) as Record<string, number>,
       },
       ...(incidents === undefined ? {} : { incidents }),
@@ -309,6 +311,7 @@ export class Worker {
       spoolFolder: join(config.start.dataDir, 'spool'),
       decisions: this.#decisions,
       onInspected: (record) => this.#log.inspected(record),
+      onAuthenticated: (found, ms) => countAuthentication(this.#counts, found, ms),
     })
   }
 
@@ -335,6 +338,9 @@ export class Worker {
       answers,
       resolver: new DnsResolver(this.#start.config.live.dns, () => {}),
       onTrouble: (trouble, family) => this.#log.dnsList(zone, family, trouble),
+      onVerdict: (outcome, source) => {
+        this.#counts.count('postern_dns_list_lookups_total', zone, outcome, source).value++
+      },
     })
   }
 

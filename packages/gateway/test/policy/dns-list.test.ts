@@ -20,6 +20,7 @@ function listOf(entries: Readonly<Record<string, DnsAnswer>>, answers: readonly 
   const zoneOf = new Map(Object.entries(entries))
   const questions: string[] = []
   const troubles: (ListTrouble | undefined)[] = []
+  const verdicts: string[] = []
   let clock = 0
   const list = new DnsList({
     zone,
@@ -31,13 +32,14 @@ function listOf(entries: Readonly<Record<string, DnsAnswer>>, answers: readonly 
       },
     },
     onTrouble: (trouble) => troubles.push(trouble),
+    onVerdict: (status, source) => verdicts.push(`${status} ${source}`),
     now: () => clock,
   })
   const ask = async (address: string): Promise<string> => (await list.verdictOn(ip(address))).status
   const pass = (ms: number): void => {
     clock += ms
   }
-  return { list, ask, questions, troubles, zoneOf, pass }
+  return { list, ask, questions, troubles, verdicts, zoneOf, pass }
 }
 
 function ip(text: string): IpAddress {
@@ -199,4 +201,16 @@ describe('DN-04: what becomes of a client that is listed', () => {
   test('other listeners ask nobody', () => {
     expect(decide('203.0.113.3', { ...mx, name: 'submission' })).toEqual({ verdict: 'pass' })
   })
+})
+
+test('each verdict is told, and whether the DNS was asked for it', async () => {
+  const { ask, verdicts, zoneOf } = listOf({ ...sound, [`7.113.0.203.${zone}`]: found('127.0.0.4') })
+  await ask('203.0.113.7')
+  await ask('203.0.113.7')
+  await ask('203.0.113.8')
+  expect(verdicts).toEqual(['listed dns', 'listed cache', 'not-listed dns'])
+  zoneOf.set(`9.113.0.203.${zone}`, found('127.255.255.254'))
+  await ask('203.0.113.9')
+  await ask('203.0.113.7')
+  expect(verdicts.slice(3)).toEqual(['unknown dns', 'unknown paused'])
 })
