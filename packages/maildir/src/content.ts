@@ -71,16 +71,24 @@ export async function countBareLf(handle: OpenFile, limits: MaildirLimits): Prom
   }
 }
 
-/** Of a message file that is open; the content closes it. `known` are its sizes as they were told to clients. */
+/**
+ * Of a message file that is open; the content closes it, and so does this when it rejects. `known` are its sizes as they were
+ * told to clients.
+ */
 export async function messageContent(
   handle: OpenFile,
   known: { readonly rawBytes: number; readonly bytes: number },
   limits: MaildirLimits,
 ): Promise<MessageContent> {
-  const { size } = await handle.stat()
-  // A program that ignores the rules may have changed the file: what is announced must be what will be sent.
-  const bytes = size === known.rawBytes ? known.bytes : size + (await countBareLf(handle, limits))
-  return bytes === size ? new PlainContent(handle, bytes) : new LfContent(handle, bytes, size, limits.chunkBytes)
+  try {
+    const { size } = await handle.stat()
+    // A program that ignores the rules may have changed the file: what is announced must be what will be sent.
+    const bytes = size === known.rawBytes ? known.bytes : size + (await countBareLf(handle, limits))
+    return bytes === size ? new PlainContent(handle, bytes) : new LfContent(handle, bytes, size, limits.chunkBytes)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
 }
 
 class PlainContent implements MessageContent {

@@ -4,7 +4,9 @@ import * as disk from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { messageContent } from '../src/content.ts'
 import { KeptFiles } from '../src/kept-files.ts'
+import { limits } from '../src/limits.ts'
 import { openLocalFile, type OpenFile } from '../src/local-file.ts'
 
 let folder: string
@@ -86,6 +88,29 @@ describe('a local file', () => {
     await disk.unlink(path)
     await file.close()
     expect(nameOf(fd)).not.toContain(path)
+  })
+})
+
+const broken = async () => {
+  throw Object.assign(new Error('EIO: broken'), { code: 'EIO', syscall: 'read' })
+}
+
+describe('a message that cannot be read', () => {
+  test.each([
+    ['not even its size', { stat: broken }],
+    ['when its lines must be counted, as it is not as long as it was', { read: broken }],
+  ])('%s: its file is closed', async (_, fault) => {
+    await disk.writeFile(path, 'Subject: one\n\n')
+    const opened = await openLocalFile(path, O_RDONLY)
+    const { fd } = opened
+    const faulty: OpenFile = new Proxy(opened, {
+      get(target, key) {
+        const member: unknown = Reflect.get(fault, key) ?? Reflect.get(target, key, target)
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member
+      },
+    })
+    await expect(messageContent(faulty, { rawBytes: 1, bytes: 1 }, limits)).rejects.toMatchObject({ code: 'EIO' })
+    expect(nameOf(fd)).not.toBe(path)
   })
 })
 
