@@ -98,7 +98,7 @@ describe('a certificate by ACME', () => {
     expect(told['msg']).toMatch(/port 80 of each name/)
     await serves(['mx.example.org', 'imap.example.org'])
     const { stdout } = await postern(['status', '-c', gateway.configFile])
-    expect(stdout).toMatch(/a certificate for \d+ d more; the next order is due in [45] min\n {2}failed 1 times: /)
+    expect(stdout).toMatch(/a certificate for \d+ d more; the next order is due in \d+ (?:min|s)\n {2}failed 1 times: /)
     const doctor = await postern(['doctor', '-c', gateway.configFile])
     expect(doctor.stdout).toMatch(/^advice tls\.acme: the last order failed \([\w.]+: connection: .*port 80/m)
     // Names under example.org are nobody's.
