@@ -52,3 +52,10 @@ export function isLoopback({ host }: BindAddress): boolean {
 export function formatBindAddress({ host, port }: BindAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
+
+/** Of a text that the schema has looked at. */
+export function knownBindAddress(text: string, port: number): BindAddress {
+  const address = parseBindAddress(text)
+  if (address === undefined) throw new TypeError(`${text} passed the schema, but is no address`)
+  return { port, ...address }
+}

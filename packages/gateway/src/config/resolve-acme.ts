@@ -5,7 +5,7 @@ import { parseBindAddress } from './bind-address.ts'
 import { readCertificate } from './certificate-files.ts'
 import type { AcmeTable } from './config-file.ts'
 import { readTextFile } from './read-file.ts'
-import type { Resolving } from './resolve-upstreams.ts'
+import type { Resolving } from './resolving.ts'
 import type { AcmeConfig, AdminConfig, CertificateConfig } from './schema.ts'
 
 /** What of the rest a certificate that is ordered depends on. */

@@ -1,7 +1,7 @@
 /* From the table [policy] to what it comes to. */
 import type { ConfigFile, PolicyTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
-import type { Resolving } from './resolve-upstreams.ts'
+import type { Resolving } from './resolving.ts'
 import type { AccessRuleConfig, AuthenticationConfig, DnsListConfig, PolicyConfig, ScannerConfig } from './schema.ts'
 
 export function resolvePolicy(

@@ -6,7 +6,7 @@ import { compileCidrSet, parseIpAddress } from '@postern/core'
 import { domainToASCII } from 'node:url'
 import type { ListenerTable, LookupTable, RouteTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
-import type { Resolving } from './resolve-upstreams.ts'
+import type { Resolving } from './resolving.ts'
 import type { LookupConfig, RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
 
 export interface RouteSurroundings {

@@ -10,19 +10,9 @@ import {
 import { readCertificate } from './certificate-files.ts'
 import type { UpstreamTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
-import type { Problems } from './problems.ts'
 import { readTextFile } from './read-file.ts'
+import type { Resolving } from './resolving.ts'
 import type { Announce, BackendConfig, UpstreamConfig, UpstreamTlsConfig } from './schema.ts'
-
-/** What a part of the resolution works with. */
-export interface Resolving {
-  readonly problems: Problems
-  readonly warn: (path: KeyPath, message: string) => void
-  /** The absolute name of a file that the configuration names. */
-  readonly path: (name: string) => string
-  /** The one line of a file that other users of the machine may not read. */
-  readonly secretIn: (name: string | undefined, path: KeyPath) => Promise<string | undefined>
-}
 
 export async function resolveUpstreams(
   tables: Readonly<Record<string, UpstreamTable>>,
