@@ -58,6 +58,7 @@ export {
 } from './server/session-server.ts'
 export type { ServerTlsOptions } from './server/tls.ts'
 export { MailboxGoneError } from './session/mailbox-gone.ts'
+export { limitTime, type TimeLimit } from './session/time-limit.ts'
 export { ConnectionLostError } from './session/outbox.ts'
 export { runSession, type PumpOptions, type RunningSession, type SessionEnd } from './session/pump.ts'
 export { escapeBytes, receiveHeader, type HeaderOutcome, type ReceiveHeaderOptions } from './socket/receive-header.ts'

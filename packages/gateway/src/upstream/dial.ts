@@ -1,7 +1,7 @@
 /* Opens a connection to a backend for a protocol that does not do so itself: PROXY header first, then TLS where it is implicit. */
 import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { connect as connectWithHeader, type HeaderToSend } from '@postern/core'
+import { connect as connectWithHeader, limitTime, type HeaderToSend } from '@postern/core'
 import type { BackendAddress } from '../config/backend-address.ts'
 import type { UpstreamConfig } from '../config/schema.ts'
 import { limits } from '../limits.ts'
@@ -34,11 +34,15 @@ export async function dial(address: BackendAddress, options: DialOptions): Promi
       : connectWithHeader(target, header, { maxBytes: config.maxHeaderBytes })
   if (!connecting.ok) return { ok: false, detail: `${connecting.code}: ${connecting.detail}` }
   const { socket } = connecting
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-  const failure = await happens(socket, 'connect', deadline)
-  if (failure !== undefined) return { ok: false, detail: failure }
-  if (config.tls.mode !== 'implicit') return { ok: true, socket, isSecure: false }
-  return secure(socket, address, config, deadline)
+  const deadline = limitTime(signal, timeoutMs)
+  try {
+    const failure = await happens(socket, 'connect', deadline.signal)
+    if (failure !== undefined) return { ok: false, detail: failure }
+    if (config.tls.mode !== 'implicit') return { ok: true, socket, isSecure: false }
+    return await secure(socket, address, config, deadline.signal)
+  } finally {
+    deadline.end()
+  }
 }
 
 /**

@@ -10,6 +10,7 @@
 import type { Duplex } from 'node:stream'
 import {
   chooseSasl,
+  limitTime,
   type ConnectionInfo,
   type SaslClient,
   type SaslClientCredentials,
@@ -76,17 +77,21 @@ export async function signInAtBackend(request: LoginRequest): Promise<OpenedBack
   if (clientId.proxiesLeft <= 0) {
     return failure('loop', `connection ${connection.id} has come through ${limits.maxProxies} proxies`)
   }
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(limits.signInPatienceMs)])
-  let detail = ''
-  while (!deadline.aborted) {
-    const connecting = await backends.next(deadline)
-    if (!connecting.ok) return failure('unreachable', detail === '' ? connecting.detail : detail)
-    const attempt = new Attempt(request, connecting.link, deadline)
-    const result = await attempt.run()
-    if (result !== 'next') return result
-    detail = attempt.detail
+  const limit = limitTime(signal, limits.signInPatienceMs)
+  try {
+    let detail = ''
+    while (!limit.signal.aborted) {
+      const connecting = await backends.next(limit.signal)
+      if (!connecting.ok) return failure('unreachable', detail === '' ? connecting.detail : detail)
+      const attempt = new Attempt(request, connecting.link, limit.signal)
+      const result = await attempt.run()
+      if (result !== 'next') return result
+      detail = attempt.detail
+    }
+    return failure('unreachable', detail === '' ? 'not in time' : detail)
+  } finally {
+    limit.end()
   }
-  return failure('unreachable', detail === '' ? 'not in time' : detail)
 }
 
 function failure(fault: LoginFault, detail: string, completion = faults[fault].completion): FailedLogin {
@@ -110,9 +115,9 @@ class Attempt {
   async run(): Promise<OpenedBackend | FailedLogin | 'next'> {
     const { backends, limits } = this.#request
     const conversation = this.#conversation
-    const opening = AbortSignal.any([this.#signal, AbortSignal.timeout(limits.openingPatienceMs)])
     try {
-      await conversation.open(backends.tls, opening)
+      const opening = limitTime(this.#signal, limits.openingPatienceMs)
+      await conversation.open(backends.tls, opening.signal).finally(opening.end)
       conversation.link.succeeded(conversation.capabilities ?? [])
       if (!conversation.link.isSecure && !backends.sendsCredentialsInClear) {
         throw new Unusable('misconfigured', 'credentials are not sent in the clear')
