@@ -90,7 +90,9 @@ class AddressReader {
 
   /** `angle-addr = "<" [obs-route] addr-spec ">"`; the phrase before it is the name. */
   #readAngle(): void {
-    const name = this.#words.length > 0 ? this.#words.join(' ') : this.#comment
+    // `""` is a phrase that names nobody.
+    const phrase = this.#words.join(' ')
+    const name = phrase === '' ? this.#comment : phrase
     this.#forget()
     let route: string | undefined
     this.#skipBlanks()

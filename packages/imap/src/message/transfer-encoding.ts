@@ -37,11 +37,14 @@ export function decodeQ(text: string): Buffer {
 class Base64Decoder implements TransferDecoder {
   #held = ''
 
+  /** Padding ends what was encoded (RFC 2045 section 6.8); behind it another may begin, where a sender joined two. */
   push(chunk: Buffer): Buffer {
-    const digits = this.#held + chunk.toString('latin1').replaceAll(/[^A-Za-z0-9+/]/g, '')
+    const parts = (this.#held + chunk.toString('latin1').replaceAll(/[^A-Za-z0-9+/=]/g, '')).split(/=+/)
+    const digits = parts.pop() ?? ''
     const whole = digits.length - (digits.length % 4)
     this.#held = digits.slice(whole)
-    return Buffer.from(digits.slice(0, whole), 'base64')
+    const decoded = Buffer.from(digits.slice(0, whole), 'base64')
+    return parts.length === 0 ? decoded : Buffer.concat([...parts.map((part) => Buffer.from(part, 'base64')), decoded])
   }
 
   end(): Buffer {

@@ -15,6 +15,7 @@ function written({ name, route, mailbox, host }: EnvelopeAddress): string {
 }
 
 test.for([
+  ['"" <ann@example.org>', ['- <ann@example.org>']],
   ['ann@example.org', ['- <ann@example.org>']],
   ['Ann Lee <ann@example.org>', ['Ann Lee <ann@example.org>']],
   ['"Lee, Ann" <ann@example.org>, bob@x', ['Lee, Ann <ann@example.org>', '- <bob@x>']],
