@@ -1,4 +1,4 @@
-import type { MessageContent } from '@postern/core'
+import type { Awaitable, MessageContent } from '@postern/core'
 import { ContentTruncatedError } from '../errors.ts'
 import type { ImapLimits } from '../limits.ts'
 import { emptyLineEnd, headerLength } from './fields.ts'
@@ -20,13 +20,19 @@ export class MessageReader {
   readonly bytes: number
   readonly #content: MessageContent
   readonly #limits: ImapLimits
+  readonly #room: () => Awaitable<void>
   #header: HeaderBlock | undefined
   #structure: Part | undefined
 
-  constructor(content: MessageContent, limits: ImapLimits, structure?: Part) {
+  /**
+   * @param room - waited for behind each chunk: a store may have the message in memory, and then nothing else lets others
+   * have the event loop while a large one is gone through. May throw, to stop.
+   */
+  constructor(content: MessageContent, limits: ImapLimits, room: () => Awaitable<void>, structure?: Part) {
     this.bytes = content.bytes
     this.#content = content
     this.#limits = limits
+    this.#room = room
     this.#structure = structure
   }
 
@@ -87,6 +93,7 @@ export class MessageReader {
       if (chunk.length === 0) throw new ContentTruncatedError(end - at, at)
       at += chunk.length
       yield chunk
+      await this.#room()
     }
   }
 
@@ -103,6 +110,7 @@ export class MessageReader {
       if (length !== undefined) return at + length
       if (chunk.length < 4) return end
       at += chunk.length - 3
+      await this.#room()
     }
     return end
   }

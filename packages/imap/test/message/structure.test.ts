@@ -152,6 +152,7 @@ function readerOf(text: string): MessageReader {
       close: async () => {},
     },
     limits,
+    () => {},
   )
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { selectedInbox, signedIn, TestSession } from '../dialogue.ts'
 import { MemoryStore } from '../memory-store.ts'
@@ -99,6 +100,32 @@ test('a search that reads many messages stops when its client is gone', async ()
   await expect(search).rejects.toThrow('the client left')
   expect(store.contentsOpened).toBeLessThan(10)
 })
+
+test.for(['SEARCH TEXT nowhere', 'FETCH 1 BODYSTRUCTURE', 'FETCH 1 BINARY.SIZE[1]'])(
+  'a large message is gone through by and by, and no further when its client is gone: %s',
+  async (command) => {
+    const store = new MemoryStore()
+    // In chunks of 64 KiB, of which sixteen are read between two turns of the event loop.
+    const chunks = 80
+    store.put(
+      'ann@example.org',
+      'INBOX',
+      `a: b\r\n\r\n${'x'
+        .repeat(70)
+        .concat('\r\n')
+        .repeat((chunks * 65_536) / 72)}`,
+    )
+    const session = await selectedInbox({ store })
+    const before = store.contentReads
+    const work = session.send(`a ${command}\r\n`)
+    await nextTurn()
+    await nextTurn()
+    expect(store.contentReads - before).toBeLessThan(50)
+    await session.machine.ended('connection-lost')
+    await expect(work).rejects.toThrow('the client left')
+    expect(store.contentReads - before).toBeLessThan(chunks)
+  },
+)
 
 test('a fetch of many parts of one message stops when its client is gone', async () => {
   const store = new MemoryStore()

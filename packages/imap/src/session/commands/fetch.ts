@@ -221,7 +221,12 @@ async function fetchFromContent(
   }
   const content = await selected.mailbox.content(uid)
   if (content === undefined) return 'gone'
-  const reader = new MessageReader(content, state.limits, selected.structureOf(uid) ?? noted?.structure)
+  const reader = new MessageReader(
+    content,
+    state.limits,
+    () => state.room(),
+    selected.structureOf(uid) ?? noted?.structure,
+  )
   try {
     const decoded: number[] = []
     for (const item of items) {
