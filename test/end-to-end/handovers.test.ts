@@ -110,7 +110,7 @@ test(
           const now = await state()
           return now !== undefined && now.pid !== pid && now.health.status === 'ok' ? now : undefined
         },
-        60_000,
+        120_000,
       )
       pid = next.pid
       running = pid

@@ -89,7 +89,9 @@ async function allEnded(sockets: readonly Socket[]): Promise<void> {
   await Promise.all(
     sockets.map(async (socket) => {
       socket.resume()
-      if (!socket.closed) await within(30_000, 'the end of a connection', once(socket, 'close'))
+      // Not by `once`, for which a reset on the way there would be an error.
+      const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+      if (!socket.closed) await within(30_000, 'the end of a connection', closed)
     }),
   )
 }
@@ -341,10 +343,10 @@ describe('IMAP', () => {
     ])('%s', { timeout: 300_000 }, async (_, command) => {
       const clients = 3
       const commands = perTier({ change: 4, nightly: 200, release: 200 })
-      const sessions = await Promise.all(Array.from({ length: clients }, () => signedIn(ann)))
-      for (const session of sessions) await session.imap('b SELECT many')
       await attack({
         run: async () => {
+          const sessions = await Promise.all(Array.from({ length: clients }, () => signedIn(ann)))
+          for (const session of sessions) await session.imap('b SELECT many')
           await Promise.all(
             sessions.map(async (session) => {
               // Some of them are BAD, and who says nothing else is cut off.
@@ -491,7 +493,7 @@ test('MS-20: every message that is a bomb, at once', { timeout: 180_000 }, async
 })
 
 test('JS-04: old memory is in no reply, no line and no file', { timeout: 300_000 }, async () => {
-  const replies = perTier({ change: 300, nightly: 10_000, release: 10_000 })
+  const replies = perTier({ change: 150, nightly: 10_000, release: 10_000 })
   const both = { smtp: ports.direct, imaps: ports.imaps }
   const sower = startSower(both, ann)
   let heard: readonly string[]
@@ -504,7 +506,10 @@ test('JS-04: old memory is in no reply, no line and no file', { timeout: 300_000
   expect(heard.filter((text) => text.includes(marker.slice(0, 8)))).toEqual([])
   await gateway.settleLog()
   expect(gateway.log.map((record) => JSON.stringify(record)).filter((line) => line.includes(marker))).toEqual([])
-  const files = globSync(join(gateway.folder, 'data/mail', bob.name, '**/*')).filter((path) => statSync(path).isFile())
+  const files = globSync(join(gateway.folder, 'data/mail', bob.name, '**/*')).filter(
+    // A lock may be gone again.
+    (path) => !path.endsWith('.lock') && statSync(path).isFile(),
+  )
   expect(files.length).toBeGreaterThan(3)
   expect(files.filter((path) => readFileSync(path).includes(marker))).toEqual([])
   tellFigure(`in 0 of ${heard.length} replies, ${gateway.log.length} lines and ${files.length} files`)
