@@ -51,9 +51,13 @@ export class QuickLook {
     return { files, new: fresh, cur, isPast }
   }
 
-  /** Everything was looked at after `stamp` was taken. */
+  /**
+   * Everything was looked at after `stamp` was taken. Files that are as they were known before stay known, however new they
+   * are: a mailbox that is changed again and again is otherwise not known again before a pause.
+   */
   keep(stamp: MailboxStamp | undefined): void {
-    this.#seen = stamp?.isPast === true ? stamp : undefined
+    const isKnown = stamp !== undefined && (stamp.isPast || (this.#seen !== undefined && this.#areFilesSame(stamp)))
+    this.#seen = isKnown ? stamp : undefined
   }
 
   /** Nothing changed since the last look. */

@@ -93,6 +93,31 @@ describe('a look at a mailbox of which nothing changed', () => {
   })
 })
 
+test('a mailbox that is changed again and again stays known, though its folder is read now and then', async () => {
+  const opens: string[] = []
+  const open: Disk['open'] = (path, ...args) => {
+    opens.push(String(path))
+    return disk.open(path, ...args)
+  }
+  const counting = countingDisk(ext4, { open })
+  const store = openMaildirStore({ root: opened.root, disk: counting.disk, limits: { ownChangeRescanMs: 1 } })
+  others.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  await settle(inbox, counting)
+  const ofChanges: string[] = []
+  const { uid } = inbox.records()[1]!
+  for (let round = 0; round < 10; round += 1) {
+    opens.length = 0
+    value(await inbox.setFlags([uid], { op: round % 2 === 0 ? 'add' : 'remove', flags: ['\\Flagged'] }))
+    ofChanges.push(...opens)
+    // Until the folder has to be read again.
+    await new Promise((resolve) => setTimeout(resolve, 2))
+    await inbox.refresh()
+  }
+  // To write to the journal, and it stays open; no file is read.
+  expect(ofChanges).toEqual([join(opened.maildir, 'postern-journal')])
+})
+
 const firstOf = async () => (await disk.readdir(join(opened.maildir, 'cur'))).sort()[0]
 
 const seen = ({ uid, flags, modseq }: ReturnType<Mailbox['records']>[number]) => [uid, flags.toSorted(), modseq]
