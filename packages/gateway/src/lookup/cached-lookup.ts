@@ -13,6 +13,8 @@ interface Entry {
   readonly answer: LookupAnswer
   readonly since: number
   readonly until: number
+  /** It has proved wrong: it stands only as long as the directory has no other. */
+  readonly isDoubted?: true
 }
 
 /**
@@ -41,25 +43,32 @@ export class CachedLookup implements Lookup {
       this.#answers.delete(key)
       if (known.until > this.#now()) {
         this.#answers.set(key, known)
-        return Promise.resolve(known.answer)
+        if (known.isDoubted !== true) return Promise.resolve(known.answer)
       }
     }
     const asked = this.#asking.get(key)
     if (asked !== undefined) return asked
     const asking = this.#lookup
       .ask(question)
-      .then((answer) => this.#keep(key, answer))
+      .then(
+        (answer) => this.#keep(key, answer),
+        (error: unknown) => this.#fallBack(key, error),
+      )
       .finally(() => this.#asking.delete(key))
     this.#asking.set(key, asking)
     return asking
   }
 
-  /** What was answered just now stays: who guesses names, or passwords, must not ask the directory with each guess. */
+  /**
+   * What was answered just now stays: who guesses names, or passwords, must not ask the directory with each guess. Nor may
+   * they take an answer away that nobody else can give: it goes when another one comes.
+   */
   forget(question: LookupQuestion): boolean {
     const key = keyOf(question)
     const known = this.#answers.get(key)
     if (known === undefined || this.#now() - known.since < limits.freshAnswerMs) return false
-    return this.#answers.delete(key)
+    this.#answers.set(key, { ...known, isDoubted: true })
+    return true
   }
 
   close(): Promise<void> {
@@ -67,6 +76,7 @@ export class CachedLookup implements Lookup {
   }
 
   #keep(key: string, answer: LookupAnswer): LookupAnswer {
+    this.#answers.delete(key)
     // What is refused for now may be granted in a moment.
     if (answer.found === 'refusal' && answer.isTemporary) return answer
     if (this.#answers.size >= this.#options.maxEntries) {
@@ -75,6 +85,15 @@ export class CachedLookup implements Lookup {
     }
     const since = this.#now()
     this.#answers.set(key, { answer, since, until: since + this.#options.maxAgeMs })
+    return answer
+  }
+
+  /** The directory is down, and what it said before is believed for the rest of its time. */
+  #fallBack(key: string, error: unknown): LookupAnswer {
+    const known = this.#answers.get(key)
+    if (known === undefined || known.until <= this.#now()) throw error
+    const { answer, until } = known
+    this.#answers.set(key, { answer, since: this.#now(), until })
     return answer
   }
 }

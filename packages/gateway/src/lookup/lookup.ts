@@ -44,7 +44,8 @@ export interface GivenCredentials {
 export interface Lookup {
   ask(question: LookupQuestion): Promise<LookupAnswer>
   /**
-   * What it answered has proved wrong, so the next question is for the directory itself.
+   * What it answered has proved wrong, so the next question is for the directory itself. Where that has no answer, the one
+   * before still stands.
    *
    * @returns whether there was something to forget: only then it is worth asking again.
    */

@@ -108,6 +108,33 @@ describe('an answer that proved wrong', () => {
     expect(lookup.count).toBe(1)
   })
 
+  test('stands while the directory is down: a wrong guess takes nobody their way in', async () => {
+    const lookup = counting((count) => (count === 1 ? toInside() : Promise.reject(new Error('down'))))
+    const cache = cached(lookup, 60_000)
+    const first = await cache.ask(asking('a'))
+    now = limits.freshAnswerMs
+    expect(cache.forget(asking('a'))).toBe(true)
+    expect(await cache.ask(asking('a'))).toBe(first)
+    // And it is young again: the next guess does not wait for the directory.
+    expect(cache.forget(asking('a'))).toBe(false)
+    expect(await cache.ask(asking('a'))).toBe(first)
+    expect(lookup.count).toBe(2)
+    now = 60_000
+    await expect(cache.ask(asking('a'))).rejects.toThrow('down')
+  })
+
+  test('gives way to whatever the directory says now, a refusal for now as well', async () => {
+    const refusal: LookupAnswer = { found: 'refusal', isTemporary: true }
+    const lookup = counting((count) => (count === 2 ? Promise.resolve(refusal) : toInside()))
+    const cache = cached(lookup, 60_000)
+    await cache.ask(asking('a'))
+    now = limits.freshAnswerMs
+    cache.forget(asking('a'))
+    expect(await cache.ask(asking('a'))).toEqual(refusal)
+    await cache.ask(asking('a'))
+    expect(lookup.count).toBe(3)
+  })
+
   test('was none where nothing was known', () => {
     expect(cached(counting(toInside)).forget(asking('a'))).toBe(false)
   })
