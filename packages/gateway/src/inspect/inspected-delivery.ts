@@ -81,6 +81,11 @@ class InspectedDelivery implements Delivery {
     return Array.from({ length: this.#recipients }, () => refused)
   }
 
+  /** The destination may have lost its backend while the message was gathered. */
+  trouble(): DeliveryReply | undefined {
+    return this.#delivery.trouble?.()
+  }
+
   async abort(): Promise<void> {
     await this.#release()
     await this.#delivery.abort()

@@ -8,7 +8,10 @@ const start = {} as TransactionStart
 const route = { to: 'store', account: 'ann' } as const
 
 /** A destination that notes its calls, and a look that decides as it is told. */
-function setUp(verdict: InspectionVerdict | Error, more: { readonly isForEach?: boolean } = {}) {
+function setUp(
+  verdict: InspectionVerdict | Error,
+  more: { readonly isForEach?: boolean; readonly trouble?: DeliveryReply } = {},
+) {
   const calls: string[] = []
   const kept: Buffer[] = []
   const delivery: Delivery = {
@@ -27,6 +30,7 @@ function setUp(verdict: InspectionVerdict | Error, more: { readonly isForEach?: 
         return [ok, ok]
       },
     }),
+    ...(more.trouble && { trouble: () => more.trouble }),
     abort: () => void calls.push('abort'),
   }
   const destination: Destination = { begin: () => delivery }
@@ -91,6 +95,12 @@ describe('a message that is looked at', () => {
     await expect(delivery.commit()).rejects.toThrow('the disk is full')
     await delivery.abort()
     expect(calls).toEqual(['release', 'abort'])
+  })
+
+  test('is in trouble where its destination is, so that of several places none gets it', async () => {
+    const { destination } = setUp(none, { trouble: refused })
+    expect((await destination.begin(start)).trouble?.()).toBe(refused)
+    expect((await setUp(none).destination.begin(start)).trouble?.()).toBeUndefined()
   })
 
   test('nobody looks at others', async () => {
