@@ -273,6 +273,8 @@ export const limits = {
   firstAcmeRetryMs: 300_000,
   /** The doubling stops here: twice a day for whoever mends it tomorrow. */
   maxAcmeRetryMs: 43_200_000,
+  /** Longest wait that an authority may ask for (`Retry-After`): its quotas are of a week at most. */
+  maxAcmeRetryAfterMs: 604_800_000,
   /** From an order to the next one at least, however often somebody reloads. */
   minAcmeRetryMs: 60_000,
   /** From a certificate that came to the next order at least, or a third of its life when that is shorter: a clock may be wrong by months. */

@@ -181,7 +181,7 @@ export class CertificateKeeper {
     const inARow = (this.#failure?.inARow ?? 0) + 1
     const { reason, cause, mend, notBeforeMs = 0 } = failure
     const doubledMs = limits.firstAcmeRetryMs * 2 ** (inARow - 1)
-    const retryMs = Math.min(Math.max(doubledMs, notBeforeMs), limits.maxAcmeRetryMs)
+    const retryMs = Math.max(Math.min(doubledMs, limits.maxAcmeRetryMs), notBeforeMs)
     this.#failure = { reason, cause: printable(cause), mend, at: Date.now(), inARow }
     this.#notBefore = performance.now() + retryMs
     this.#listeners.failed(config.names, failure, inARow, retryMs)

@@ -223,5 +223,5 @@ async function textWithin(response: Response, maxBytes: number): Promise<string>
 function retryAfterMs(written: string | null): number | undefined {
   if (written === null) return undefined
   const ms = /^\d{1,9}$/.test(written) ? Number(written) * 1000 : Date.parse(written) - Date.now()
-  return ms > 0 ? Math.min(ms, limits.maxAcmeRetryMs) : undefined
+  return ms > 0 ? Math.min(ms, limits.maxAcmeRetryAfterMs) : undefined
 }

@@ -276,6 +276,22 @@ describe('when an order fails', () => {
     keeper.stop()
   })
 
+  test('an authority that wants none for longer than we wait by ourselves is asked behind that', async () => {
+    const config = await configIn(await temporaryDirectory())
+    const { keeper, orders, told, pass, answer } = authority()
+    const notBeforeMs = 34 * 60 * minuteMs
+    answer(() => Promise.resolve({ ok: false, failure: { ...failure, reason: 'rate-limited', notBeforeMs } }))
+    keeper.use(config)
+    keeper.run()
+    await pass(0)
+    expect(told).toEqual([`failed rate-limited 1, again in ${34 * 60}`])
+    for (let hour = 0; hour < 33; hour++) await pass(limits.acmeLookMs)
+    expect(orders).toHaveLength(1)
+    await pass(limits.acmeLookMs)
+    expect(orders).toHaveLength(2)
+    keeper.stop()
+  })
+
   test('a folder that cannot be written is told as that', async () => {
     const folder = await temporaryDirectory()
     await writeFile(join(folder, 'acme'), 'a file, and no folder')

@@ -238,7 +238,8 @@ describe('an order that comes to nothing says why, and what to do', () => {
 
   test.each([
     ['3600', 3_600_000],
-    ['99999999', limits.maxAcmeRetryMs],
+    ['122400', 122_400_000],
+    ['99999999', limits.maxAcmeRetryAfterMs],
     [new Date(Date.now() + 7_200_000).toUTCString(), 7_200_000],
   ])('too many orders, and when the next one may be: Retry-After: %s', async (retryAfter, ms) => {
     await using other = await authority({
