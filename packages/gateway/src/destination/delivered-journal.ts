@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { DeliveredJournal, DeliveredPair } from '@postern/smtp'
 import { foldAddress } from '../config/resolve-routes.ts'
@@ -36,10 +36,12 @@ export class FileJournal implements DeliveredJournal {
     this.#now = now
   }
 
-  /** Sweeps now, and from time to time. */
+  /** Sweeps now, and from time to time; clients need not wait for that. Rejects when the folder cannot be read. */
   async start(): Promise<void> {
-    await this.sweep()
-    this.#timer = setInterval(() => void this.sweep().catch(ignore), limits.journalSweepMs).unref()
+    this.#count = (await namesIn(this.#folder)).length
+    const sweep = (): void => void this.sweep().catch(ignore)
+    this.#timer = setInterval(sweep, limits.journalSweepMs).unref()
+    sweep()
   }
 
   close(): void {
@@ -72,8 +74,9 @@ export class FileJournal implements DeliveredJournal {
     for (const name of await namesIn(this.#folder)) {
       const file = join(this.#folder, name)
       try {
-        const { mtimeMs } = await stat(file)
-        if (this.#now() - mtimeMs > this.#keepMs) await unlink(file)
+        const found = await lstat(file)
+        if (!found.isFile()) continue
+        if (this.#now() - found.mtimeMs > this.#keepMs) await unlink(file)
         else count++
       } catch (error) {
         // Another worker was faster.
@@ -115,9 +118,10 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** Whatever else is there, as `lost+found` of a disk for itself, is not ours. */
 async function namesIn(folder: string): Promise<readonly string[]> {
   try {
-    return await readdir(folder)
+    return (await readdir(folder)).filter((name) => /^[0-9a-f]{64}$/.test(name))
   } catch (error) {
     // Nothing was ever noted.
     if (isMissing(error)) return []

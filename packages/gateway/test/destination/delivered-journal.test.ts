@@ -82,6 +82,15 @@ describe('the journal of deliveries', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
+  test('leaves alone what is not its own, as lost+found of a disk for itself, and sweeps on', async () => {
+    await journal().note([pair, other], one)
+    for (const name of ['lost+found', '0'.repeat(64)]) mkdirSync(join(folder, name))
+    writeFileSync(join(folder, 'README'), 'somebody was here')
+    aheadMs = 61_000
+    await journal().sweep()
+    expect(readdirSync(folder).toSorted()).toEqual(['0'.repeat(64), 'README', 'lost+found'])
+  })
+
   test('has a bound for one pair: the oldest give way', async () => {
     await journal().note([pair], one)
     const [name = ''] = readdirSync(folder)
