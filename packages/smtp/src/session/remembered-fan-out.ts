@@ -132,8 +132,7 @@ export class RememberedFanOut implements Delivery {
       const [first] = taken
       return first !== undefined && verdicts.length === 1 && done === 0 ? first.reply : this.#taken
     }
-    // What is permanent for one must not be so for those who may still get it.
-    const worst = lacking.find(({ code }) => code < 500) ?? lacking[0] ?? someLacking
+    const worst = worstOf(lacking) ?? someLacking
     if (taken.length + done === 0) return worst
     const counts = `${taken.length + done} of ${verdicts.length + done} recipients have the message`
     const detail = [counts, ...lacking.flatMap((reply) => reply.detail ?? reply.lines)].join('; ')
@@ -170,11 +169,12 @@ export class RememberedFanOut implements Delivery {
 
 /** What one of them would answer already now. */
 function troubleOf(places: readonly Place[]): DeliveryReply | undefined {
-  for (const { failure, delivery } of places) {
-    const trouble = failure ?? delivery.trouble?.()
-    if (trouble !== undefined) return trouble
-  }
-  return undefined
+  return worstOf(places.flatMap(({ failure, delivery }) => failure ?? delivery.trouble?.() ?? []))
+}
+
+/** What is permanent for one must not be so for those who may still get it. */
+function worstOf(refusals: readonly DeliveryReply[]): DeliveryReply | undefined {
+  return refusals.find(({ code }) => code < 500) ?? refusals[0]
 }
 
 async function leave(places: readonly Place[]): Promise<void> {

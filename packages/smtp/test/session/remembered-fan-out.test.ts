@@ -156,6 +156,17 @@ describe('4.2: a message to several places', () => {
     expect([places.a.open, places.b.open]).toEqual([0, 0])
   })
 
+  test.each([
+    ['a', 'b'],
+    ['b', 'a'],
+  ] as const)('that %s would refuse for good and %s for now is deferred', async (forGood, forNow) => {
+    const places = new Places()
+    places[forGood].troubleNow = spam
+    places[forNow].troubleNow = busy
+    expect(await places.send(both)).toBe('451 4.3.2 Busy')
+    expect([places.counts(), places.journal.noted]).toEqual([[0, 0], []])
+  })
+
   test('in one place some recipients may have it and others not', async () => {
     const places = new Places()
     const recipients = ['joe@each.example', 'pat@each.example', 'ann@a.example']
