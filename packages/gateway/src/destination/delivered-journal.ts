@@ -103,9 +103,15 @@ export class FileJournal implements DeliveredJournal {
   }
 
   #fileOf({ reversePath, forwardPath }: DeliveredPair): string {
-    const pair = `${foldAddress(reversePath)}\0${foldAddress(forwardPath)}`
+    const pair = `${withDomainFolded(reversePath)}\0${withDomainFolded(forwardPath)}`
     return join(this.#folder, createHash('sha256').update(pair).digest('hex'))
   }
+}
+
+/** RFC 5321 section 2.4: whether `Ann` is `ann`, only their host knows. A client that comes again spells them as before. */
+function withDomainFolded(address: string): string {
+  const domainAt = address.lastIndexOf('@') + 1
+  return address.slice(0, domainAt) + foldAddress(address.slice(domainAt))
 }
 
 /** A name is durable with its folder. */

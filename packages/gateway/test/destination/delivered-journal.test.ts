@@ -39,15 +39,24 @@ describe('the journal of deliveries', () => {
     expect(await next.delivered(other)).toEqual(new Set([two]))
   })
 
-  test('takes an address however it is spelled, and tells nobody’s', async () => {
+  test('takes a domain however it is spelled, and tells nobody’s address', async () => {
     await journal().note([pair], one)
-    expect(await journal().delivered({ reversePath: 'Sue@EXAMPLE.net', forwardPath: 'ANN@example.org' })).toEqual(
-      new Set([one]),
-    )
+    const spelled = { reversePath: 'sue@EXAMPLE.net', forwardPath: 'ann@Example.ORG' }
+    expect(await journal().delivered(spelled)).toEqual(new Set([one]))
     const [name = ''] = readdirSync(folder)
     expect(name).toMatch(/^[0-9a-f]{64}$/)
     expect(readFileSync(join(folder, name), 'latin1')).toBe(`\n${one}\n`)
     expect([statSync(join(folder, name)).mode & 0o777, statSync(folder).mode & 0o777]).toEqual([0o600, 0o700])
+  })
+
+  test.each([
+    { ...pair, forwardPath: 'Ann@example.org' },
+    { ...pair, reversePath: 'Sue@example.net' },
+    { ...pair, reversePath: '' },
+    { reversePath: pair.forwardPath, forwardPath: pair.reversePath },
+  ])('takes nobody for somebody else: $reversePath to $forwardPath', async (another) => {
+    await journal().note([pair], one)
+    expect(await journal().delivered(another)).toEqual(new Set())
   })
 
   test.each(['../../etc/passwd', 'a/b@example.org', '\0', ''])('no address leads anywhere: %j', async (forwardPath) => {
