@@ -1,7 +1,7 @@
 /*
  * Who has a message whose client was told to send it again, on disk, for all workers of this machine: one file for each
- * pair of sender and recipient, with a line for each message, its SHA-256. Names are hashes, so they tell nobody's address
- * and no address can lead anywhere.
+ * pair of sender and recipient, with a line for each message, its SHA-256, and another where that is crossed out. Names are
+ * hashes, so they tell nobody's address and no address can lead anywhere.
  *
  * A line is appended in one write and synced with its folder before the client hears a word, so after a crash there are
  * whole lines and perhaps half of a last one, which matches nothing. What is older than a retry may be is swept away.
@@ -53,7 +53,7 @@ export class FileJournal implements DeliveredJournal {
       const text = await readFile(this.#fileOf(pair), 'latin1')
       const { mtimeMs } = await stat(this.#fileOf(pair))
       if (this.#now() - mtimeMs > this.#keepMs) return nothing
-      return new Set(text.split('\n').filter((line) => line.length === 64))
+      return standingIn(text.split('\n'))
     } catch (error) {
       if (isMissing(error)) return nothing
       throw error
@@ -66,6 +66,10 @@ export class FileJournal implements DeliveredJournal {
     await Promise.all(pairs.map((pair) => this.#append(this.#fileOf(pair), sha256)))
     await syncFolder(this.#folder)
     if (made !== undefined) await syncFolder(dirname(made))
+  }
+
+  async forget(pairs: readonly DeliveredPair[], sha256: string): Promise<void> {
+    await Promise.all(pairs.map((pair) => this.#append(this.#fileOf(pair), `${crossedOut}${sha256}`)))
   }
 
   /** Removes what is too old to be asked for. Any number of workers may do so at once. */
@@ -86,7 +90,7 @@ export class FileJournal implements DeliveredJournal {
     this.#count = count
   }
 
-  async #append(file: string, sha256: string): Promise<void> {
+  async #append(file: string, line: string): Promise<void> {
     const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants
     const handle = await open(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
     try {
@@ -95,7 +99,7 @@ export class FileJournal implements DeliveredJournal {
       // A sender of thousands of half-delivered messages to one recipient: the oldest give way.
       if (size >= limits.maxJournalFileBytes) await handle.truncate(0)
       // Half a line that a crash left ends here.
-      await handle.write(`\n${sha256}\n`)
+      await handle.write(`\n${line}\n`)
       await handle.sync()
     } finally {
       await handle.close()
@@ -106,6 +110,18 @@ export class FileJournal implements DeliveredJournal {
     const pair = `${withDomainFolded(reversePath)}\0${withDomainFolded(forwardPath)}`
     return join(this.#folder, createHash('sha256').update(pair).digest('hex'))
   }
+}
+
+/** Before the hash of a message that all have now. */
+const crossedOut = '-'
+
+function standingIn(lines: readonly string[]): ReadonlySet<string> {
+  const standing = new Set<string>()
+  for (const line of lines) {
+    if (line.startsWith(crossedOut)) standing.delete(line.slice(crossedOut.length))
+    else if (line.length === 64) standing.add(line)
+  }
+  return standing
 }
 
 /** RFC 5321 section 2.4: whether `Ann` is `ann`, only their host knows. A client that comes again spells them as before. */

@@ -74,6 +74,16 @@ describe('the journal of deliveries', () => {
     expect(await journal().delivered(pair)).toEqual(new Set([one, two]))
   })
 
+  test('forgets what all have, for every worker, and no more than that; noted again, it is there again', async () => {
+    await journal().note([pair, other], one)
+    await journal().note([pair], two)
+    await journal().forget([pair], one)
+    expect(await journal().delivered(pair)).toEqual(new Set([two]))
+    expect(await journal().delivered(other)).toEqual(new Set([one]))
+    await journal().note([pair], one)
+    expect(await journal().delivered(pair)).toEqual(new Set([one, two]))
+  })
+
   test('forgets what no client sends again', async () => {
     await journal().note([pair], one)
     aheadMs = 61_000

@@ -1,7 +1,7 @@
 /*
  * A message to several places for a client of SMTP, which takes one verdict for all: RFC 5321 has no other. When some took it
  * and others not, the client is told to send it again, and whoever has it already must not get it twice. So who has it is
- * written down before that reply, by sender, recipient and content (`DeliveredJournal`).
+ * written down before that reply, by sender, recipient and content (`DeliveredJournal`), and crossed out when all have it.
  *
  * When it comes again, the content is known only at its end, and each place must be told its recipients before. Hence a
  * recipient of whom the journal knows anything goes separately, by a delivery of its own: at the end it is committed, or
@@ -22,14 +22,16 @@ export interface DeliveredPair {
 }
 
 /**
- * Remembers who has a message whose client was told to send it again. Both may reject: then the recipient, or the message,
- * is deferred.
+ * Remembers who has a message whose client was told to send it again. All may reject: then the recipient, or the message,
+ * is deferred, or what was noted stays.
  */
 export interface DeliveredJournal {
   /** SHA-256, in hexadecimal, of what was delivered to this recipient from this sender; for nearly all, nothing. */
   delivered(pair: DeliveredPair): Promise<ReadonlySet<string>>
   /** Resolves when it is durable. */
   note(pairs: readonly DeliveredPair[], sha256: string): Promise<void>
+  /** It came again, and its client hears that all have it: what comes now with the same content is another message. */
+  forget(pairs: readonly DeliveredPair[], sha256: string): Promise<void>
 }
 
 /** What a fan-out for one verdict works with. */
@@ -112,7 +114,7 @@ export class RememberedFanOut implements Delivery {
       verdicts.flatMap(({ place, replies }) =>
         replies.map((reply, index) => ({ reply, forwardPath: place.forwardPaths[index] ?? '' })),
       ),
-      done.length,
+      done.flatMap(({ forwardPaths }) => forwardPaths),
       sha256,
     )
   }
@@ -123,18 +125,20 @@ export class RememberedFanOut implements Delivery {
 
   async #conclude(
     verdicts: readonly { readonly reply: DeliveryReply; readonly forwardPath: string }[],
-    done: number,
+    done: readonly string[],
     sha256: string,
   ): Promise<DeliveryReply> {
     const taken = verdicts.filter(({ reply }) => reply.code < 300)
     const lacking = verdicts.filter(({ reply }) => reply.code >= 300).map(({ reply }) => reply)
     if (lacking.length === 0) {
       const [first] = taken
-      return first !== undefined && verdicts.length === 1 && done === 0 ? first.reply : this.#taken
+      if (done.length > 0) await this.#forget(done, sha256)
+      return first !== undefined && verdicts.length === 1 && done.length === 0 ? first.reply : this.#taken
     }
     const worst = worstOf(lacking) ?? someLacking
-    if (taken.length + done === 0) return worst
-    const counts = `${taken.length + done} of ${verdicts.length + done} recipients have the message`
+    if (taken.length + done.length === 0) return worst
+    const have = taken.length + done.length
+    const counts = `${have} of ${have + lacking.length} recipients have the message`
     const detail = [counts, ...lacking.flatMap((reply) => reply.detail ?? reply.lines)].join('; ')
     try {
       if (taken.length > 0) {
@@ -148,6 +152,17 @@ export class RememberedFanOut implements Delivery {
       return { ...someLacking, detail: `${detail}; they will get it again: ${told}` }
     }
     return worst.code < 500 ? { ...someLacking, detail } : { ...worst, detail }
+  }
+
+  async #forget(forwardPaths: readonly string[], sha256: string): Promise<void> {
+    try {
+      await this.#remembering.journal.forget(
+        forwardPaths.map((forwardPath) => this.#pair(forwardPath)),
+        sha256,
+      )
+    } catch {
+      // All have it, and that is what the client must hear.
+    }
   }
 
   get #taken(): DeliveryReply {
