@@ -53,7 +53,8 @@ export class MailboxIndex {
   readonly #parts: MailboxParts
   /** Names that are no messages, reported once. */
   readonly #skipped = new Set<string>()
-  #keywordsTime = -1n
+  /** Of the table of keywords when it was read; `undefined` when it may have been replaced in the same tick of the clock since. */
+  #keywordsTime: bigint | undefined
 
   constructor(place: MailboxPlace, context: StoreContext, locked: MailboxParts['locked']) {
     this.known = new KnownMessages(context.limits.namesPerTurn)
@@ -203,10 +204,12 @@ export class MailboxIndex {
   }
 
   async #readKeywords(time: bigint): Promise<void> {
-    if (time === this.#keywordsTime && this.subFolders.isTimeSettled(time)) return
+    if (time === this.#keywordsTime) return
     const { context, place } = this.#parts
+    // As of now, before reading: a table that replaces it later has another time then.
+    const isSettled = this.subFolders.isTimeSettled(time)
     const keywords = time === 0n ? new Keywords() : await Keywords.read(context.disk, place.path, context.limits)
-    this.#keywordsTime = time
+    this.#keywordsTime = isSettled ? time : undefined
     this.known.useKeywords(keywords)
   }
 

@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Mailbox } from '@postern/core'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
@@ -175,6 +175,24 @@ describe('a change of somebody else', () => {
       }),
       { numRuns: 12 },
     )
+  })
+
+  test('to the table of keywords, twice within one tick of the clock, is seen when the tick is past', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const here = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
+    const there = await elsewhere(disk)
+    const table = join(opened.maildir, 'dovecot-keywords')
+    const uid = here.records()[0]!.uid
+    value(await here.setFlags([uid], { op: 'add', flags: ['first'] }))
+    const tick = new Date()
+    await disk.utimes(table, tick, tick)
+    await there.refresh()
+    value(await here.setFlags([uid], { op: 'add', flags: ['second'] }))
+    await disk.utimes(table, tick, tick)
+    vi.setSystemTime(tick.getTime() + 60_000)
+    await there.refresh()
+    expect(there.records()[0]?.flags).toEqual(['first', 'second'])
   })
 
   test('to the table of keywords, made while we changed a flag under the lock, is seen by the next look', async () => {
