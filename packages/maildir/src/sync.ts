@@ -132,17 +132,16 @@ export class MailboxIndex {
     const { journal, known, uidList } = this
     const { uidValidity, uidNext } = uidList.header
     const isThere = await journal.read(uidValidity)
-    if (!isThere || journal.isBehind || known.lostUids(uidNext).length > 0) {
-      try {
-        await this.#parts.locked(() => this.#recordLocked())
-      } catch (error) {
-        await journal.defer(error)
-      }
+    if (isThere && !journal.isBehind && !journal.isLoose && known.lostUids(uidNext).length === 0) return
+    try {
+      // Whoever takes the lock may be told of one more change, of a file that was not seen with it: that is settled under it.
+      await this.#parts.locked(async () => {
+        await this.#recordLocked()
+        if (journal.isLoose) await journal.compact(uidList.header.uidValidity)
+      })
+    } catch (error) {
+      await journal.defer(error)
     }
-    if (!journal.isLoose) return
-    await this.#parts.locked(async () => {
-      if (await journal.read(uidValidity)) await journal.compact(uidValidity)
-    })
   }
 
   /** Within the lock: the journal as it is. With another UIDVALIDITY than `of`, it is read for that one. */

@@ -8,6 +8,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Flag, Mailbox, MessageRecord, Uid } from '@postern/core'
 import { expect, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
+import type { MaildirLimits } from '../src/limits.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore } from './kit.ts'
 
@@ -85,6 +86,8 @@ const refresh: Act = ({ inbox }) => inbox.refresh()
 /** `before`: by the second process, when the first one has looked last. */
 interface Row {
   readonly before?: Act
+  /** Of the first process. */
+  readonly limits?: Partial<MaildirLimits>
   readonly mine: Act
   readonly theirs: Act
 }
@@ -98,6 +101,14 @@ const rows: Readonly<Record<string, Row>> = {
       await append(store, ann, 'INBOX', 'five')
       await inbox.refresh()
     },
+  },
+  'a look that writes the journal anew, and a flag': {
+    before: async (one, ledger) => {
+      for (let times = 0; times < 5; times += 1) await flag(one, ledger, 1, [`$Mark${times}`])
+    },
+    limits: { minDeadLines: 1 },
+    mine: refresh,
+    theirs: (one, ledger) => flag(one, ledger, 2, ['\\Flagged']),
   },
   'a look, and a flag and an expunge': {
     mine: refresh,
@@ -134,7 +145,7 @@ const rows: Readonly<Record<string, Row>> = {
 
 /** @returns how many calls were made, and what was wrong. */
 async function interleave(
-  { before, mine, theirs }: Row,
+  { before, limits, mine, theirs }: Row,
   at: number,
 ): Promise<{ calls: number; wrong: readonly string[] }> {
   const opened = await openTestStore({ disk: diskWith() })
@@ -148,6 +159,7 @@ async function interleave(
     opened.root,
     diskWith(() => (calls >= 0 && calls++ === at ? interrupt?.() : undefined)),
     'first',
+    limits,
   )
   // Who holds the lock is not waited for: there it is no order that can be.
   const second = await openSession(opened.root, diskWith(), 'second', { lockWaitMs: 1, lockRetryMs: 1 })
