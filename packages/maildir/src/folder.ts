@@ -167,7 +167,9 @@ export class Folder {
         ;(isKept ? modified : reached).push(message.uid)
         return true
       })
-      this.#showIfSettled()
+      // Between two takes of the lock others may have changed one that was reached: then it is known by its record only.
+      if (reached.some((uid) => this.#index.known.unjournaled.has(uid))) await this.#sync({ claim: false })
+      else this.#showIfSettled()
       return accepted(reached.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined))
     })
     if (!outcome.ok) return outcome

@@ -104,7 +104,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   'a look that writes the journal anew, and a flag': {
     before: async (one, ledger) => {
-      for (let times = 0; times < 5; times += 1) await flag(one, ledger, 1, [`$Mark${times}`])
+      for (const each of ['\\Seen', '\\Draft', '\\Answered', '\\Flagged', '$Mine']) await flag(one, ledger, 1, [each])
     },
     limits: { minDeadLines: 1 },
     mine: refresh,
@@ -124,6 +124,13 @@ const rows: Readonly<Record<string, Row>> = {
       await flag(one, ledger, 2, ['\\Seen'])
     },
     theirs: (one, ledger) => flag(one, ledger, 2, ['\\Flagged']),
+  },
+  'flags of two messages, one of which has another name by now, and a flag of the other one': {
+    before: (one, ledger) => flag(one, ledger, 3, ['\\Flagged']),
+    mine: async ({ inbox }, ledger) => {
+      ledger.take(value(await inbox.setFlags([1, 3] as Uid[], { op: 'add', flags: ['\\Seen'] })).messages)
+    },
+    theirs: (one, ledger) => flag(one, ledger, 1, ['\\Flagged']),
   },
   'a look and a new keyword, and another new keyword': {
     mine: async (one, ledger) => {
