@@ -17,11 +17,13 @@ const LF = 0x0a
  * and not as a folder on the way, swapped in at the last moment.
  *
  * @param folder - real path of `cur` or `new`.
+ * @param isAgain - it was not where it was opened, once.
  */
 export async function openMessageFile(
   files: FileOpener,
   folder: string,
   path: string | Buffer,
+  isAgain = false,
 ): Promise<OpenFile | undefined> {
   let handle: OpenFile
   try {
@@ -37,6 +39,9 @@ export async function openMessageFile(
     throw new StoreError('MAILDIR_SYMLINK', `not a regular file in ${folder}`)
   } catch (error) {
     await handle.close()
+    // It may just have been moved, from `new` to `cur` or with its mailbox: then there is nothing of that name any more.
+    const mayBeMoved = !isAgain && error instanceof StoreError && error.code === 'MAILDIR_SYMLINK'
+    if (mayBeMoved) return openMessageFile(files, folder, path, true)
     throw error
   }
 }

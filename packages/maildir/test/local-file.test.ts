@@ -4,7 +4,7 @@ import * as disk from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { messageContent } from '../src/content.ts'
+import { messageContent, openMessageFile } from '../src/content.ts'
 import { KeptFiles } from '../src/kept-files.ts'
 import { limits } from '../src/limits.ts'
 import { openLocalFile, type OpenFile } from '../src/local-file.ts'
@@ -112,6 +112,26 @@ describe('a message that cannot be read', () => {
     await expect(messageContent(faulty, { rawBytes: 1, bytes: 1 }, limits)).rejects.toMatchObject({ code: 'EIO' })
     expect(nameOf(fd)).not.toBe(path)
   })
+})
+
+test('a message that is moved when it has just been opened is not there any more, and one elsewhere is refused', async () => {
+  const [fresh, current] = [join(folder, 'new'), join(folder, 'cur')]
+  await Promise.all([fresh, current].map((each) => disk.mkdir(each)))
+  await disk.writeFile(join(fresh, 'one'), 'moved')
+  const opened: OpenFile[] = []
+  const files = {
+    open: async (name: string | Buffer, flags: number) => {
+      const handle = await openLocalFile(name, flags)
+      opened.push(handle)
+      await disk.rename(name, join(current, 'one')).catch(() => undefined)
+      return handle
+    },
+  }
+  expect(await openMessageFile(files, fresh, join(fresh, 'one'))).toBeUndefined()
+  await disk.symlink(current, join(folder, 'link'))
+  const links = openMessageFile({ open: openLocalFile }, join(folder, 'link'), join(folder, 'link', 'one'))
+  await expect(links).rejects.toMatchObject({ code: 'MAILDIR_SYMLINK' })
+  expect(opened.map(({ fd }) => fd)).toEqual([-1])
 })
 
 const file = (): Promise<OpenFile> => openLocalFile(path, O_RDWR | O_CREAT)
