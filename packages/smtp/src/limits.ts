@@ -109,6 +109,11 @@ export interface SmtpClientLimits {
   readonly tlsPatienceMs: number
   /** Milliseconds for the greeting (RFC 5321 §4.5.3.2.1 asks for 5 minutes, of a stranger). */
   readonly greetingPatienceMs: number
+  /**
+   * Milliseconds for the replies to the first commands on a connection that was kept: its backend may be gone without a sign,
+   * and then there must be time for another.
+   */
+  readonly resumedPatienceMs: number
   /** Milliseconds for the reply to a command (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4 ask for 2 and 5 minutes, of a stranger). */
   readonly replyPatienceMs: number
   /** Milliseconds for a block of a message to be taken (RFC 5321 §4.5.3.2.5). */
@@ -142,6 +147,7 @@ export const clientLimits: SmtpClientLimits = {
   connectPatienceMs: 5_000,
   tlsPatienceMs: 10_000,
   greetingPatienceMs: 10_000,
+  resumedPatienceMs: 10_000,
   replyPatienceMs: 60_000,
   blockPatienceMs: 60_000,
   finalPatienceMs: 300_000,

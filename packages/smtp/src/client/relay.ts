@@ -172,9 +172,11 @@ class RelayDelivery implements Delivery {
     const event = { transactionId: this.#start.id, backend: nameOf(backend) }
     connection.resume(() => observer?.gone?.(event))
     observer?.connecting?.(event)
+    connection.bound(this.#limits.resumedPatienceMs)
     const opening = await announceTransaction(connection.dialogue, this.#options, capabilities, this.#start)
     const upstream = new UpstreamTransaction(connection, capabilities, this.#options, this.#start)
     const answer = opening.ok ? await upstream.begin(recipient) : opening
+    connection.opened()
     if (!answer.ok) {
       // What ended this one, as a backend that was started anew, has hardly spared the others.
       idle.leave(nameOf(backend))

@@ -277,6 +277,16 @@ describe('BK-11: a connection that is dead when it is used again', () => {
     expect(backend.connections).toBe(2)
   })
 
+  test('where the backend is silent, as a machine that lost its power, there is time left for another', async () => {
+    const backend = await ScriptedBackend.start(`${greeted}${taken}D: MAIL\nD: RCPT`, `${greeted}${taken}${quit}`)
+    await client(backend).send()
+    await kept()
+    const second = client(backend, { limits: { resumedPatienceMs: 50 } })
+    expect(await second.send()).toBe('250 2.0.0 OK')
+    expect(second.codes).toEqual([undefined])
+    expect(backend.connections).toBe(2)
+  })
+
   test('the others that were kept are left as well: what ended one has hardly spared them', async () => {
     const dying = `${greeted}${taken}D: MAIL\n!close`
     const backend = await ScriptedBackend.start(dying, `${greeted}${taken}${quit}`)
