@@ -300,9 +300,15 @@ export class Folder {
 
   /** Within a turn: looks at the disk, and shows sessions what it found. */
   async #sync(options: Parameters<MailboxIndex['sync']>[0]): Promise<readonly Uid[]> {
-    const claimed = await this.#index.sync(options)
-    this.#show()
-    return claimed
+    try {
+      const claimed = await this.#index.sync(options)
+      this.#show()
+      return claimed
+    } catch (error) {
+      // Deleted or renamed in the middle of the look: that is no fault of the disk.
+      if (isErrno(error, 'ENOENT')) await this.#index.subFolders.assertThere()
+      throw error
+    }
   }
 
   #show(): void {

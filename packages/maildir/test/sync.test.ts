@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Account, Mailbox, Uid } from '@postern/core'
+import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limits, type Disk } from '../src/index.ts'
@@ -26,6 +26,28 @@ describe('files of other programs', () => {
   const firstFile = async () => (await disk.readdir(at('cur')))[0] ?? ''
   beforeEach(() => begin())
   afterEach(() => opened.end())
+
+  test.each(['deleted', 'renamed'])('a mailbox that is %s while it is looked at is gone', async (how) => {
+    await opened.end()
+    let onRead: (() => Promise<unknown>) | undefined
+    const opendir = (async (path: string, options: object) => {
+      const act = path.endsWith('/cur') ? onRead : undefined
+      onRead = act === undefined ? onRead : undefined
+      await act?.()
+      return disk.opendir(path, options)
+    }) as Disk['opendir']
+    await begin({ disk: { ...disk, opendir } })
+    value(await account.create('Box'))
+    const box = value(await account.open('Box', 'read-write'))
+    await append(opened.store, ann, 'Box', 'one')
+    const other = await openTestStore({ root: opened.root })
+    const others = await other.store.openAccount(ann)
+    onRead = () => (how === 'deleted' ? others.delete('Box') : others.rename('Box', 'Other'))
+    await expect(box.refresh()).rejects.toBeInstanceOf(MailboxGoneError)
+    expect(onRead).toBeUndefined()
+    await box.close()
+    await other.store.close()
+  })
 
   test('LF line ends are shown as CRLF, with the size to match', async () => {
     const lf = 'Subject: lf\n\nline\r\nmixed\n\n'
