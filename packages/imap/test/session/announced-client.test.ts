@@ -132,10 +132,18 @@ describe('4.1.6: whom a front end speaks for', () => {
     expect([told, signedIn]).toEqual([[], ['ann 203.0.113.7 45678']])
   })
 
+  test('without quotes is the same, and a comma behind a word is none of its characters (ADR 0039)', async () => {
+    const { session, signedIn } = await start()
+    await ask(session, 'a ID (name, NIL, x-originating-ip, 198.51.100.9, x-originating-port 4242)')
+    await ask(session, 'b LOGIN ann secret')
+    expect(signedIn).toEqual(['ann 198.51.100.9 4242'])
+  })
+
   test.each([
     ['nothing', 'NIL'],
     ['no pairs', '()'],
     ['a name without a value', '("x-originating-ip" NIL)'],
+    ['a name without a value, and a comma', '(x-originating-ip NIL, name probe)'],
     ['all but the address', '("x-originating-port" "1" "x-session-id" "web1")'],
   ])('%s announces nobody', async (_, pairs) => {
     const { session, told } = await start()

@@ -74,7 +74,7 @@ async function announced(state: SessionState, client: AnnouncedClient): Promise<
 
 function idPair(args: Tokens): readonly [key: string, value: string | null] | undefined {
   const { maxIdKeyBytes, maxIdValueBytes } = args.limits
-  const key = args.astring()
+  const key = args.string() ?? idAtom(args)
   args.take(',')
   const value = args.space() ? idValue(args) : undefined
   args.take(',')
@@ -84,7 +84,17 @@ function idPair(args: Tokens): readonly [key: string, value: string | null] | un
 
 function idValue(args: Tokens): string | null | undefined {
   const value = args.nstring()
-  return value === undefined ? args.atom() : value
+  if (value !== undefined) return value
+  const atom = idAtom(args)
+  return atom?.toUpperCase() === 'NIL' ? null : atom
+}
+
+/** An atom may end with a comma by the grammar: here it is the one that stands behind the atom. */
+function idAtom(args: Tokens): string | undefined {
+  const atom = args.atom()
+  if (atom === undefined || atom === ',' || !atom.endsWith(',')) return atom
+  args.at -= 1
+  return atom.slice(0, -1)
 }
 
 /**
