@@ -140,6 +140,11 @@ export class RememberedFanOut implements Delivery {
     const have = taken.length + done.length
     const counts = `${have} of ${have + lacking.length} recipients have the message`
     const detail = [counts, ...lacking.flatMap((reply) => reply.detail ?? reply.lines)].join('; ')
+    if (worst.code >= 500) {
+      // Nobody sends it again after that, and the same content may come as another message.
+      if (done.length > 0) await this.#forget(done, sha256)
+      return { ...worst, detail }
+    }
     try {
       if (taken.length > 0) {
         await this.#remembering.journal.note(
@@ -151,7 +156,7 @@ export class RememberedFanOut implements Delivery {
       const told = error instanceof Error ? error.message : String(error)
       return { ...someLacking, detail: `${detail}; they will get it again: ${told}` }
     }
-    return worst.code < 500 ? { ...someLacking, detail } : { ...worst, detail }
+    return { ...someLacking, detail }
   }
 
   async #forget(forwardPaths: readonly string[], sha256: string): Promise<void> {

@@ -137,11 +137,16 @@ describe('4.2: a message to several places', () => {
     expect(places.counts()).toEqual([2, 1])
   })
 
-  test('that one refuses for good is refused, in its words', async () => {
+  test('that one refuses for good is refused, in its words; nobody sends it again, so nothing is remembered', async () => {
     const places = new Places()
+    places.b.commitReply = busy
+    expect(await places.send(both)).toBe(lacking)
     places.b.commitReply = spam
     expect(await places.send(both)).toBe('554 5.7.1 Spam')
-    expect([places.counts(), places.journal.recipients]).toEqual([[1, 0], ['ann@a.example']])
+    expect([places.counts(), places.journal.noted]).toEqual([[1, 0], []])
+    places.b.commitReply = undefined
+    expect(await places.send(both)).toMatch(/^250 /)
+    expect(places.counts()).toEqual([2, 1])
   })
 
   test.each([
