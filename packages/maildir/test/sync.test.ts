@@ -39,7 +39,8 @@ describe('files of other programs', () => {
     await begin({ disk: { ...disk, opendir } })
     value(await account.create('Box'))
     const box = value(await account.open('Box', 'read-write'))
-    await append(opened.store, ann, 'Box', 'one')
+    // A folder that nobody changed is not read.
+    await put('1.foreign', undefined, join('.Box', 'cur'))
     const other = await openTestStore({ root: opened.root })
     const others = await other.store.openAccount(ann)
     onRead = () => (how === 'deleted' ? others.delete('Box') : others.rename('Box', 'Other'))
