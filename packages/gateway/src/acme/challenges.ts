@@ -3,10 +3,9 @@
  * answered by the admin endpoint, to which a balancer or a web server leads that path, or on a port of its own.
  */
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { BindAddress } from '../config/schema.ts'
 import { limits } from '../limits.ts'
-import { refuseWhenTaken } from '../supervisor/held-sockets.ts'
+import { listenAt } from '../supervisor/http-address.ts'
 
 /** Where the texts are, on every name. */
 export const challengePath = '/.well-known/acme-challenge/'
@@ -58,20 +57,8 @@ export async function openChallengeServer(
     response.end(text ?? 'not found\n')
   })
   server.maxConnections = limits.maxAdminConnections
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  // Stays for good: when the system later runs out of descriptors, an error that nobody hears would end the supervisor.
-  server.on('error', reject)
-  if (!isOurs && bind.port !== 0) refuseWhenTaken(bind)
-  server.listen({ host: bind.host, port: bind.port, reusePort: hasReusePort }, resolve)
-  await promise
-  return {
-    bind,
-    port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
-  }
+  const { port, close } = await listenAt(server, bind, isOurs)
+  return { bind, port, close }
 }
 
 /** RFC 8555 section 8.3: application/octet-stream. One request, one connection. */
@@ -81,6 +68,3 @@ export const challengeHeaders = {
   'content-type': 'application/octet-stream',
   'x-content-type-options': 'nosniff',
 } as const
-
-/** As libuv has it. */
-const hasReusePort = ['linux', 'freebsd', 'sunos', 'aix'].includes(process.platform)

@@ -15,12 +15,11 @@
  * Reading changes nothing and tells no secret. What changes something asks for the token.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { challengeHeaders } from '../acme/challenges.ts'
 import type { AdminConfig, BindAddress, ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 import type { Health } from '../supervisor/health.ts'
-import { refuseWhenTaken } from '../supervisor/held-sockets.ts'
+import { listenAt } from '../supervisor/http-address.ts'
 import { AdminAccess } from './access.ts'
 import { EventStreams } from './events.ts'
 import { inspectText, readQuestion } from './inspect.ts'
@@ -82,28 +81,17 @@ export async function openAdmin(
     (request, response) => void answer(request, response, { subject, access, streams }),
   )
   server.maxConnections = limits.maxAdminConnections
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  // Stays for good: when the system later runs out of descriptors, an error that nobody hears would end the supervisor.
-  server.on('error', reject)
-  // Shared for the moment in which one takes over from the other; with anybody else it would be half of the questions.
-  if (!isOurs && bind.port !== 0) refuseWhenTaken(bind)
-  server.listen({ host: bind.host, port: bind.port, reusePort: hasReusePort }, resolve)
-  await promise
-  const { address, port } = server.address() as AddressInfo
+  const { host, port, close } = await listenAt(server, bind, isOurs)
   return {
     bind,
-    host: address,
+    host,
     port,
     close: () => {
       streams.close()
-      server.close()
-      server.closeAllConnections()
+      close()
     },
   }
 }
-
-/** As libuv has it. */
-const hasReusePort = ['linux', 'freebsd', 'sunos', 'aix'].includes(process.platform)
 
 interface Endpoint {
   readonly subject: AdminSubject
