@@ -1,5 +1,6 @@
 import type { Account, Mailbox, MessageWriter } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
+import { storeAround } from '../destination/store-around.ts'
 import type { Counts } from './counts.ts'
 
 /** What is counted and timed: words of a closed list, which are labels. */
@@ -31,19 +32,14 @@ export function countedStore(store: MaildirStore, counts: Counts): MaildirStore 
   }
   const openAccount = timed(store.openAccount.bind(store), 'open-account', tell)
   const deliver = timed(store.deliver.bind(store), 'deliver', tell)
-  return {
-    ...(store.can === undefined ? {} : { can: store.can }),
-    exists: (account) => store.exists(account),
-    createAccount: (account) => store.createAccount(account),
-    notify: (account, mailbox) => store.notify(account, mailbox),
-    close: () => store.close(),
+  return storeAround(store, {
     openAccount: async (account) => countedAccount(await openAccount(account), tell),
     deliver: async (...asked) => {
       const begun = await deliver(...asked)
       if (begun.ok) time<MessageWriter>(begun.value, { commit: 'commit', commitWith: 'commit' }, tell)
       return begun
     },
-  }
+  })
 }
 
 function countedAccount(account: Account, tell: Tell): Account {

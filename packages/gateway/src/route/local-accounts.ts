@@ -1,5 +1,6 @@
 import type { StoreOutcome } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
+import { storeAround } from '../destination/store-around.ts'
 import type { LocalMailbox } from './local-mailbox.ts'
 
 /** Who has an account; read anew whenever the accounts file changed. */
@@ -68,12 +69,7 @@ function isFolderName(detail: string): boolean {
 export function withFolders(store: MaildirStore): MaildirStore {
   const ready = async (account: string): Promise<StoreOutcome<void>> =>
     (await store.exists(account)) ? { ok: true, value: undefined } : store.createAccount(account)
-  return {
-    ...(store.can === undefined ? {} : { can: store.can }),
-    exists: (account) => store.exists(account),
-    createAccount: (account) => store.createAccount(account),
-    notify: (account, mailbox) => store.notify(account, mailbox),
-    close: () => store.close(),
+  return storeAround(store, {
     openAccount: async (account) => {
       await ready(account)
       return store.openAccount(account)
@@ -82,5 +78,5 @@ export function withFolders(store: MaildirStore): MaildirStore {
       const made = await ready(account)
       return made.ok ? store.deliver(account, mailbox, message) : made
     },
-  }
+  })
 }
