@@ -61,6 +61,7 @@ from the first byte.
      --users NUM         who signs in; from 2 the local part of USER gets a number [1]
      --reconnect         a connection for each message or command
      --mailbox NAME      mode imap and idle [INBOX]
+     --append-to NAME    mode imap: where APPEND puts its messages [the same]
      --messages NUM      how many messages are in it [1]
      --mix KIND,…        mode imap: noop, select, fetch-flags, fetch-envelope, fetch-body, store, search, search-text,
                          append, idle
@@ -116,6 +117,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine | InProce
       users: { type: 'string' },
       reconnect: { type: 'boolean', default: false },
       mailbox: { type: 'string' },
+      'append-to': { type: 'string' },
       messages: { type: 'string' },
       mix: { type: 'string' },
       script: { type: 'string' },
@@ -153,6 +155,7 @@ export function parseCommandLine(args: readonly string[]): CommandLine | InProce
     const text = values[name]
     if (text !== undefined) load[name] = text
   }
+  if (values['append-to'] !== undefined) load.appendTo = values['append-to']
   if (mix !== undefined) load.mix = mix
   if (values.script !== undefined) load.script = readScript(values.script)
   return {

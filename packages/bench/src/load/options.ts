@@ -77,6 +77,8 @@ export interface LoadOptions {
   readonly mix?: readonly ImapOperation[]
   /** Mode `imap`: INBOX when absent. */
   readonly mailbox?: string
+  /** Mode `imap`: where APPEND puts its messages; the mailbox that is selected when absent. */
+  readonly appendTo?: string
   /** Mode `imap`: messages that are in the mailbox; 1 when absent. */
   readonly messages?: number
   /** Mode `session`: the dialogue, in lines of `C: ` and `S: `; one of the protocol when absent. */
@@ -110,6 +112,7 @@ export interface LoadPlan {
   readonly reconnects: boolean
   readonly mix: readonly ImapOperation[]
   readonly mailbox: string
+  readonly appendTo: string
   readonly messages: number
   readonly script: string
   readonly rounds: number
@@ -174,6 +177,7 @@ export function planLoad(options: LoadOptions): LoadPlan {
     reconnects: options.reconnect ?? false,
     mix: options.mix ?? ['fetch-flags', 'fetch-envelope', 'fetch-body', 'store', 'search', 'noop'],
     mailbox: options.mailbox ?? 'INBOX',
+    appendTo: options.appendTo ?? options.mailbox ?? 'INBOX',
     messages: whole('messages', options.messages ?? 1, 10_000_000),
     script: options.script ?? scripts[target.protocol],
     rounds: whole('rounds', options.rounds ?? 1, bounds.maxRounds),

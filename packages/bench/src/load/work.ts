@@ -174,37 +174,50 @@ export function messageOf(size: number, fields: string = ''): Buffer {
 function imapOperations(plan: LoadPlan): readonly Operation[] {
   const { mix, messages, isPipelined } = plan
   const message = messageOf(plan.messageBytes)
-  // Twice as often as the count of messages is enough for every message to be met, with a bound for large mailboxes.
+  const mailbox = { selected: quoted(plan.mailbox), appended: quoted(plan.appendTo) }
+  // Each message twice, for what is done and taken back; with a bound for large mailboxes.
   const repeats = Math.min(2 * messages, 1_024)
-  const all = Array.from({ length: repeats }, (_, i) => {
-    // A walk over all messages in steps that share no factor with most counts, so that no cache is asked for one alone.
-    const number = ((i * 7_919) % messages) + 1
-    return mix.map((kind) => ({ turns: imapCommands[kind]({ i, number, mailbox: quoted(plan.mailbox), message }) }))
-  }).flat()
+  const done = new Map<ImapOperation, number>()
+  const all = Array.from({ length: repeats }, () => mix)
+    .flat()
+    .map((kind) => {
+      const i = done.get(kind) ?? 0
+      done.set(kind, i + 1)
+      return { turns: imapCommands[kind]({ i, messages, mailbox, message }) }
+    })
   return isPipelined ? grouped(all) : all
 }
 
 interface ImapCommandContext {
   /** Counts the commands of this kind. */
   readonly i: number
-  /** The message that it is about. */
-  readonly number: number
-  readonly mailbox: string
+  /** How many there are in the mailbox. */
+  readonly messages: number
+  readonly mailbox: { readonly selected: string; readonly appended: string }
   readonly message: Buffer
+}
+
+/** A walk over all messages in steps that share no factor with most counts, so that no cache is asked for one alone. */
+function walked(step: number, messages: number): number {
+  return ((step * 7_919) % messages) + 1
 }
 
 const imapCommands: Readonly<Record<ImapOperation, (context: ImapCommandContext) => readonly Turn[]>> = {
   noop: () => [turn('a NOOP\r\n', 'O')],
-  select: ({ mailbox }) => [turn(`a SELECT ${mailbox}\r\n`, 'O')],
+  select: ({ mailbox }) => [turn(`a SELECT ${mailbox.selected}\r\n`, 'O')],
   'fetch-flags': () => [turn('a FETCH 1:* (FLAGS)\r\n', 'O')],
-  'fetch-envelope': ({ number }) => [turn(`a FETCH ${number} (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)\r\n`, 'O')],
-  'fetch-body': ({ number }) => [turn(`a FETCH ${number} (BODY.PEEK[])\r\n`, 'O')],
-  // Set and taken back in turn, so that each changes something.
-  store: ({ i, number }) => [turn(`a STORE ${number} ${i % 2 === 0 ? '+' : '-'}FLAGS.SILENT (\\Flagged)\r\n`, 'O')],
+  'fetch-envelope': ({ i, messages }) => [
+    turn(`a FETCH ${walked(i, messages)} (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE)\r\n`, 'O'),
+  ],
+  'fetch-body': ({ i, messages }) => [turn(`a FETCH ${walked(i, messages)} (BODY.PEEK[])\r\n`, 'O')],
+  // Set and at once taken back, so that each changes something, whatever the count of messages.
+  store: ({ i, messages }) => [
+    turn(`a STORE ${walked(Math.floor(i / 2), messages)} ${i % 2 === 0 ? '+' : '-'}FLAGS.SILENT (\\Answered)\r\n`, 'O'),
+  ],
   search: () => [turn('a SEARCH UNSEEN SINCE 1-Jan-2020\r\n', 'O')],
   'search-text': () => [turn('a SEARCH SUBJECT "nowhere"\r\n', 'O')],
   append: ({ mailbox, message }) => [
-    turn(`a APPEND ${mailbox} {${message.length}}\r\n`, '+'),
+    turn(`a APPEND ${mailbox.appended} {${message.length}}\r\n`, '+'),
     { bytes: Buffer.concat([message, Buffer.from('\r\n')]), awaits: 'O' },
   ],
   idle: () => [turn('a IDLE\r\n', '+'), turn('DONE\r\n', 'O')],

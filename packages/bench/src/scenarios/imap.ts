@@ -36,6 +36,23 @@ export interface ImapReport {
 
 const reference = 'dovecot'
 
+/**
+ * What a mail program does when it looks at its mailbox: it opens it, asks for flags, lists some messages, reads two of
+ * them and marks each; it searches, saves what it sent, and asks now and then whether there is news.
+ */
+const mailProgram: readonly ImapOperation[] = [
+  'select',
+  'fetch-flags',
+  ...Array.from({ length: 5 }, () => 'fetch-envelope' as const),
+  'fetch-body',
+  'store',
+  'fetch-body',
+  'store',
+  'search',
+  'append',
+  ...Array.from({ length: 3 }, () => 'noop' as const),
+]
+
 /** Both are spoken to as a balancer does that ends TLS: neither pays for it, and both let people sign in. */
 const behindBalancer = { proxy: 'v2-ssl', clients: '203.0.113.0/24' } as const
 
@@ -71,6 +88,7 @@ export function imapWorkloads({ users, messages, connections }: ImapOptions): re
     inMailbox('STORE n FLAGS.SILENT', ['store']),
     inMailbox('APPEND, 2 KB', ['append'], { mailbox: 'Appended', size: 2_048 }),
     inMailbox('NOOP', ['noop']),
+    inMailbox(`a mix: ${inWords(mailProgram)}`, mailProgram, { appendTo: 'Appended', size: 2_048 }),
   ]
 }
 
@@ -131,6 +149,16 @@ export function renderImap(report: ImapReport): string {
     ...renderIntroduced(report.contestants),
     '',
   ].join('\n')
+}
+
+/** `select, 5 fetch-envelope, noop`: the kinds in the order in which each comes first. */
+function inWords(mix: readonly ImapOperation[]): string {
+  return [...new Set(mix)]
+    .map((kind) => {
+      const times = mix.filter((each) => each === kind).length
+      return times === 1 ? kind : `${times} ${kind}`
+    })
+    .join(', ')
 }
 
 function urlOf({ port }: Running, domain: string): string {

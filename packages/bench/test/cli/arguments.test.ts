@@ -30,8 +30,8 @@ test('autocannon’s words', () => {
 })
 
 test('a mix of IMAP commands', () => {
-  expect(parse('-m imap --mix fetch-body,store imap://a:b@localhost')).toMatchObject({
-    load: { mix: ['fetch-body', 'store'] },
+  expect(parse('-m imap --mix fetch-body,append --append-to Sent imap://a:b@localhost')).toMatchObject({
+    load: { mix: ['fetch-body', 'append'], appendTo: 'Sent' },
   })
 })
 

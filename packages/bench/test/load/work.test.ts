@@ -10,6 +10,9 @@ const said = (turns: readonly Turn[] | undefined): readonly string[] =>
 const smtp = 'smtp://localhost'
 const imap = 'imap://ann:pa"ss@localhost'
 
+const appendWith = (options: Partial<LoadOptions>): string | undefined =>
+  said(work({ url: imap, mode: 'imap', mix: ['append'], size: 100, ...options }).operations[0]?.turns)[0]
+
 test('a message: each command waits for its reply', () => {
   const {
     openings: [opening],
@@ -90,11 +93,33 @@ test('each connection signs in as the next user', () => {
 })
 
 test('each kind of IMAP command, as often as it is named, over all messages', () => {
-  const { operations } = work({ url: imap, mode: 'imap', mix: ['fetch-body', 'store'], messages: 3 })
+  const { operations } = work({ url: imap, mode: 'imap', mix: ['fetch-body', 'noop', 'fetch-body'], messages: 3 })
   const lines = operations.flatMap(({ turns }) => said(turns))
   expect(new Set(lines.filter((line) => line.includes('BODY.PEEK')))).toHaveLength(3)
-  expect(lines.filter((line) => line.includes('+FLAGS'))).not.toEqual([])
-  expect(lines.filter((line) => line.includes('-FLAGS'))).not.toEqual([])
+  expect(lines.filter((line) => line.includes('BODY.PEEK'))).toHaveLength(12)
+  expect(lines.filter((line) => line.includes('NOOP'))).toHaveLength(6)
+})
+
+test.each([1, 3, 200, 1_000, 1_025])('each STORE changes something, also in a mailbox of %d messages', (messages) => {
+  const { operations } = work({ url: imap, mode: 'imap', mix: ['store', 'noop', 'store'], messages })
+  const stores = operations.flatMap(({ turns }) => said(turns)).filter((line) => line.includes('STORE'))
+  const answered = new Set<string>()
+  // Twice over: connections begin anew when they are through.
+  const idle = [...stores, ...stores].filter((line) => {
+    const [, number = '', sign] = /STORE (\d+) ([+-])FLAGS/.exec(line) ?? []
+    const changes = sign === '+' ? !answered.has(number) : answered.has(number)
+    if (sign === '+') answered.add(number)
+    else answered.delete(number)
+    return !changes
+  })
+  expect(idle).toEqual([])
+  expect(stores.length).toBeGreaterThan(1)
+})
+
+test('APPEND puts its messages where it is told, and else into the mailbox that is selected', () => {
+  expect(appendWith({})).toBe('a APPEND "INBOX" {100}⏎ → +')
+  expect(appendWith({ mailbox: 'Archive' })).toBe('a APPEND "Archive" {100}⏎ → +')
+  expect(appendWith({ mailbox: 'Archive', appendTo: 'Sent' })).toBe('a APPEND "Sent" {100}⏎ → +')
 })
 
 test('APPEND waits for the continuation before its literal', () => {
