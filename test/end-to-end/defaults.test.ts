@@ -14,6 +14,10 @@ import { run, start, type Outcome } from '../kit/run.ts'
 const main = fileURLToPath(new URL('../../packages/gateway/dist/main.js', import.meta.url))
 const defaultPorts = [2525, 2526, 2587, 2465, 2143, 2144, 2993, 2080]
 const folder = temporaryFolder('defaults')
+const demoUser = `"demo@localhost:$(cat ${join(folder, '.postern/demo-password')})"`
+const tryConfig = fileURLToPath(new URL('../../examples/haproxy/try.cfg', import.meta.url))
+/** Those of HAProxy in that file. */
+const tryPorts = [2600, 2601]
 const rootless = process.getuid?.() === 0 ? [] : ['--user']
 
 /** A new network has its loopback down: ioctl SIOCSIFFLAGS (0x8914) with IFF_UP and IFF_RUNNING. */
@@ -32,7 +36,7 @@ let stop: (() => Promise<number | null>) | undefined
 beforeAll(async () => {
   requirePeer('python3')
   hasOwnNetwork = await runs([...inOwnNetwork, 'true'])
-  if (!hasOwnNetwork) for (const port of defaultPorts) await requireFree(port)
+  if (!hasOwnNetwork) for (const port of [...defaultPorts, ...tryPorts]) await requireFree(port)
   const words: readonly string[] = [...(hasOwnNetwork ? inOwnNetwork : []), process.execPath, main, 'serve']
   const [program = '', ...args] = words
   const child = start(program, args, { cwd: folder })
@@ -114,12 +118,31 @@ test('C2, S19: what is printed for swaks and curl delivers a message and reads i
 })
 
 test('C2: the README reads it with curl over STARTTLS on 2143', async () => {
-  const user = `"demo@localhost:$(cat ${join(folder, '.postern/demo-password')})"`
   const read = await shell(
     ['curl'],
-    `curl -s --insecure --ssl-reqd --user ${user} 'imap://127.0.0.1:2143/INBOX;MAILINDEX=1'`,
+    `curl -s --insecure --ssl-reqd --user ${demoUser} 'imap://127.0.0.1:2143/INBOX;MAILINDEX=1'`,
   )
   expect(read.stdout).toContain('203.0.113.7')
+})
+
+test('J1, C2: examples/haproxy/try.cfg, as the README has it: a client through a real HAProxy is named', async () => {
+  const pidFile = join(folder, 'haproxy.pid')
+  const haproxy = await shell(['haproxy'], `haproxy -D -p ${pidFile} -f ${tryConfig}`)
+  expect(haproxy).toMatchObject({ code: 0 })
+  try {
+    const message = '--from you@example.org --to demo@localhost --header "Subject: through HAProxy"'
+    const sent = await shell(['swaks'], `swaks --server 127.0.0.1 --port 2600 --local-interface 127.0.0.9 ${message}`)
+    expect(sent).toMatchObject({ code: 0 })
+    const read = await shell(
+      ['curl'],
+      `curl -s --insecure --ssl-reqd --interface 127.0.0.10 --user ${demoUser} 'imap://127.0.0.1:2601/INBOX;MAILINDEX=*'`,
+    )
+    expect(read.stdout).toContain('Subject: through HAProxy')
+    expect(/^Received: (?:.*\r\n[ \t])*.*\r\n/m.exec(read.stdout)?.[0]).toContain('[127.0.0.9]')
+    await eventually('the client of IMAP in the log', () => log.includes('"client":"127.0.0.10"') || undefined)
+  } finally {
+    for (const each of readFileSync(pidFile, 'utf8').trim().split('\n')) process.kill(Number(each), 'SIGTERM')
+  }
 })
 
 test.each([
