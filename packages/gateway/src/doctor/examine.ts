@@ -22,10 +22,13 @@ import {
 export async function examine({ start, live }: Config, running: Status | undefined): Promise<readonly Finding[]> {
   const challenges = live.acme?.bind === undefined ? [] : [live.acme.bind]
   const binds = [...start.listeners.flatMap(({ bind }) => bind), ...challenges]
+  // The status names no address of challenges: a gateway that orders certificates has the one that is configured.
+  const answering = running?.acme === undefined ? [] : challenges.map(formatBindAddress)
+  const served = running && [...running.listeners.flatMap(({ addresses }) => addresses), ...answering]
   return [
     ...live.certificates.flatMap((certificate) => judgeCertificate(certificate, live.hostname, Date.now())),
     ...(live.acme === undefined ? [] : await examineAcme(live.acme, live.certificates, running)),
-    ...binds.map((bind) => judgePort(formatBindAddress(bind), isFree(bind), running !== undefined)),
+    ...binds.map((bind) => judgePort(formatBindAddress(bind), isFree(bind), served)),
     judgeHostname(live.hostname, await addressesOf(live.hostname)),
     judgeFileLimit(await openFiles(running?.pid), live.limits),
     ...(await backlog()),

@@ -123,10 +123,18 @@ export function judgeStatus({ health, identity, workers }: Status): Finding[] {
   return findings
 }
 
-/** @param isFree - whether the address can be bound now. */
-export function judgePort(address: string, isFree: true | string, isRunning: boolean): Finding {
+/**
+ * @param isFree - whether the address can be bound now.
+ * @param served - the addresses of the gateway that answers at `admin.bind`, which may run with another configuration.
+ */
+export function judgePort(address: string, isFree: true | string, served?: readonly string[]): Finding {
   const about = `port ${address}`
-  if (isRunning) return { verdict: 'ok', about, text: 'the gateway runs' }
+  if (served?.includes(address) === true) return { verdict: 'ok', about, text: 'the gateway serves it' }
+  if (isFree === true && served !== undefined) {
+    const text =
+      'the running gateway does not serve it: reload it; or it is another one, and this one needs its own `admin.bind`'
+    return { verdict: 'advice', about, text }
+  }
   if (isFree === true) return { verdict: 'ok', about, text: 'can be bound' }
   const mend = isFree === 'EACCES' ? 'a port below 1024 takes CAP_NET_BIND_SERVICE, or root with server.user' : ''
   const taken = isFree === 'EADDRINUSE' ? 'another program has it: stop it, or change `bind`' : ''
