@@ -7,7 +7,7 @@ import type { BackendAddress, BackendProtocol } from './backend-address.ts'
  * It holds private keys: never log it whole.
  */
 export interface Config {
-  /** Fixed while the gateway runs; a change asks for a restart. */
+  /** What the supervisor itself holds: sockets, workers, the admin endpoint. A reload changes it before any worker is replaced. */
   readonly start: StartConfig
   /** One immutable snapshot, replaced as a whole by a reload; a connection keeps the one it was born with. */
   readonly live: LiveConfig
