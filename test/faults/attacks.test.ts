@@ -210,6 +210,22 @@ describe('headers', () => {
   })
 })
 
+// Over 511 for each worker, which is as many as Node lets wait unless it is told. Who is not let in tries again after a second.
+test('SC-18: a burst while the workers are busy: all are let in to wait, and an ordinary client behind them', async () => {
+  const workers = gateway.workers()
+  const begun = performance.now()
+  for (const worker of workers) process.kill(worker, 'SIGSTOP')
+  let sockets: readonly Socket[] = []
+  try {
+    sockets = await openMany(700 * workers.length, ports.direct, '')
+    tellFigure(`${sockets.length} let in within ${(performance.now() - begun).toFixed(0)} ms`)
+  } finally {
+    for (const worker of workers) process.kill(worker, 'SIGCONT')
+    letGo(sockets)()
+  }
+  await attack({ run: () => Promise.resolve(() => {}) })
+})
+
 describe('TLS', () => {
   test('TL-10: a thousand ClientHellos that claim 16 MiB and stall', async () => {
     // A record of 16 KiB that begins a handshake message of 2^24-1 octets.

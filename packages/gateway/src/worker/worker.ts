@@ -351,7 +351,8 @@ export class Worker {
       (socket) => void accept(socket),
     )
     this.#servers.push(server)
-    server.listen({ fd, backlog: limits.listenBacklog })
+    // As an argument of its own: beside `fd` Node takes no heed of an option `backlog`.
+    server.listen({ fd }, limits.listenBacklog)
     await once(server, 'listening')
     // EMFILE and its kin: the system could not give us a connection. The server goes on; the next one may work.
     server.on('error', (error) => this.#log.acceptFailed(error))
