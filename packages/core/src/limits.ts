@@ -34,6 +34,8 @@ export const limits = {
   scramIterations: 65_536,
   /** Replies that may wait for a slow reader before a session must pause, beside what the socket itself holds. */
   maxPendingOutputBytes: 65_536,
+  /** How much of a turn of the event loop sessions may use before others are looked at, and as much again those that waited: a new client is greeted within few turns. */
+  turnShareMs: 5,
   /** A client that reads nothing for this long while replies wait is cut off; less than 64 KiB a minute is no reader. */
   stalledReaderMs: 60_000,
   /** Between two spliced connections: after one side closed its half, how long the other may be silent before both are closed. */

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Output } from '../contracts/session.ts'
 import { limits } from '../limits.ts'
+import { turns } from './turns.ts'
 
 /** A write was awaited on a connection that is gone. */
 export class ConnectionLostError extends Error {
@@ -48,12 +49,20 @@ export class Outbox implements Output {
   }
 
   drained(): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new ConnectionLostError('the connection is gone'))
+    if (this.#isClosed) return Promise.reject(gone())
     this.flush()
-    if (!this.#stream.writableNeedDrain) return Promise.resolve()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#rejectDrained = reject
-    this.whenDrained(resolve)
+    // A client that reads as fast as it is written to would never let others have their turn.
+    const goOn = (): void => {
+      if (turns.isOver) turns.wait(() => (this.#isClosed ? reject(gone()) : resolve()))
+      else resolve()
+    }
+    if (this.#stream.writableNeedDrain) {
+      this.#rejectDrained = reject
+      this.whenDrained(goOn)
+    } else {
+      goOn()
+    }
     return promise
   }
 
@@ -108,8 +117,12 @@ export class Outbox implements Output {
   /** The connection is over: whoever waits for it to drain has waited for nothing. */
   close(): void {
     this.#isClosed = true
-    this.#rejectDrained?.(new ConnectionLostError('the connection is gone'))
+    this.#rejectDrained?.(gone())
   }
+}
+
+function gone(): ConnectionLostError {
+  return new ConnectionLostError('the connection is gone')
 }
 
 function ignore(): void {}

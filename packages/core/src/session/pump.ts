@@ -4,7 +4,8 @@
  *   stream ──data──▶ machine.receive ──▶ output ──one write──▶ stream
  *                          └─▶ wish: read (with a deadline) | upgrade-tls | compress | splice | close
  *
- * Calls of the machine never overlap. While one waits (for a disk, an upstream, a slow reader) the stream is paused, so
+ * Calls of the machine never overlap, and a session that comes late in a busy turn of the event loop waits for a later
+ * one. While one waits (for a disk, an upstream, a slow reader) the stream is paused, so
  * the kernel's window slows the client: memory is one read and one step's output, whatever the client does.
  */
 import type { Duplex } from 'node:stream'
@@ -18,6 +19,7 @@ import { deflated } from './deflated.ts'
 import { ConnectionLostError, Outbox } from './outbox.ts'
 import { Spliced } from './spliced.ts'
 import { throwAway } from './throw-away.ts'
+import { turns } from './turns.ts'
 
 /** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
@@ -290,7 +292,20 @@ class Pump implements SessionContext, RunningSession {
 
   readonly #onData = (bytes: Buffer): void => {
     this.#bytesIn += bytes.length
-    this.#step(() => this.#machine.receive(bytes))
+    if (turns.isOver) this.#receiveLater(bytes)
+    else this.#step(() => this.#machine.receive(bytes))
+  }
+
+  /** Others come first. It is busy until then, so nothing more is read, and the client's time stands still. */
+  #receiveLater(bytes: Buffer): void {
+    this.#isBusy = true
+    this.#stream.pause()
+    this.#waitingSince = performance.now()
+    turns.wait(() => {
+      if (this.#isOver) return
+      this.#deadline.waited(performance.now() - this.#waitingSince)
+      this.#step(() => this.#machine.receive(bytes))
+    })
   }
 
   /** The client closed its half: everything it sent has been received, and may still be answered. */

@@ -118,6 +118,27 @@ const working = (): Session & { readonly gate: PromiseWithResolvers<Wish> } => {
   return { ...run(() => ({ receive: () => gate.promise })), gate }
 }
 
+/** An answer that takes as long as a share of a turn. */
+function hog(): Wish {
+  vi.advanceTimersByTime(limits.turnShareMs)
+  return read
+}
+
+/** Three sessions hear something in one turn, and the first uses it up: the second and the third wait. */
+async function three(whatTheSecondDoes: (third: Session) => void, script?: Script): Promise<Session> {
+  const first = run(() => ({ receive: hog }))
+  const second = run(() => ({
+    receive: () => {
+      whatTheSecondDoes(third)
+      return read
+    },
+  }))
+  const third = run(script)
+  for (const { client } of [first, second, third]) client.write('x')
+  await settle()
+  return third
+}
+
 /** Lets everything that is due happen, but no timer. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
@@ -439,6 +460,83 @@ describe('time', () => {
     client.write('a')
     await settle()
     expect(order).toEqual(['another', 'this one'])
+  })
+
+  describe('a turn of the event loop that others have used up', () => {
+    test('what came behind them waits for a later one, in order of coming', async () => {
+      const order: string[] = []
+      const sessions = ['a', 'b', 'c'].map((name) =>
+        run(() => ({
+          receive: () => {
+            order.push(name)
+            return hog()
+          },
+        })),
+      )
+      for (const { client } of sessions) client.write('x')
+      for (let turn = 0; turn < 10; turn++) {
+        await new Promise((resolve) => setImmediate(resolve))
+        order.push('|')
+      }
+      // However the turns fell: of sessions that use one up no three had one together.
+      expect(order.filter((each) => each !== '|')).toEqual(['a', 'b', 'c'])
+      expect(order.join('')).not.toContain('abc')
+    })
+
+    test('the time that one waits is none of its client’s', async () => {
+      const third = await three(
+        () => vi.advanceTimersByTime(900),
+        () => ({ receive: () => ({ ...read, keepsDeadline: true }) }),
+      )
+      expect(third.machine.calls).toEqual(['start', 'receive x'])
+      vi.advanceTimersByTime(200)
+      expect(third.machine.calls).toEqual(['start', 'receive x'])
+      vi.advanceTimersByTime(800)
+      expect(third.machine.calls).toContain('timedOut')
+    })
+
+    test('what one has more to say is read behind that', async () => {
+      const third = await three(({ client }) => client.write('y'))
+      expect(third.machine.calls).toEqual(['start', 'receive x', 'receive y'])
+    })
+
+    test('one whose end comes first is not heard any more', async () => {
+      const third = await three(({ running }) => running.cut())
+      expect(third.machine.calls).toEqual(['start', 'failed', 'ended stopping'])
+    })
+
+    test('a session that awaits room for its output lets others be looked at first', async () => {
+      const order: string[] = []
+      const { client } = run((context) => ({
+        receive: async () => {
+          hog()
+          const drained = context.output.drained().then(() => order.push('went on'))
+          for (let step = 0; step < 5; step++) await Promise.resolve()
+          order.push('waited')
+          await drained
+          return read
+        },
+      }))
+      client.write('x')
+      await settle()
+      expect(order).toEqual(['waited', 'went on'])
+    })
+
+    test('and hears of it when its connection ended meanwhile', async () => {
+      const heard: unknown[] = []
+      const { client, running } = run((context) => ({
+        receive: async () => {
+          hog()
+          const drained = context.output.drained().catch((error: unknown) => heard.push(error))
+          running.cut()
+          await drained
+          return quit
+        },
+      }))
+      client.write('x')
+      await settle()
+      expect(heard).toEqual([expect.any(ConnectionLostError)])
+    })
   })
 
   test('a session may give more time', async () => {
