@@ -14,8 +14,6 @@ export class KnownMessages {
   keywords: Keywords = new Keywords()
   /** In no order of UIDs. Holds what `messages` holds, between two looks perhaps more or less. */
   readonly byBase: Map<string, StoredMessage> = new Map()
-  /** Lines of the UID list whose file was not seen yet, by base name. */
-  readonly unseen: Map<string, UidLine> = new Map()
   /** What the journal says of messages that were not met yet. */
   readonly early: Map<Uid, MessageState> = new Map()
   /** Messages whose flags are not what the journal says. */
@@ -26,11 +24,23 @@ export class KnownMessages {
   mayHaveNew = false
   /** What changed since the last time that it was shown; `undefined` is gone. */
   readonly #changes = new Map<Uid, StoredMessage | undefined>()
+  readonly #unseen = new Map<string, UidLine>()
+  /** Expunged, and perhaps still among the unseen: they are found there by one pass for all of them. */
+  readonly #expungedUnseen = new Set<Uid>()
   readonly #perTurn: number
 
   /** @param perTurn - messages handled before others have the event loop. */
   constructor(perTurn: number) {
     this.#perTurn = perTurn
+  }
+
+  /** Lines of the UID list whose file was not seen yet, by base name. */
+  get unseen(): Map<string, UidLine> {
+    if (this.#expungedUnseen.size > 0) {
+      for (const [base, { uid }] of this.#unseen) if (this.#expungedUnseen.has(uid)) this.#unseen.delete(base)
+      this.#expungedUnseen.clear()
+    }
+    return this.#unseen
   }
 
   find(uid: Uid): StoredMessage | undefined {
@@ -73,8 +83,8 @@ export class KnownMessages {
   /** What the UID list says, all of it. False when messages that were known are none of its lines. */
   async takeLines(lines: Iterable<UidLine>): Promise<boolean> {
     let isAsKnown = true
-    this.unseen.clear()
-    await inTurns(lines, this.#perTurn, (line) => this.unseen.set(line.base, line))
+    this.forgetUnseen()
+    await inTurns(lines, this.#perTurn, (line) => this.#unseen.set(line.base, line))
     await inTurns(this.byBase, this.#perTurn, ([base, message]) => {
       if (this.unseen.get(base)?.uid === message.uid) {
         this.unseen.delete(base)
@@ -88,7 +98,8 @@ export class KnownMessages {
 
   /** A line that was appended to the UID list. */
   takeLine(line: UidLine): void {
-    if (this.byBase.get(line.base)?.uid !== line.uid) this.unseen.set(line.base, line)
+    // A UID that is expunged is never given again: there is no need to look for those first.
+    if (this.byBase.get(line.base)?.uid !== line.uid) this.#unseen.set(line.base, line)
   }
 
   /** A UID that the list says is expunged. */
@@ -97,7 +108,7 @@ export class KnownMessages {
     if (message !== undefined && this.byBase.get(message.base)?.uid === uid) {
       this.#drop(message)
     }
-    for (const [base, line] of this.unseen) if (line.uid === uid) this.unseen.delete(base)
+    if (this.#unseen.size > 0) this.#expungedUnseen.add(uid)
     if (this.early.delete(uid)) this.goneUnjournaled.add(uid)
   }
 
@@ -130,7 +141,8 @@ export class KnownMessages {
 
   /** Lines whose files are nowhere are lines of the dead. */
   forgetUnseen(): void {
-    this.unseen.clear()
+    this.#unseen.clear()
+    this.#expungedUnseen.clear()
   }
 
   /** The table of keywords, as it is now. */
