@@ -85,7 +85,7 @@ export class Arrivals {
   }
 
   async #placeGroup(): Promise<void> {
-    const group = this.#waiting.splice(0, this.#mailroom.context.limits.messagesPerLock)
+    const group = this.#takeGroup()
     if (this.#waiting.length > 0) void this.#mailroom.inTurn(() => this.#placeGroup())
     let isPlaced = false
     try {
@@ -98,6 +98,17 @@ export class Arrivals {
       if (isPlaced) return
       for (const arrival of group) await placeUnlocked(arrival, error, this.#mailroom)
     }
+  }
+
+  /** As many as one lock is held for. What arrives together stays so, however many messages that are. */
+  #takeGroup(): readonly Arrival[] {
+    const { messagesPerLock } = this.#mailroom.context.limits
+    let messages = 0
+    const end = this.#waiting.findIndex(({ files }, at) => {
+      messages += files.length
+      return at > 0 && messages > messagesPerLock
+    })
+    return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end)
   }
 }
 

@@ -75,6 +75,20 @@ test('twenty deliveries at once take two locks and two syncs each of list and fo
   expect(inbox.records().map(({ uid }) => uid)).toEqual(placed.toSorted((a, b) => (a ?? 0) - (b ?? 0)))
 })
 
+test('a lock is held for so many messages, however many come together; those stay together', async () => {
+  const recording = recordingDisk()
+  opened = await openTestStore({ disk: recording.disk, limits: { messagesPerLock: 4 } })
+  const writers = await prepared(18 + 6)
+  recording.ended.length = 0
+  const pairs = Array.from({ length: 9 }, (_, at) => [writers[2 * at]!, writers[2 * at + 1]!] as const)
+  const commits = pairs.map(([one, other]) => one.commitWith!([other]))
+  const six = writers.slice(18)
+  const placed = await Promise.all([...commits, six[0]!.commitWith!(six.slice(1))])
+  expect(placed.map((each) => value(each)?.uids.length)).toEqual([...Array(9).fill(2), 6])
+  expect(value(placed.at(-1)!)?.uids).toEqual([19, 20, 21, 22, 23, 24])
+  expect(recording.ended.filter(isListSync).length).toBeGreaterThanOrEqual(6)
+})
+
 test.each([
   ['the folder', isFolderSync],
   ['the UID list', isListSync],
