@@ -11,6 +11,7 @@ export class KeptFiles {
   readonly #most: number
   /** Oldest first. What is in use is not here. */
   readonly #kept = new Map<object, KeptFile>()
+  #isClosed = false
 
   constructor(most: number) {
     this.#most = most
@@ -23,8 +24,12 @@ export class KeptFiles {
     return kept
   }
 
-  /** Instead of closing it. */
+  /** Instead of closing it; after the end of all it is closed. */
   async keep(owner: object, file: KeptFile): Promise<void> {
+    if (this.#isClosed) {
+      await file.file.close()
+      return
+    }
     this.#kept.set(owner, file)
     const [oldest] = this.#kept.keys()
     if (this.#kept.size > this.#most && oldest !== undefined) await this.drop(oldest)
@@ -36,6 +41,7 @@ export class KeptFiles {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     await Promise.all([...this.#kept.keys()].map((owner) => this.drop(owner)))
   }
 }

@@ -154,5 +154,10 @@ describe('files that stay open', () => {
     await kept.drop(first)
     await kept.close()
     expect(files.map(({ fd }) => fd)).toEqual([-1, -1, -1])
+    // A change of flags that was under way when the store was closed.
+    const late = await file()
+    await kept.keep(first, { file: late, ino: 4n })
+    expect(late.fd).toBe(-1)
+    expect(kept.take(first)).toBeUndefined()
   })
 })
