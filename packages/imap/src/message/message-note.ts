@@ -3,7 +3,7 @@
  * ask for, and its structure. A note is text, one octet in each character, that a store keeps beside the message and
  * does not read:
  *
- *   1 187 412
+ *   2 187 412
  *   subject:Re: soup
  *   from:Ann <ann@example.org>
  *   ...
@@ -15,7 +15,10 @@
 import { fieldValue, headerFields } from './fields.ts'
 import type { Part } from './structure.ts'
 
-const version = 1
+/** 2: parameters in pieces are told as one. */
+const version = 2
+
+const headPattern = new RegExp(`^${version} (\\d{1,9}) (\\d{1,9})\n`)
 
 /** All that stand in a note: a field of another name may be in the message all the same. */
 const notedFields: ReadonlySet<string> = new Set([
@@ -77,7 +80,7 @@ export function readNotedFields(text: string): string | undefined {
 function headOf(
   text: string,
 ): { readonly start: number; readonly fieldsEnd: number; readonly hasTree: boolean } | undefined {
-  const head = /^1 (\d{1,9}) (\d{1,9})\n/.exec(text)
+  const head = headPattern.exec(text)
   if (head === null) return undefined
   const start = head[0].length
   const fieldsEnd = start + Number(head[1])

@@ -1,7 +1,7 @@
 /** A value with parameters, as in Content-Type and Content-Disposition (RFC 2045 section 5.1, RFC 2183). */
 export interface Parameterized {
   readonly value: string
-  /** In order, names as they stand; continuations and encodings of RFC 2231 are left to the client. */
+  /** In order, names as they stand, then those that stood in pieces; the encoding of RFC 2231 is left to the client. */
   readonly parameters: readonly (readonly [name: string, value: string])[]
 }
 
@@ -31,7 +31,54 @@ export function parseParameterized(field: string, maxParameters: number): Parame
     }
     if (name !== '') parameters.push([name, value])
   }
-  return { value: text.slice(0, first).trim(), parameters }
+  return { value: text.slice(0, first).trim(), parameters: joinPieces(parameters) }
+}
+
+type Parameter = readonly [name: string, value: string]
+
+/** RFC 2231 section 3 counts from 0, without leading zeros; section 4.1 puts an asterisk behind what is encoded. */
+const piece = /^(.+)\*(0|[1-9]\d{0,2})(\*?)$/
+
+/**
+ * RFC 2231 section 6: BODYSTRUCTURE tells a value that stands in pieces as one, `name*0` and `name*1` as `name`. With an
+ * encoded piece it is one value in that encoding, `name*`. Pieces that are not each there once are told as they stand.
+ */
+function joinPieces(parameters: readonly Parameter[]): readonly Parameter[] {
+  if (!parameters.some(([name]) => piece.test(name))) return parameters
+  const whole: Parameter[] = []
+  const pieces = new Map<string, { at: number; isEncoded: boolean; given: Parameter }[]>()
+  for (const given of parameters) {
+    const [, name, at, asterisk] = piece.exec(given[0]) ?? []
+    if (name === undefined) {
+      whole.push(given)
+      continue
+    }
+    const others = pieces.get(name.toLowerCase()) ?? []
+    others.push({ at: Number(at), isEncoded: asterisk === '*', given })
+    pieces.set(name.toLowerCase(), others)
+  }
+  for (const [name, found] of pieces) {
+    const inOrder = found.toSorted((a, b) => a.at - b.at)
+    if (inOrder.some(({ at }, index) => at !== index)) {
+      whole.push(...found.map(({ given }) => given))
+    } else if (inOrder.some(({ isEncoded }) => isEncoded)) {
+      // Only the first one says charset and language.
+      const start = inOrder[0]?.isEncoded === true ? '' : "''"
+      const text = inOrder.map(({ isEncoded, given }) => (isEncoded ? given[1] : percentEncoded(given[1])))
+      whole.push([`${name}*`, start + text.join('')])
+    } else {
+      whole.push([name, inOrder.map(({ given }) => given[1]).join('')])
+    }
+  }
+  return whole
+}
+
+/** All but `attribute-char` of RFC 2231 section 7; a character is an octet here. */
+function percentEncoded(text: string): string {
+  return text.replaceAll(
+    /[^!#$&+\-.0-9A-Z^_`a-z{|}~]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  )
 }
 
 /** The value of a parameter by its name in lower case. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { limits } from '../../src/limits.ts'
 import { parseEnvelope } from '../../src/message/envelope.ts'
 import { MessageReader } from '../../src/message/message-reader.ts'
@@ -189,6 +189,30 @@ test('RFC 2046 section 4.1.2: a text that names no charset is told to be in US-A
   expect(bodyOf('text/plain; CharSet=utf-8')).toContain(' ("CharSet" "utf-8") ')
   expect(bodyOf("text/plain; charset*=us-ascii'en'utf-8")).not.toContain('"us-ascii"')
   expect(bodyOf('application/json')).toContain('("application" "json" NIL ')
+})
+
+describe('RFC 2231 section 6: a parameter in pieces is told as one', () => {
+  test.each([
+    ['pieces', 'name*0="one "; name*1=two.pdf', '"name" "one two.pdf"'],
+    ['in any order, behind the others', 'Name*1=b; name*0=a; x=y', '"x" "y" "name" "ab"'],
+    ['encoded ones', "name*0*=utf-8''a%20; name*1*=b%C3%BC; name*2=c.pdf", `"name*" "utf-8''a%20b%C3%BCc.pdf"`],
+    ['encoded behind plain', 'name*0="50%"; name*1*=%20b', `"name*" "''50%25%20b"`],
+    ['one encoded value, which is in no pieces', "name*=utf-8'en'a%20b", `"name*" "utf-8'en'a%20b"`],
+    ['beside one of the same name', 'name=plain; name*0=a; name*1=b', '"name" "plain" "name" "ab"'],
+    ['not without the first', 'name*1=b; name*2=c', '"name*1" "b" "name*2" "c"'],
+    ['not with a gap', 'name*0=a; name*2=c', '"name*0" "a" "name*2" "c"'],
+    ['not with one twice', "name*0*=utf-8''a; name*0=q; name*1=b", `"name*0*" "utf-8''a" "name*0" "q" "name*1" "b"`],
+    ['not with leading zeros', 'name*00=a; name*01=b', '"name*00" "a" "name*01" "b"'],
+    ['not without a name', '*0=a', '"*0" "a"'],
+  ])('%s', (_, given, told) => {
+    expect(bodyOf(`application/pdf; ${given}`)).toContain(`("application" "pdf" (${told}) `)
+  })
+
+  test('a charset and a boundary in pieces are understood', () => {
+    expect(bodyOf('text/plain; charset*0=ut; charset*1=f-8')).toContain('("charset" "utf-8")')
+    const root = scan('Content-Type: multipart/mixed; boundary*0=on; boundary*1=e\r\n\r\n--one\r\n\r\nx\r\n--one--\r\n')
+    expect(root.children).toHaveLength(1)
+  })
 })
 
 test('what is nested too deep is one opaque part', () => {
