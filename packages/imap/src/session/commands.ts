@@ -34,6 +34,8 @@ export interface CommandSpec {
   readonly run: (state: SessionState, args: Tokens) => Awaitable<Outcome>
   /** When the selected mailbox is looked at, and told of what others did: before the command runs, or after. */
   readonly looks?: 'before' | 'after'
+  /** It does nothing else than to look: that the mailbox is gone is all its answer (RFC 2180 section 3.3). */
+  readonly onlyLooks?: true
   /** No EXPUNGE while it is answered (RFC 3501 section 7.4.1). */
   readonly holdsExpunges?: true
   /** It sends a password: refused in the clear before any of its literals is taken. */
@@ -60,7 +62,7 @@ const selected: readonly Phase[] = ['selected']
 const table: Readonly<Record<string, CommandSpec>> = {
   // 6.1, any state
   CAPABILITY: { in: any, run: capability, isForHealthChecks: true },
-  NOOP: { in: any, run: noop, looks: 'after', isForHealthChecks: true },
+  NOOP: { in: any, run: noop, looks: 'after', onlyLooks: true, isForHealthChecks: true },
   LOGOUT: { in: any, run: logout, isForHealthChecks: true },
   ID: { in: any, run: id }, // RFC 2971
   ENABLE: { in: any, run: enable }, // RFC 5161; before login too, where nothing can come of it
@@ -88,7 +90,7 @@ const table: Readonly<Record<string, CommandSpec>> = {
   COMPRESS: { in: signedIn, run: compress }, // RFC 4978
   UNAUTHENTICATE: { in: signedIn, run: unauthenticate }, // RFC 8437
   // 6.4, selected
-  CHECK: { in: selected, run: check, looks: 'after' },
+  CHECK: { in: selected, run: check, looks: 'after', onlyLooks: true },
   CLOSE: { in: selected, run: close },
   UNSELECT: { in: selected, run: unselect }, // RFC 3691
   EXPUNGE: { in: selected, run: expunge, looks: 'after' },

@@ -229,6 +229,7 @@ class ImapSession implements SessionMachine {
     }
     if (spec.looks === 'after') await this.#lookAndTell(spec)
     else await this.#tell(spec)
+    if (spec.onlyLooks === true && this.#state.isMailboxGone) return this.#byeMailboxGone()
     return this.#finish(command.tag, command.name, outcome)
   }
 
@@ -424,7 +425,7 @@ class ImapSession implements SessionMachine {
   }
 
   #byeMailboxGone(): Wish {
-    return this.#bye('Selected mailbox was deleted or renamed', 'refused')
+    return this.#bye('Selected mailbox was deleted', 'refused')
   }
 
   #bye(text: string, reason: CloseReason): Wish {
