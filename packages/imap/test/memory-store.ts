@@ -309,7 +309,7 @@ class MemoryAccount implements Account {
 }
 
 class MemoryMailbox implements Mailbox {
-  readonly name: string
+  name: string
   readonly mode: Mailbox['mode']
   readonly #store: MemoryStore
   readonly #siblings: Map<string, StoredMailbox>
@@ -368,7 +368,9 @@ class MemoryMailbox implements Mailbox {
   }
 
   async refresh(): Promise<MailboxChanges> {
-    if (this.#siblings.get(this.name) !== this.#stored) throw new MailboxGoneError('deleted')
+    const [name] = [...this.#siblings].find(([, stored]) => stored === this.#stored) ?? []
+    if (name === undefined) throw new MailboxGoneError('deleted')
+    this.name = name
     const before = new Map(this.#records.map((record) => [record.uid, record]))
     this.#look()
     const arrived = this.#records.filter(({ uid }) => !before.has(uid))

@@ -15,16 +15,18 @@ import type { AccountWatches } from './account-watches.ts'
 import { creatingPrefix, deletedPrefix } from './cleanup.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { copyMessages, moveMessages } from './copy.ts'
+import type { DeliveryOwner } from './deliver.ts'
+import { lstatIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
-import { mailboxIdOf, OpenMailbox, type MailboxOwner } from './mailbox.ts'
+import { mailboxIdOf, OpenMailbox, type MailboxOwner, type NamedFolder } from './mailbox.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
 import { SpecialUses } from './special-use.ts'
 import { forgetUsage, readUsage } from './quota.ts'
 import { changeSubscription, readSubscriptions } from './subscriptions.ts'
 import { yieldTurn } from './turns.ts'
 import { nextUidValidity } from './uid-validity.ts'
-import { writeUidList } from './uidlist.ts'
+import { readUidListHeader, writeUidList } from './uidlist.ts'
 
 /** Folders in use by this process, kept by the store. */
 export interface FolderPool {
@@ -42,7 +44,7 @@ export interface FolderPool {
 const lockName = 'postern-account.lock'
 
 /** One account's mailboxes. Creating, deleting, renaming and subscribing hold the account's lock. */
-export class MaildirAccount implements Account, MailboxOwner {
+export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
   readonly #account: string
   readonly #maildir: string
   readonly #context: StoreContext
@@ -139,8 +141,7 @@ export class MaildirAccount implements Account, MailboxOwner {
         if (existing.has(fresh.value.name)) return refused('mailbox-exists', fresh.value.name)
         moves.push({ from: old.value, to: fresh.value })
       }
-      const parents = await this.#makeParents(target, existing)
-      if (!parents.ok) return parents
+      // RFC 9051 section 6.3.6: the names above need to be there. In a Maildir++ they are, and LIST tells them as \Noselect.
       for (const move of moves) await this.#moveFolder(move.from, `${this.#maildir}/${move.to.folder}`)
       await this.#context.folders.sync(this.#maildir)
       await this.#uses.rename(new Map(moves.map((move) => [move.from.name, move.to.name])))
@@ -225,12 +226,29 @@ export class MaildirAccount implements Account, MailboxOwner {
     return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of))
   }
 
+  async find(of: UidValidity): Promise<NamedFolder | undefined> {
+    for (const place of await this.#places()) {
+      const header = await readUidListHeader(this.#context.disk, place.path)
+      if (header?.uidValidity === of) return { folder: this.#pool.use(place), name: place.mailbox }
+    }
+    return undefined
+  }
+
+  /** The mailbox in whose `tmp/` a file waits; its folder is in use until it is released. */
+  async findWaiting(file: string): Promise<Folder | undefined> {
+    for (const place of await this.#places()) {
+      if ((await lstatIfThere(this.#context.disk, `${place.path}/tmp/${file}`)) !== undefined)
+        return this.#pool.use(place)
+    }
+    return undefined
+  }
+
   release(folder: Folder): void {
     this.#pool.release(folder)
   }
 
   /** The mailbox's folder, in use until it is released. */
-  async folder(text: string): Promise<StoreOutcome<{ readonly folder: Folder; readonly name: string }>> {
+  async folder(text: string): Promise<StoreOutcome<NamedFolder>> {
     const parsed = parseMailboxName(text, this.#context.limits)
     if (!parsed.ok) return parsed
     const place = this.#placeOf(parsed.value)
@@ -295,14 +313,17 @@ export class MaildirAccount implements Account, MailboxOwner {
     return found
   }
 
+  async #places(): Promise<readonly MailboxPlace[]> {
+    return [...(await this.#existing())].map(([name, folder]) => this.#placeOf({ name, folder }))
+  }
+
   async #renameInbox(
     inbox: MailboxName,
     target: MailboxName,
     existing: ReadonlyMap<string, string>,
   ): Promise<StoreOutcome<void>> {
     // RFC 9051 section 6.3.6: its messages move, INBOX stays, its children are not touched.
-    const parents = await this.#makeParents(target, existing)
-    if (!parents.ok) return parents
+    if (existing.size >= this.#context.limits.maxMailboxes) return refused('limit', 'too many mailboxes')
     if (!(await this.#make(target))) return refused('mailbox-exists', target.name)
     return this.#withFolder(inbox.name, async (source) => {
       await source.refresh(false)
@@ -310,19 +331,6 @@ export class MaildirAccount implements Account, MailboxOwner {
       const moved = await this.move(source, target.name, uids, source.uidValidity)
       return moved.ok ? done : moved
     })
-  }
-
-  async #makeParents(target: MailboxName, existing: ReadonlyMap<string, string>): Promise<StoreOutcome<void>> {
-    const missing = parentsOf(target.name).filter((name) => !existing.has(name))
-    if (existing.size + missing.length + 1 > this.#context.limits.maxMailboxes) {
-      return refused('limit', 'too many mailboxes')
-    }
-    for (const name of missing) {
-      const parsed = parseMailboxName(name, this.#context.limits)
-      if (!parsed.ok) return parsed
-      await this.#make(parsed.value)
-    }
-    return done
   }
 
   /** Makes a mailbox elsewhere and renames it into place: it is there whole, with its UIDVALIDITY, or not at all. */

@@ -3,8 +3,7 @@
  * were being deleted or made.
  */
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { unlinkIfThere } from './durable.ts'
-import { isErrno } from './errors.ts'
+import { lstatIfThere, unlinkIfThere } from './durable.ts'
 import { pathOf } from './filename.ts'
 
 export const deletedPrefix = 'postern-deleted.'
@@ -20,7 +19,7 @@ export async function cleanTmp(place: MailboxPlace, context: StoreContext): Prom
     if (!entry.isFile()) continue
     const path = pathOf(tmp, entry.name)
     // The time of the last change of the inode: unlike the file's date, a delivery cannot set it back.
-    const stats = await lstatIfThere(context, path)
+    const stats = await lstatIfThere(disk, path)
     if (stats !== undefined && Date.now() - stats.ctimeMs > limits.staleTmpMs) await unlinkIfThere(disk, path)
   }
 }
@@ -33,19 +32,10 @@ export async function cleanMaildir(maildir: string, context: StoreContext): Prom
     if (entry.name.startsWith(deletedPrefix)) {
       await disk.rm(path, { recursive: true, force: true })
     } else if (entry.name.startsWith(creatingPrefix)) {
-      const stats = await lstatIfThere(context, path)
+      const stats = await lstatIfThere(disk, path)
       if (stats !== undefined && Date.now() - stats.ctimeMs > limits.staleTmpMs) {
         await disk.rm(path, { recursive: true, force: true })
       }
     }
-  }
-}
-
-async function lstatIfThere(context: StoreContext, path: string | Buffer) {
-  try {
-    return await context.disk.lstat(path)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
   }
 }

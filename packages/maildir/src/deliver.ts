@@ -9,38 +9,43 @@ import type { Awaitable, Flag, MessageWriter, StoreOutcome, Uid, UidValidity } f
 import type { StoreContext } from './context.ts'
 import { assertInside } from './content.ts'
 import { unlinkIfThere, writeAll } from './durable.ts'
-import { accepted, isErrno, refused, refusalOf } from './errors.ts'
+import { accepted, isErrno, refused, refusalOf, StoreError } from './errors.ts'
 import type { Folder } from './folder.ts'
 import { noMarks, type Marks } from './keywords.ts'
 import type { OpenFile } from './local-file.ts'
-import { usageOf, type PreparedFile } from './placing.ts'
+import { usageOf, type PlacedFiles, type PreparedFile } from './placing.ts'
 
-/**
- * Opens the file in `tmp/`. `release` is called once, when the writer is done with the folder, also when this refuses.
- */
+/** What a delivery asks of the account it belongs to. */
+export interface DeliveryOwner {
+  /** The mailbox in whose `tmp/` a file waits; its folder is in use until it is released. */
+  findWaiting(file: string): Promise<Folder | undefined>
+  release(folder: Folder): void
+}
+
+/** Opens the file in `tmp/`. The folder, which is in use, is released once, when the writer is done, also when this refuses. */
 export async function openDelivery(
   folder: Folder,
   context: StoreContext,
   message: { readonly flags: readonly Flag[]; readonly internalDate?: Date; readonly bytes?: number },
-  release: () => void,
+  owner: DeliveryOwner,
 ): Promise<StoreOutcome<MessageWriter>> {
   try {
     if (!(await folder.hasRoomFor({ bytes: message.bytes ?? 0, messages: 1 }))) {
-      release()
+      owner.release(folder)
       return overQuota
     }
     const marks = message.flags.length === 0 ? accepted(noMarks) : await folder.prepareMarks(message.flags)
     if (!marks.ok) {
-      release()
+      owner.release(folder)
       return marks
     }
     const name = context.names.next()
     const handle = await createIn(context, folder, name)
     return accepted(
-      new Delivery(folder, context, { name, marks: marks.value, date: message.internalDate }, handle, release),
+      new Delivery(folder, context, { name, marks: marks.value, date: message.internalDate }, handle, owner),
     )
   } catch (error) {
-    release()
+    owner.release(folder)
     return refusalOf(error)
   }
 }
@@ -70,11 +75,11 @@ async function createIn(context: StoreContext, folder: Folder, name: string): Pr
 const overQuota = refused('over-quota', 'the quota of the account')
 
 class Delivery implements MessageWriter {
-  readonly #folder: Folder
+  #folder: Folder
   readonly #context: StoreContext
   readonly #file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined }
   readonly #handle: OpenFile
-  readonly #release: () => void
+  readonly #owner: DeliveryOwner
   /** Small chunks wait here for one write; copies, since a chunk is the caller's again once `write` returned. */
   #waiting: Buffer[] = []
   #waitingBytes = 0
@@ -93,13 +98,13 @@ class Delivery implements MessageWriter {
     context: StoreContext,
     file: { readonly name: string; readonly marks: Marks; readonly date: Date | undefined },
     handle: OpenFile,
-    release: () => void,
+    owner: DeliveryOwner,
   ) {
     this.#folder = folder
     this.#context = context
     this.#file = file
     this.#handle = handle
-    this.#release = release
+    this.#owner = owner
   }
 
   write(chunk: Buffer): Awaitable<void> {
@@ -156,16 +161,34 @@ class Delivery implements MessageWriter {
         return overQuota
       }
       // Several are placed under the lock: another process could otherwise give a UID to one that is taken back.
-      const placed = await this.#folder.put(files, all.length > 1)
+      const placed = await this.#put(all, files)
       for (const delivery of all) delivery.#end()
       // A UID that has to wait leaves the others nothing to be told by.
       return accepted(placed?.uids.length === all.length ? placed : undefined)
     } catch (error) {
       for (const delivery of all) await delivery.#discard()
       // The mailbox went away while the message came in.
-      if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', String(error))
-      return refusalOf(error)
+      return isGone(error) ? refused('no-such-mailbox', String(error)) : refusalOf(error)
     }
+  }
+
+  /** A mailbox that is renamed meanwhile takes its `tmp/` along, and what waits there: it is delivered all the same. */
+  async #put(all: readonly Delivery[], files: readonly PreparedFile[]): Promise<PlacedFiles | undefined> {
+    try {
+      return await this.#folder.put(files, all.length > 1)
+    } catch (error) {
+      if (!isGone(error)) throw error
+      for (const delivery of all) if (!(await delivery.#follow())) throw error
+      return this.#folder.put(files, all.length > 1)
+    }
+  }
+
+  async #follow(): Promise<boolean> {
+    const folder = await this.#owner.findWaiting(this.#file.name)
+    if (folder === undefined) return false
+    this.#owner.release(this.#folder)
+    this.#folder = folder
+    return true
   }
 
   async abort(): Promise<void> {
@@ -218,6 +241,10 @@ class Delivery implements MessageWriter {
   #end(): void {
     if (this.#state === 'done') return
     this.#state = 'done'
-    this.#release()
+    this.#owner.release(this.#folder)
   }
+}
+
+function isGone(error: unknown): boolean {
+  return isErrno(error, 'ENOENT') || (error instanceof StoreError && error.code === 'MAILDIR_MAILBOX_GONE')
 }

@@ -3,7 +3,7 @@
  * pages and answered the error once, so asking again would succeed and mean nothing. Whoever meets the failure throws
  * away what it wrote and starts from scratch.
  */
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { isErrno } from './errors.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
@@ -88,6 +88,16 @@ export async function readSmallFile(disk: Disk, path: string): Promise<string | 
     } finally {
       await handle.close()
     }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** `undefined` when there is nothing of that name. */
+export async function lstatIfThere(disk: Disk, path: string | Buffer): Promise<Stats | undefined> {
+  try {
+    return await disk.lstat(path)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error

@@ -9,7 +9,7 @@ export const storeErrorCodes = {
   MAILDIR_QUOTA_UNKNOWN:
     'What an account may hold could not be asked; the cause tells why. Nothing is taken in meanwhile.',
   MAILDIR_SYMLINK: 'A symbolic link stands where a folder or a message belongs; it is never followed.',
-  MAILDIR_MAILBOX_GONE: 'The mailbox was deleted or renamed while it was in use.',
+  MAILDIR_MAILBOX_GONE: 'The mailbox was deleted while it was in use, or is nowhere to be found.',
   MAILDIR_UID_VALIDITY_CHANGED: 'The UID list was lost or damaged; a session must select the mailbox again.',
   MAILDIR_SPENT: 'A handle was used after it was closed.',
   MAILDIR_LOCK_BUSY: 'A lock was held for too long by a process that is alive, or on a machine that cannot be asked.',

@@ -128,6 +128,8 @@ export class Folder {
         path = await work()
       } finally {
         await this.#context.locks.release(lock, `${path}/${lockName}`)
+        // Sessions that have it selected go along, or are told.
+        this.#changed()
       }
     })
   }

@@ -22,22 +22,37 @@ import { indexOfUid } from './message.ts'
 export interface MailboxOwner {
   copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
   move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
+  /** The mailbox of this UIDVALIDITY, whatever its name is by now; its folder is in use until it is released. */
+  find(of: UidValidity): Promise<NamedFolder | undefined>
   release(folder: Folder): void
 }
 
-/** One session's handle: the mailbox as this session was told, over a folder that sessions share. */
-export class OpenMailbox implements Mailbox {
+/** A mailbox's folder, and the name that clients know it by. */
+export interface NamedFolder {
+  readonly folder: Folder
   readonly name: string
+}
+
+/**
+ * One session's handle: the mailbox as this session was told, over a folder that sessions share. A mailbox that is renamed is
+ * the same one, and its sessions go along (RFC 2180 section 3.4).
+ */
+export class OpenMailbox implements Mailbox {
   readonly mode: 'read-only' | 'read-write'
   readonly uidValidity: UidValidity
-  readonly #folder: Folder
+  #folder: Folder
+  #name: string
   readonly #owner: MailboxOwner
   readonly #recent: Set<Uid>
-  readonly #watches = new Set<() => void>()
+  readonly #watches = new Set<{ readonly onHint: () => void; end: () => void }>()
   #records: readonly StoredMessage[]
   #uidNext: Uid
   #highestModseq: bigint
   #isClosed = false
+
+  get name(): string {
+    return this.#name
+  }
 
   get mailboxId(): ObjectId {
     return mailboxIdOf(this.uidValidity)
@@ -51,7 +66,7 @@ export class OpenMailbox implements Mailbox {
     owner: MailboxOwner,
     claimed: readonly Uid[],
   ) {
-    this.name = name
+    this.#name = name
     this.mode = mode
     this.#folder = folder
     this.#owner = owner
@@ -90,12 +105,7 @@ export class OpenMailbox implements Mailbox {
 
   async refresh(): Promise<MailboxChanges> {
     this.#assertOpen()
-    const claimed = await this.#folder.refresh(this.mode === 'read-write').catch((error: unknown) => {
-      throw isGone(error) ? new MailboxGoneError(error.message, { cause: error }) : error
-    })
-    if (this.#folder.uidValidity !== this.uidValidity) {
-      throw new MailboxGoneError(`${this.#folder.place.path} was made anew`)
-    }
+    const claimed = await this.#look()
     const before = this.#records
     const after = this.#folder.messages
     this.#records = after
@@ -110,10 +120,10 @@ export class OpenMailbox implements Mailbox {
 
   watch(onHint: () => void): () => void {
     this.#assertOpen()
-    const end = this.#folder.watch.add(onHint)
-    this.#watches.add(end)
+    const watching = { onHint, end: this.#folder.watch.add(onHint) }
+    this.#watches.add(watching)
     return () => {
-      if (this.#watches.delete(end)) end()
+      if (this.#watches.delete(watching)) watching.end()
     }
   }
 
@@ -130,41 +140,42 @@ export class OpenMailbox implements Mailbox {
 
   async content(uid: Uid): Promise<MessageContent | undefined> {
     this.#assertOpen()
-    try {
-      return await this.#folder.content(uid, this.uidValidity)
-    } catch (error) {
-      if (isGone(error)) return undefined
-      throw error
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.#folder.content(uid, this.uidValidity)
+      } catch (error) {
+        if (!isGone(error)) throw error
+        if (tries >= maxFollowed || !(await this.#follow())) return undefined
+      }
     }
   }
 
   async setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<FlagsChanged>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
-    try {
-      const outcome = await this.#folder.changeFlags(this.#known(uids), this.uidValidity, change)
-      if (!outcome.ok) return outcome
-      const records = this.#records.slice()
-      for (const message of outcome.value.messages) {
-        const at = indexOfUid(records, message.uid)
-        if (at >= 0) records[at] = message
-      }
-      this.#records = records
-      return outcome
-    } catch (error) {
-      return refusalOf(error)
+    const known = this.#known(uids)
+    const outcome = await this.#following((folder) => folder.changeFlags(known, this.uidValidity, change))
+    if (!outcome.ok) return outcome
+    const records = this.#records.slice()
+    for (const message of outcome.value.messages) {
+      const at = indexOfUid(records, message.uid)
+      if (at >= 0) records[at] = message
     }
+    this.#records = records
+    return outcome
   }
 
   async copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
     this.#assertOpen()
-    return this.#owner.copy(this.#folder, target, this.#known(uids), this.uidValidity)
+    const known = this.#known(uids)
+    return this.#following((folder) => this.#owner.copy(folder, target, known, this.uidValidity))
   }
 
   async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
-    const outcome = await this.#owner.move(this.#folder, target, this.#known(uids), this.uidValidity)
+    const known = this.#known(uids)
+    const outcome = await this.#following((folder) => this.#owner.move(folder, target, known, this.uidValidity))
     if (outcome.ok) this.#drop(outcome.value.from)
     return outcome
   }
@@ -173,23 +184,82 @@ export class OpenMailbox implements Mailbox {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     const candidates = uids === undefined ? this.#records.map((message) => message.uid) : this.#known(uids)
-    try {
-      const removed = await this.#folder.remove(candidates, this.uidValidity, (message) =>
-        message.letters.includes('T'),
-      )
-      this.#drop(removed)
-      return accepted(removed)
-    } catch (error) {
-      return refusalOf(error)
-    }
+    const outcome = await this.#following(async (folder) =>
+      accepted(await folder.remove(candidates, this.uidValidity, (message) => message.letters.includes('T'))),
+    )
+    if (outcome.ok) this.#drop(outcome.value)
+    return outcome
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    for (const end of this.#watches) end()
+    for (const { end } of this.#watches) end()
     this.#watches.clear()
     this.#owner.release(this.#folder)
+  }
+
+  /** Looks at the disk, wherever the mailbox is by now. */
+  async #look(): Promise<readonly Uid[]> {
+    for (let tries = 0; ; tries++) {
+      try {
+        const claimed = await this.#folder.refresh(this.mode === 'read-write')
+        if (this.#folder.uidValidity === this.uidValidity) return claimed
+      } catch (error) {
+        if (!isGone(error)) throw error
+      }
+      if (tries >= maxFollowed || !(await this.#follow())) {
+        throw new MailboxGoneError(`${this.#folder.place.path} is not what was selected`)
+      }
+    }
+  }
+
+  /** Does it once more where the mailbox is now, when it was refused because the mailbox is not there any more. */
+  async #following<T>(work: (folder: Folder) => Promise<StoreOutcome<T>>): Promise<StoreOutcome<T>> {
+    for (let tries = 0; ; tries++) {
+      const outcome = await work(this.#folder).catch(refusalOf)
+      const mayBeGone = !outcome.ok && (outcome.refusal === 'no-such-mailbox' || outcome.refusal === 'unavailable')
+      if (!mayBeGone || tries >= maxFollowed || !(await this.#hasMoved())) return outcome
+    }
+  }
+
+  /** The mailbox has another name by now, and is followed. What cannot be told now leaves all as it was. */
+  async #hasMoved(): Promise<boolean> {
+    try {
+      return !(await this.#isAt(this.#folder)) && (await this.#follow())
+    } catch {
+      return false
+    }
+  }
+
+  async #isAt(folder: Folder): Promise<boolean> {
+    try {
+      await folder.refresh(false)
+      return folder.uidValidity === this.uidValidity
+    } catch (error) {
+      if (isGone(error)) return false
+      throw error
+    }
+  }
+
+  /** False when the mailbox is nowhere in the account. */
+  async #follow(): Promise<boolean> {
+    const found = await this.#owner.find(this.uidValidity)
+    if (found === undefined) return false
+    let unused = found.folder
+    try {
+      if (this.#isClosed || !(await this.#isAt(found.folder))) return false
+      unused = this.#folder
+      this.#folder = found.folder
+      this.#name = found.name
+    } finally {
+      this.#owner.release(unused)
+    }
+    for (const watching of this.#watches) {
+      watching.end()
+      watching.end = found.folder.watch.add(watching.onHint)
+    }
+    return true
   }
 
   /** A session that only reads shows what waits in `new` as recent, and leaves it so. */
@@ -218,6 +288,9 @@ export class OpenMailbox implements Mailbox {
 
 /** No other mailbox of the account has, had or will have this UIDVALIDITY (`uid-validity.ts`). */
 export const mailboxIdOf = (uidValidity: UidValidity): ObjectId => `F${uidValidity}`
+
+/** Renames in a row behind which a mailbox is looked for: more of them, within one call, come from nobody who is well. */
+const maxFollowed = 4
 
 const readOnly = refused('unavailable', 'the mailbox is open read-only')
 

@@ -125,9 +125,7 @@ class Store implements MaildirStore, FolderPool {
       const found = await owner.folder(mailbox)
       if (!found.ok) return found
       const { folder } = found.value
-      return await openDelivery(folder, this.#context, message, () => {
-        this.release(folder)
-      })
+      return await openDelivery(folder, this.#context, message, owner)
     } catch (error) {
       return refusalOf(error)
     }
@@ -171,7 +169,12 @@ class Store implements MaildirStore, FolderPool {
 
   release(folder: Folder): void {
     folder.users -= 1
-    if (folder.users > 0 || this.#folders.get(folder.place.path) !== folder) return
+    if (folder.users > 0) return
+    if (this.#folders.get(folder.place.path) !== folder) {
+      // Forgotten while it was in use: a change of flags meanwhile may have left its journal open.
+      this.inBackground(folder.place, () => folder.closeFiles())
+      return
+    }
     // Behind the others: the idle ones are in order of their last use.
     this.#folders.delete(folder.place.path)
     this.#folders.set(folder.place.path, folder)

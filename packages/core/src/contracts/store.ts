@@ -141,7 +141,10 @@ export interface Account {
   create(name: string, specialUse?: SpecialUse): Promise<StoreOutcome<void>>
   /** Removes the mailbox and its messages; its UIDVALIDITY is never used again. */
   delete(name: string): Promise<StoreOutcome<void>>
-  /** With everything below it. Renaming INBOX moves its messages (RFC 9051 section 6.3.6). */
+  /**
+   * With everything below it. Renaming INBOX moves its messages (RFC 9051 section 6.3.6). Who has another mailbox open goes along,
+   * in a store that can.
+   */
   rename(from: string, to: string): Promise<StoreOutcome<void>>
   /** A name may be subscribed though no such mailbox exists. */
   subscribe(name: string, isSubscribed: boolean): Promise<StoreOutcome<void>>
@@ -219,6 +222,7 @@ export interface FlagsChanged {
  * `records` shows it when the call resolves, and `refresh` does not repeat it.
  */
 export interface Mailbox {
+  /** As of the last look: a mailbox may be renamed while it is open. */
   readonly name: string
   readonly uidValidity: UidValidity
   /** Of a store with object ids: stays when the mailbox is renamed, and changes when UIDVALIDITY does. */

@@ -38,6 +38,46 @@ test('CREATE, RENAME and DELETE', () =>
     S: j NO [CANNOT] *
   `))
 
+test('RFC 2180 section 3.4: a selected mailbox that is renamed stays selected, for whoever renamed it and for others', async () => {
+  const store = tree('Work')
+  store.put(account, 'Work', 'Subject: one\r\n\r\nfirst\r\n')
+  const other = await signedIn({ store })
+  await other.ask('a SELECT Work')
+  const idling = await signedIn({ store })
+  await idling.ask('a SELECT Work')
+  await idling.ask('b IDLE')
+  const session = await signedIn({ store })
+  await session.ask('a SELECT Work')
+  await play(
+    session,
+    `
+    C: b RENAME Work Play
+    S: b OK Mailbox renamed
+    C: c FETCH 1 (UID BODY.PEEK[TEXT])
+    S: * 1 FETCH (UID 1 BODY[TEXT] {7}
+    S: first
+    S: )
+    S: c OK *
+    C: d STATUS Work (MESSAGES)
+    S: d NO [NONEXISTENT] *
+    `,
+  )
+  await play(
+    other,
+    `
+    C: c STORE 1 +FLAGS (\\Flagged)
+    S: * 1 FETCH (FLAGS (\\Flagged *
+    S: c OK *
+    C: d DELETE Play
+    S: d OK Mailbox deleted
+    C: e FETCH 1 FLAGS
+    S: e BAD Command is not valid in this state
+    `,
+  )
+  expect(await idling.ask('DONE')).toBe('b OK Idle completed\r\n')
+  expect(await idling.ask('c NOOP')).toBe('* BYE Selected mailbox was deleted\r\n')
+})
+
 test.for([
   ['..', 'CANNOT'],
   ['a/../b', 'CANNOT'],

@@ -57,7 +57,8 @@ export async function deleteMailbox(state: SessionState, args: Tokens): Promise<
   if (!args.isAtEnd) return badArguments
   if ('refusal' in argument) return argument.refusal
   if (argument.name === 'INBOX') return no('INBOX cannot be deleted', 'CANNOT')
-  // This session's own handle would be left on a mailbox that is gone.
+  // This session's own handle would be left on a mailbox that is gone. Others may have renamed it.
+  if (state.selected !== undefined) await state.look()
   if (state.selected?.mailbox.name === argument.name) await state.unselect()
   const deleted = await state.account.delete(argument.name)
   if (!deleted.ok) return refusedByStore(deleted.refusal)

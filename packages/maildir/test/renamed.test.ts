@@ -1,0 +1,167 @@
+/*
+ * A mailbox that is renamed while it is in use, by this process or another one: it is the same mailbox, and who has it selected
+ * or delivers into it goes along (RFC 2180 section 3.4). One that was deleted is gone, whatever has its name by now.
+ */
+import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { MaildirStore } from '../src/index.ts'
+import { append, message, refusal, textOf, value } from './conformance.ts'
+import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
+
+// The disk of a busy machine is slow; no test waits for a time to pass.
+vi.setConfig({ testTimeout: 60_000 })
+
+let opened: TestStore
+let account: Account
+/** Another process, as far as the store can tell. */
+let other: MaildirStore
+let others: Account
+let box: Mailbox
+
+beforeEach(async () => {
+  opened = await openTestStore()
+  account = await opened.store.openAccount(ann)
+  other = (await openTestStore({ root: opened.root })).store
+  others = await other.openAccount(ann)
+  value(await account.create('Box'))
+  for (const subject of ['one', 'two', 'three']) await append(opened.store, ann, 'Box', subject)
+  box = value(await account.open('Box', 'read-write'))
+})
+afterEach(async () => {
+  await box.close()
+  await other.close()
+  await opened.end()
+})
+
+/** Where the mailbox is by now; in its old place there may be another one. */
+const renames: Readonly<Record<string, () => Promise<unknown>>> = {
+  'by this process': () => account.rename('Box', 'Other/Deep'),
+  'by another process': () => others.rename('Box', 'Other/Deep'),
+  'by another process, twice': async () => {
+    value(await others.rename('Box', 'Once'))
+    value(await others.rename('Once', 'Other/Deep'))
+  },
+  'by another process, with another mailbox in its place': async () => {
+    value(await others.rename('Box', 'Other/Deep'))
+    value(await others.create('Box'))
+    await append(other, ann, 'Box', 'not this')
+  },
+}
+
+describe.each(Object.entries(renames))('renamed %s', (_, rename) => {
+  test('a look finds it, and nothing in it has changed', async () => {
+    await rename()
+    expect(await box.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+    expect(box.name).toBe('Other/Deep')
+    expect(box.recent()).toEqual(new Set([1, 2, 3]))
+    await append(other, ann, 'Other/Deep', 'four')
+    expect((await box.refresh()).arrived.map(({ uid }) => uid)).toEqual([4])
+    expect(box.recent()).toContain(4)
+  })
+
+  const uses: Readonly<Record<string, () => Promise<unknown>>> = {
+    'reads a message': async () => {
+      expect(await textOf(box, 2 as Uid)).toContain('Subject: two')
+    },
+    'changes flags': async () => {
+      const { messages } = value(await box.setFlags([2 as Uid], { op: 'add', flags: ['\\Flagged'] }))
+      expect(messages.map(({ uid, flags }) => [uid, flags])).toEqual([[2, ['\\Flagged']]])
+    },
+    'copies messages': async () => {
+      expect(value(await box.copy([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+    },
+    'moves messages': async () => {
+      expect(value(await box.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+      expect(box.records().map(({ uid }) => uid)).toEqual([2])
+    },
+    'expunges messages': async () => {
+      value(
+        await others.open('Other/Deep', 'read-write').then(async (opening) => {
+          const theirs = value(opening)
+          const marked = await theirs.setFlags([2 as Uid], { op: 'add', flags: ['\\Deleted'] })
+          await theirs.close()
+          return marked
+        }),
+      )
+      expect(value(await box.expunge([2 as Uid]))).toEqual([2])
+    },
+  }
+  test.each(Object.entries(uses))('who did not look since %s', async (__, use) => {
+    await rename()
+    await use()
+    expect(box.name).toBe('Other/Deep')
+  })
+
+  test('who watches it is hinted at what comes into it', async () => {
+    const hinted = Promise.withResolvers<void>()
+    box.watch(hinted.resolve)
+    await rename()
+    await box.refresh()
+    await append(other, ann, 'Other/Deep', 'four')
+    await expect(hinted.promise).resolves.toBeUndefined()
+  })
+
+  test.each([1, 3])('what was on its way into it lands in it: %s at once', async (count) => {
+    const writers = []
+    for (let number = 0; number < count; number += 1) {
+      const writer = value(await opened.store.deliver(ann, 'Box', { flags: ['\\Seen', '$Late'] }))
+      await writer.write(message(`late ${number}`))
+      writers.push(writer)
+    }
+    await rename()
+    const [first, ...more] = writers
+    const placed = value((await first?.commitWith?.(more)) ?? { ok: false, refusal: 'unavailable', detail: '' })
+    expect(placed).toEqual({ uidValidity: box.uidValidity, uids: [4, 5, 6].slice(0, count) })
+    expect((await box.refresh()).arrived.map(({ uid, flags }) => [uid, flags])).toEqual(
+      [4, 5, 6].slice(0, count).map((uid) => [uid, ['\\Seen', '$Late']]),
+    )
+    expect(
+      (await filesBelow(opened.maildir)).filter((path) => path.slice(opened.maildir.length).includes('/tmp/')),
+    ).toEqual([])
+  })
+})
+
+describe.each(['deleted', 'deleted and made again'])('%s', (what) => {
+  beforeEach(async () => {
+    value(await others.delete('Box'))
+    if (what === 'deleted and made again') {
+      value(await others.create('Box'))
+      await append(other, ann, 'Box', 'not this')
+    }
+  })
+
+  test('it is gone for who has it selected', async () => {
+    await expect(box.refresh()).rejects.toBeInstanceOf(MailboxGoneError)
+    expect(await box.content(1 as Uid)).toBeUndefined()
+    for (const outcome of [
+      await box.setFlags([1 as Uid], { op: 'add', flags: ['\\Seen'] }),
+      await box.copy([1 as Uid], 'INBOX'),
+      await box.move([1 as Uid], 'INBOX'),
+      await box.expunge([1 as Uid]),
+    ]) {
+      expect(['no-such-mailbox', 'unavailable']).toContain(refusal(outcome))
+    }
+    expect(value(await others.status('INBOX')).messages).toBe(0)
+  })
+})
+
+test('what was on its way into a mailbox that was deleted is refused, and left nowhere', async () => {
+  const writer = value(await opened.store.deliver(ann, 'Box', { flags: [] }))
+  await writer.write(message('late'))
+  value(await others.delete('Box'))
+  expect(refusal(await writer.commit())).toBe('no-such-mailbox')
+})
+
+test('RENAME makes no mailboxes above the new name: LIST tells them without', async () => {
+  value(await account.rename('Box', 'Alpha/Beta/Box'))
+  const names = (await account.list()).map(({ name, attributes }) => [name, ...attributes])
+  expect(names).toEqual([
+    ['INBOX', '\\HasNoChildren'],
+    ['Alpha', '\\HasChildren', '\\Noselect'],
+    ['Alpha/Beta', '\\HasChildren', '\\Noselect'],
+    ['Alpha/Beta/Box', '\\HasNoChildren'],
+  ])
+  expect(refusal(await account.delete('Alpha'))).toBe('has-children')
+  value(await account.delete('Alpha/Beta/Box'))
+  expect((await account.list()).map(({ name }) => name)).toEqual(['INBOX'])
+})
