@@ -23,10 +23,10 @@ function limitedBy(rate: Partial<PolicyConfig['rate']>, more: Partial<PolicyConf
   return {
     mail: (from: string, principal?: Principal) =>
       policy?.onReversePath?.({ connection: connectionFrom(from), envelope, principal }) as Decision | undefined,
-    rcpt: (from: string, principal?: Principal) =>
+    rcpt: (from: string, principal?: Principal, reversePath = envelope.reversePath) =>
       policy?.onForwardPath?.({
         connection: connectionFrom(from),
-        envelope,
+        envelope: { ...envelope, reversePath },
         principal,
         forwardPath: 'ann@example.org',
       }) as Decision | undefined,
@@ -70,6 +70,12 @@ describe('rates of mail', () => {
       reply: { text: 'Too many recipients from your address, try again later' },
     })
     expect(mail('203.0.113.7')?.verdict).toBe('pass')
+  })
+
+  test('TR-07: recipients of the null reverse-path count as all others do', () => {
+    const { rcpt } = limitedBy({ recipientsPerClient: two })
+    const verdicts = [1, 2, 3].map(() => rcpt('203.0.113.7', undefined, '')?.verdict)
+    expect(verdicts).toEqual(['pass', 'pass', 'defer'])
   })
 
   test('a user, from wherever, and spelled in whatever way', () => {
