@@ -130,7 +130,7 @@ describe('what ends a message otherwise', () => {
   test.each([
     ['a NUL', 'a\0b\r\n', {}, /^554 5\.6\.0 /],
     ['SC-13: more than SIZE', `${'x'.repeat(101)}\r\n`, { maxMessageBytes: 100 }, /^552 5\.3\.4 /],
-    ['SC-12: 51 Received fields', 'Received: x\r\n'.repeat(51), {}, /^554 5\.4\.6 /],
+    ['SC-12, TR-11: 51 Received fields', 'Received: x\r\n'.repeat(51), {}, /^554 5\.4\.6 /],
     ['a header section of 300 KiB', `X: ${'x'.repeat(300_000)}\r\n`, {}, /^554 5\.6\.0 /],
   ] as const)('%s: refused at its end, nothing stored, the session goes on', async (_, message, limits, reply) => {
     const session = await inData({ limits })
