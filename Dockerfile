@@ -35,5 +35,5 @@ EXPOSE 2525 2587 2465 2143 2993 2080
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:2080/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "--enable-source-maps", "/opt/postern/dist/main.js"]
+ENTRYPOINT ["node", "--enable-source-maps", "--disable-sigusr1", "/opt/postern/dist/main.js"]
 CMD ["serve", "-c", "/etc/postern/postern.toml"]

@@ -11,6 +11,7 @@ export type Peer =
   | 'neomutt'
   | 'offlineimap'
   | 'script'
+  | 'faketime'
   | 'redis-server'
   | 'rspamd'
   | 'haproxy'
