@@ -938,9 +938,12 @@ describe('TLS', () => {
     const [secured, securedClient] = duplexPair()
     const gate = Promise.withResolvers<Connection>()
     const spent: Connection[] = []
+    const left: unknown[] = []
     const { machine, client, received } = run(asksForTls, {
       upgradeTls: (connection) => {
         spent.push(connection)
+        // What a handshake would find first.
+        left.push(connection.stream.read())
         return gate.promise
       },
     })
@@ -955,6 +958,7 @@ describe('TLS', () => {
     securedClient.write('EHLO x\r\n')
     await settle()
     expect(spent).toHaveLength(1)
+    expect(left).toEqual([null])
     expect(machine.calls).toEqual(['start', 'receive STARTTLS\r\n', 'secured tls', 'receive EHLO x\r\n'])
   })
 
