@@ -77,7 +77,7 @@ function tableOf({ heading, rows }: Part, results: Results, tests: ReadonlyMap<s
     row.tier,
     row.what,
     row.reason === '' ? row.state : `${row.state}: ${row.reason}`,
-    lastRun(results[row.id]),
+    row.id === 'ST-01' ? recordedKills() : lastRun(results[row.id]),
     (tests.get(row.id) ?? []).map(linked).join(', '),
   ])
   return `### ${heading}\n\n${markdown(head, cells)}`
@@ -87,6 +87,12 @@ function lastRun(result: Result | undefined): string {
   if (result === undefined) return ''
   const { date, commit, tier, figure } = result
   return [`${date}, ${commit}, ${tier}`, ...(figure === undefined ? [] : [figure])].join(': ')
+}
+
+/** ST-01 is recorded batch by batch, and its table adds them up. */
+function recordedKills(): string {
+  const { kills, lost, half, wrong } = sumOf(readKills())
+  return `${kills.toLocaleString('en')} kills, recorded above: ${lost} lost, ${half} half, ${wrong} wrong`
 }
 
 function linked(file: string): string {
