@@ -85,6 +85,8 @@ export interface ImapLimits {
    * made to be slow, takes some 20 ms for each mailbox.
    */
   readonly piecesPerTurn: number
+  /** Comparisons and links of SORT and THREAD between two turns of the event loop: a millisecond or two of work. */
+  readonly stepsPerTurn: number
   /** Octets read from a message at once while it is sent or scanned. */
   readonly readChunkBytes: number
   /** Octets of one header block that ENVELOPE, HEADER.FIELDS and SEARCH look at; what follows is sent, not read. */
@@ -151,6 +153,7 @@ export const limits: ImapLimits = {
   autologoutMs: 1_800_000,
   idleKeepAliveMs: 120_000,
   piecesPerTurn: 16,
+  stepsPerTurn: 8_192,
   readChunkBytes: 65_536,
   maxHeaderBytes: 1_048_576,
   maxPartHeaderBytes: 1_048_576,

@@ -19,7 +19,7 @@ import { deflated } from './deflated.ts'
 import { ConnectionLostError, Outbox } from './outbox.ts'
 import { Spliced } from './spliced.ts'
 import { throwAway } from './throw-away.ts'
-import { turns } from './turns.ts'
+import { longWork, turns } from './turns.ts'
 
 /** What a pump can do for a session beside moving bytes. */
 export interface PumpOptions {
@@ -135,7 +135,7 @@ class Pump implements SessionContext, RunningSession {
   }
 
   turn(): Promise<void> {
-    return nextTurn()
+    return new Promise((resolve) => longWork.wait(resolve))
   }
 
   wake(): void {

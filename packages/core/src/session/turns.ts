@@ -12,12 +12,17 @@ import { limits } from '../limits.ts'
 export class Turns {
   readonly #shareMs: number
   readonly #waiting: (() => void)[] = []
+  readonly #isOnceEach: boolean
+  /** How many of them may still be served at the end of this turn. */
+  #due = 0
   /** When the share that runs is used up; nothing runs yet where it is absent. */
   #endsAt: number | undefined
   #isEndAwaited = false
 
-  constructor(shareMs: number) {
+  /** @param isOnceEach - who waits again while others are served waits for the next turn: else one alone would have the whole share. */
+  constructor(shareMs: number, isOnceEach = false) {
     this.#shareMs = shareMs
+    this.#isOnceEach = isOnceEach
   }
 
   /** The share of this turn is used up: who has more work `wait`s. */
@@ -44,16 +49,18 @@ export class Turns {
   readonly #end = (): void => {
     this.#isEndAwaited = false
     this.#endsAt = undefined
+    this.#due = this.#isOnceEach ? this.#waiting.length : Infinity
     this.#serve()
   }
 
   /** One of those that waited, and behind what it does and all that this leads to, the next. */
   readonly #serve = (): void => {
-    if (this.#waiting.length === 0 || this.isOver) {
+    if (this.#due === 0 || this.#waiting.length === 0 || this.isOver) {
       this.#endsAt = undefined
       if (this.#waiting.length > 0) this.#awaitEnd()
       return
     }
+    this.#due -= 1
     this.#waiting.shift()?.()
     queueMicrotask(() => process.nextTick(this.#serve))
   }
@@ -61,3 +68,9 @@ export class Turns {
 
 /** Those of this process: it has one event loop. */
 export const turns: Turns = new Turns(limits.turnShareMs)
+
+/**
+ * The same for work on what is in memory, which sessions do in pieces: where fifty are at it, one piece of each would be one
+ * long hold. It has a queue of its own, so that input does not wait behind the pieces.
+ */
+export const longWork: Turns = new Turns(limits.turnShareMs, true)

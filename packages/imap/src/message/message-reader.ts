@@ -20,7 +20,7 @@ export class MessageReader {
   readonly bytes: number
   readonly #content: MessageContent
   readonly #limits: ImapLimits
-  readonly #room: () => Awaitable<void>
+  readonly #room: (chunk: Buffer) => Awaitable<void>
   #header: HeaderBlock | undefined
   #structure: Part | undefined
 
@@ -28,7 +28,7 @@ export class MessageReader {
    * @param room - waited for behind each chunk: a store may have the message in memory, and then nothing else lets others
    * have the event loop while a large one is gone through. May throw, to stop.
    */
-  constructor(content: MessageContent, limits: ImapLimits, room: () => Awaitable<void>, structure?: Part) {
+  constructor(content: MessageContent, limits: ImapLimits, room: (chunk: Buffer) => Awaitable<void>, structure?: Part) {
     this.bytes = content.bytes
     this.#content = content
     this.#limits = limits
@@ -93,7 +93,7 @@ export class MessageReader {
       if (chunk.length === 0) throw new ContentTruncatedError(end - at, at)
       at += chunk.length
       yield chunk
-      await this.#room()
+      await this.#room(chunk)
     }
   }
 
@@ -110,7 +110,7 @@ export class MessageReader {
       if (length !== undefined) return at + length
       if (chunk.length < 4) return end
       at += chunk.length - 3
-      await this.#room()
+      await this.#room(chunk)
     }
     return end
   }

@@ -2,8 +2,9 @@
  * Messages gathered into threads (RFC 5256 section 3). The algorithms are those of the standard, step by step; the numbers
  * in comments are its steps. A hostile mailbox costs no more than its size: the references that are followed, the messages
  * that exist by reference only, the depth of a thread, and what is spent on looking for loops are bounded, and nothing
- * recurses.
+ * recurses. All of it is done in pieces (`work.ts`).
  */
+import { forEach, sorted, type Work } from './work.ts'
 
 /** What threading needs to know of a message. */
 export interface ThreadedMessage {
@@ -32,19 +33,21 @@ export interface Thread {
 }
 
 /** ORDEREDSUBJECT: one thread for each subject, its first message above all others; messages ascend by number. */
-export function threadBySubject(messages: readonly ThreadedMessage[]): readonly Thread[] {
+export function* threadBySubject(messages: readonly ThreadedMessage[]): Work<readonly Thread[]> {
   const bySubject = new Map<string, ThreadedMessage[]>()
-  for (const message of messages) {
+  yield* forEach(messages, (message) => {
     const group = bySubject.get(message.subject)
     if (group === undefined) bySubject.set(message.subject, [message])
     else group.push(message)
+  })
+  const threads: { readonly message: ThreadedMessage; readonly children: readonly Thread[] }[] = []
+  for (const group of bySubject.values()) {
+    const [message, ...others] = yield* sorted(group, bySentDate)
+    if (message === undefined) continue
+    threads.push({ message, children: others.map((other) => ({ message: other, children: [] })) })
+    yield group.length
   }
-  const threads = Array.from(bySubject.values(), (group) => group.toSorted(bySentDate))
-  return threads
-    .toSorted(([one], [other]) => (one === undefined || other === undefined ? 0 : bySentDate(one, other)))
-    .flatMap(([first, ...others]) =>
-      first === undefined ? [] : [{ message: first, children: others.map((message) => ({ message, children: [] })) }],
-    )
+  return yield* sorted(threads, (one, other) => bySentDate(one.message, other.message))
 }
 
 function bySentDate(one: ThreadedMessage, other: ThreadedMessage): number {
@@ -70,41 +73,47 @@ class Container implements Thread {
 }
 
 /** REFERENCES: by who answers whom, and then by subject. */
-export function threadByReferences(messages: readonly ThreadedMessage[], bounds: ThreadBounds): readonly Thread[] {
-  const containers = link(messages, bounds)
+export function* threadByReferences(
+  messages: readonly ThreadedMessage[],
+  bounds: ThreadBounds,
+): Work<readonly Thread[]> {
+  const containers = yield* link(messages, bounds)
   // (2)
   let roots = containers.filter(({ parent }) => parent === undefined)
-  roots = prune(roots)
+  yield containers.length
+  roots = yield* prune(roots)
   // (4)
-  for (const root of roots) if (root.message === undefined) sortSiblings(root.children)
-  sortSiblings(roots)
-  roots = gatherSubjects(roots)
+  for (const root of roots) if (root.message === undefined) yield* sortChildren(root)
+  roots = yield* sorted(roots, bySentDateOfThread)
+  roots = yield* gatherSubjects(roots)
   // (6)
   const waiting = [...roots]
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    sortSiblings(next.children)
+    yield* sortChildren(next)
     for (const child of next.children) waiting.push(child)
+    yield next.children.length + 1
   }
-  sortSiblings(roots)
-  return roots
+  return yield* sorted(roots, bySentDateOfThread)
 }
 
 /** (1): a forest of everything that is there or is named. */
-function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Container[] {
+function* link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Work<Container[]> {
   const byId = new Map<string, Container>()
   const all: Container[] = []
   let strangers = 0
   const left = { steps: bounds.maxThreadSteps }
   /** The containers of messages; the ids that stand twice, or nowhere, name nobody. */
-  const own = messages.map((message) => {
+  const own: Container[] = []
+  yield* forEach(messages, (message) => {
     const container = new Container(message)
     all.push(container)
+    own.push(container)
     if (message.messageId !== undefined && !byId.has(message.messageId)) byId.set(message.messageId, container)
-    return container
   })
   for (const container of own) {
+    let before = left.steps
     // (A)
-    let before: Container | undefined
+    let nearest: Container | undefined
     for (const id of container.message?.references ?? []) {
       let named = byId.get(id)
       if (named === undefined) {
@@ -114,8 +123,10 @@ function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Conta
         byId.set(id, named)
         all.push(named)
       }
-      if (before !== undefined && named.parent === undefined) adopt(before, named, bounds, left)
-      before = named
+      if (nearest !== undefined && named.parent === undefined) adopt(nearest, named, bounds, left)
+      nearest = named
+      yield 1 + before - left.steps
+      before = left.steps
     }
     // (B)
     const { parent } = container
@@ -123,9 +134,12 @@ function link(messages: readonly ThreadedMessage[], bounds: ThreadBounds): Conta
       parent.linked.delete(container)
       container.parent = undefined
     }
-    if (before !== undefined) adopt(before, container, bounds, left)
+    if (nearest !== undefined) adopt(nearest, container, bounds, left)
+    yield 1 + before - left.steps
   }
-  for (const container of all) container.children = [...container.linked]
+  yield* forEach(all, (container) => {
+    container.children = [...container.linked]
+  })
   return all
 }
 
@@ -147,56 +161,66 @@ function adopt(parent: Container, child: Container, bounds: ThreadBounds, left: 
 }
 
 /** (3): dummies without children go; others leave their place to their children, except at the root with several. */
-function prune(roots: readonly Container[]): Container[] {
+function* prune(roots: readonly Container[]): Work<Container[]> {
   const order: Container[] = []
   const waiting = [...roots]
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     order.push(next)
     for (const child of next.children) waiting.push(child)
+    yield 1
   }
   // From the leaves up: what is below is pruned already.
-  for (const container of order.toReversed()) {
+  for (let container = order.pop(); container !== undefined; container = order.pop()) {
+    yield container.children.length + 1
     if (container.children.some(isDummy)) {
       container.children = container.children.flatMap((child) => (isDummy(child) ? child.children : [child]))
       for (const child of container.children) child.parent = container
     }
   }
-  return roots.flatMap((root) => {
-    if (!isDummy(root) || root.children.length > 1) return [root]
-    for (const child of root.children) child.parent = undefined
-    return root.children
+  const pruned: Container[] = []
+  yield* forEach(roots, (root) => {
+    if (!isDummy(root) || root.children.length > 1) {
+      pruned.push(root)
+      return
+    }
+    for (const child of root.children) {
+      child.parent = undefined
+      pruned.push(child)
+    }
   })
+  return pruned
 }
 
 function isDummy({ message }: Container): boolean {
   return message === undefined
 }
 
-function sortSiblings(siblings: Container[]): void {
-  siblings.sort((one, other) => {
-    const [a, b] = [one.representative, other.representative]
-    return a === undefined || b === undefined ? 0 : bySentDate(a, b)
-  })
+function* sortChildren(container: Container): Work<void> {
+  if (container.children.length > 1) container.children = yield* sorted(container.children, bySentDateOfThread)
+}
+
+function bySentDateOfThread({ representative: one }: Container, { representative: other }: Container): number {
+  return one === undefined || other === undefined ? 0 : bySentDate(one, other)
 }
 
 /** (5): threads whose first messages have one subject become one thread. */
-function gatherSubjects(roots: readonly Container[]): Container[] {
+function* gatherSubjects(roots: readonly Container[]): Work<Container[]> {
   const table = new Map<string, Container>()
   // (B)
-  for (const root of roots) {
+  yield* forEach(roots, (root) => {
     const subject = root.representative?.subject ?? ''
-    if (subject === '') continue
+    if (subject === '') return
     const known = table.get(subject)
     if (known === undefined || (!isDummy(known) && (isDummy(root) || (isReply(known) && !isReply(root))))) {
       table.set(subject, root)
     }
-  }
+  })
   // (C)
   const kept = new Set(roots)
-  for (const root of roots) {
+  yield* forEach(roots, (root) => {
     const subject = root.representative?.subject ?? ''
     const first = table.get(subject)
-    if (subject === '' || first === undefined || first === root) continue
+    if (subject === '' || first === undefined || first === root) return
     kept.delete(root)
     if (isDummy(first) && isDummy(root)) {
       for (const child of root.children) first.children.push(child)
@@ -209,7 +233,7 @@ function gatherSubjects(roots: readonly Container[]): Container[] {
       kept.delete(first)
       kept.add(above)
     }
-  }
+  })
   return [...kept]
 }
 
@@ -217,30 +241,27 @@ function isReply({ message }: Container): boolean {
   return message?.isReply === true
 }
 
-/**
- * `thread-list` of RFC 5256 section 5: an only child follows its parent, several stand in parentheses of their own.
- * Yields pieces, since the whole of a large mailbox would be one long string.
- */
-export function* encodeThreads(threads: readonly Thread[]): Generator<string, void, undefined> {
-  for (const thread of threads) {
-    yield '('
-    yield* encodeMembers(thread)
-    yield ')'
-  }
+/** `thread-list` of RFC 5256 section 5: an only child follows its parent, several stand in parentheses of their own. */
+export function* encodeThreads(threads: readonly Thread[]): Work<string> {
+  const texts: string[] = []
+  for (const thread of threads) texts.push(`(${yield* encodeMembers(thread)})`)
+  return texts.join('')
 }
 
-function* encodeMembers(thread: Thread): Generator<string, void, undefined> {
+function* encodeMembers(thread: Thread): Work<string> {
+  let text = ''
   /** What is still to be written, the last first. */
   const waiting: (Thread | string)[] = [thread]
   let needsSpace = false
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    yield 1
     if (typeof next === 'string') {
-      yield next
+      text += next
       needsSpace = false
       continue
     }
     if (next.message !== undefined) {
-      yield `${needsSpace ? ' ' : ''}${next.message.number}`
+      text += `${needsSpace ? ' ' : ''}${next.message.number}`
       needsSpace = true
     }
     const [only] = next.children
@@ -248,8 +269,9 @@ function* encodeMembers(thread: Thread): Generator<string, void, undefined> {
       waiting.push(only)
       continue
     }
-    if (next.children.length > 1 && needsSpace) yield ' '
+    if (next.children.length > 1 && needsSpace) text += ' '
     for (const child of next.children.toReversed()) waiting.push(')', child, '(')
     if (next.children.length > 1) needsSpace = false
   }
+  return text
 }

@@ -59,7 +59,7 @@ async function matchesContent(state: SessionState, program: SearchProgram, messa
   const { uid } = message.record
   const content = await selected.mailbox.content(uid)
   if (content === undefined) return false
-  const reader = new MessageReader(content, state.limits, () => state.room(), selected.structureOf(uid))
+  const reader = new MessageReader(content, state.limits, (chunk) => state.roomAfter(chunk), selected.structureOf(uid))
   try {
     const header = new HeaderFacts((await reader.header()).text)
     const byHeader = program.judge({ message, header })
@@ -79,7 +79,7 @@ export async function readHeader(state: SessionState, { record }: NumberedMessag
   if (fields !== undefined) return fields
   const content = await mailbox.content(record.uid)
   if (content === undefined) return undefined
-  const reader = new MessageReader(content, state.limits, () => state.room())
+  const reader = new MessageReader(content, state.limits, (chunk) => state.roomAfter(chunk))
   try {
     const { text } = await reader.header()
     await noteMessage(mailbox, record.uid, reader)

@@ -15,6 +15,7 @@ import {
   type UidValidity,
 } from '@postern/core'
 import { limits as defaultLimits, type ImapLimits } from '../limits.ts'
+import type { Work } from '../message/work.ts'
 import { BackendLogin } from '../proxy/login.ts'
 import { encodeString, toWire } from '../wire/response.ts'
 import { capabilities } from './capabilities.ts'
@@ -113,8 +114,10 @@ export class SessionState {
   isInsideResponse = false
   /** The selected mailbox is gone, so the session ends when the command is answered. */
   isMailboxGone = false
-  /** Pieces of work done so far. */
+  /** Pieces of work done since others had their turn. */
   #pieces = 0
+  /** They had it since the progress was last thought of: looking at the clock for each message would cost more than many. */
+  #looksAtClock = false
 
   constructor(context: SessionContext, options: ImapSessionOptions) {
     this.connection = context.connection
@@ -268,12 +271,44 @@ export class SessionState {
   /**
    * Before more is done: waits for a client that reads slowly, stops for one that is gone, and lets others have the
    * event loop now and then, since work on what is in memory waits for nothing by itself.
+   *
+   * @param pieces - what was done, of `piecesPerTurn`.
    */
-  async room(): Promise<void> {
-    this.#pieces += 1
-    if (this.#pieces % this.limits.piecesPerTurn === 0) await this.#turn()
-    if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
+  async room(pieces = 1): Promise<void> {
+    this.#pieces += pieces
+    if (this.#pieces >= this.limits.piecesPerTurn) await this.#giveTurn()
+    this.#assertThere()
     if (this.output.isFull) await this.output.drained()
+  }
+
+  /** A chunk of a message was read and gone through: a whole one takes as long as a turn may. */
+  roomAfter(chunk: Buffer): Promise<void> {
+    const { piecesPerTurn, readChunkBytes } = this.limits
+    return this.room(Math.max(1, Math.floor((chunk.length / readChunkBytes) * piecesPerTurn)))
+  }
+
+  /** Does work on what is in memory, and lets others have the event loop between its pieces. */
+  async inTurns<T>(work: Work<T>): Promise<T> {
+    let steps = 0
+    for (;;) {
+      const piece = work.next()
+      if (piece.done === true) return piece.value
+      steps += piece.value
+      if (steps < this.limits.stepsPerTurn) continue
+      steps = 0
+      await this.#giveTurn()
+      this.#assertThere()
+    }
+  }
+
+  async #giveTurn(): Promise<void> {
+    this.#pieces = 0
+    this.#looksAtClock = true
+    await this.#turn()
+  }
+
+  #assertThere(): void {
+    if (this.isOver) throw new ConnectionLostError('the client left while a command was under way')
   }
 
   /** A command begins. */
@@ -284,7 +319,8 @@ export class SessionState {
 
   /** RFC 9585: a command that takes long says now and then that it is alive, and how far. */
   async tellProgress(done: number, all: number): Promise<void> {
-    if (this.#pieces % this.limits.piecesPerTurn !== 0 || this.isInsideResponse) return
+    if (!this.#looksAtClock || this.isInsideResponse) return
+    this.#looksAtClock = false
     const nowMs = this.options.now().getTime()
     if (nowMs - this.#toldProgressMs < this.limits.progressEveryMs) return
     this.#toldProgressMs = nowMs

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { limits } from '../../src/index.ts'
+import { done } from './done.ts'
 import { encodeThreads, threadByReferences, threadBySubject, type ThreadedMessage } from '../../src/message/threads.ts'
 
 /** Message `number`, sent in that order, with id `number@x`. */
@@ -21,7 +22,7 @@ function message(
 }
 
 function byReferences(...messages: readonly ThreadedMessage[]): string {
-  return [...encodeThreads(threadByReferences(messages, limits))].join('')
+  return done(encodeThreads(done(threadByReferences(messages, limits))))
 }
 
 test.for<[name: string, messages: readonly ThreadedMessage[], threads: string]>([
@@ -94,7 +95,7 @@ test('ORDEREDSUBJECT: threads by their first message, which is above the others'
     message(5, [], { subject: 'B', sentMs: 30 }),
     message(6, [], { subject: 'C', sentMs: 20 }),
   ]
-  expect([...encodeThreads(threadBySubject(messages))].join('')).toBe('(3 (5)(1))(4 6)(2)')
+  expect(done(encodeThreads(done(threadBySubject(messages))))).toBe('(3 (5)(1))(4 6)(2)')
 })
 
 test('every message is in exactly one thread, whatever they refer to', () => {
@@ -118,8 +119,8 @@ test('every message is in exactly one thread, whatever they refer to', () => {
       (rows, depth, strangers, steps) => {
         const given = rows.map((row, at) => ({ ...row, number: at + 1 }))
         const bounds = { maxThreadDepth: depth, maxReferencedMessages: strangers, maxThreadSteps: steps }
-        for (const threads of [threadByReferences(given, bounds), threadBySubject(given)]) {
-          const text = [...encodeThreads(threads)].join('')
+        for (const threads of [done(threadByReferences(given, bounds)), done(threadBySubject(given))]) {
+          const text = done(encodeThreads(threads))
           const numbers = (text.match(/\d+/g) ?? []).map(Number).toSorted((a, b) => a - b)
           expect(numbers).toEqual(given.map(({ number }) => number))
           // thread-list = "(" (thread-members / thread-nested) ")"

@@ -224,7 +224,7 @@ async function fetchFromContent(
   const reader = new MessageReader(
     content,
     state.limits,
-    () => state.room(),
+    (chunk) => state.roomAfter(chunk),
     selected.structureOf(uid) ?? noted?.structure,
   )
   try {

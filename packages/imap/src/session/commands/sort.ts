@@ -5,6 +5,7 @@ import { casemap, sortable } from '../../message/casemap.ts'
 import { decodeFieldText } from '../../message/encoded-words.ts'
 import { fieldValue, headerFields } from '../../message/fields.ts'
 import { parseSentDate } from '../../message/sent-date.ts'
+import { sorted } from '../../message/work.ts'
 import { ok } from '../../wire/response.ts'
 import { parseSearchCriteria } from '../../wire/search-keys.ts'
 import { parseResultOptions } from '../../wire/search-result.ts'
@@ -44,7 +45,7 @@ async function sortMessages(state: SessionState, args: Tokens, naming: Naming): 
     return refusal
   }
   const found = await findMessages(state, parsed)
-  writeResult(state, 'SORT', { ...found, messages: await sorted(state, found.messages, criteria) }, naming, options)
+  writeResult(state, 'SORT', { ...found, messages: await inOrder(state, found.messages, criteria) }, naming, options)
   return ok('Sort completed')
 }
 
@@ -61,7 +62,7 @@ function parseCriteria(args: Tokens): readonly SortCriterion[] | undefined {
 
 type SortValue = string | number
 
-async function sorted(
+async function inOrder(
   state: SessionState,
   found: readonly NumberedMessage[],
   criteria: readonly SortCriterion[],
@@ -77,7 +78,7 @@ async function sorted(
     const header = needsHeader ? ((await readHeader(state, message)) ?? '') : ''
     rows.push({ message, values: used.map(({ by }) => valueOf(by, message, header, state.limits.maxSortKeyLength)) })
   }
-  rows.sort((one, other) => {
+  const work = sorted(rows, (one, other) => {
     for (let at = 0; at < used.length; at += 1) {
       const [a = 0, b = 0] = [one.values[at], other.values[at]]
       if (a !== b) return a < b === (used[at]?.isReversed === true) ? 1 : -1
@@ -85,7 +86,7 @@ async function sorted(
     // RFC 5256: what is equal stays in the order of the sequence numbers, REVERSE or not.
     return one.message.number - other.message.number
   })
-  return rows.map(({ message }) => message)
+  return (await state.inTurns(work)).map(({ message }) => message)
 }
 
 function valueOf(by: SortCriterion['by'], { record }: NumberedMessage, header: string, maxLength: number): SortValue {

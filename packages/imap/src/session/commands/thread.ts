@@ -36,10 +36,11 @@ async function threadMessages(state: SessionState, args: Tokens, naming: Naming)
     await state.tellProgress(messages.length, found.length)
     messages.push(threaded(message, (await readHeader(state, message)) ?? '', naming, state))
   }
-  const threads = algorithm === 'REFERENCES' ? threadByReferences(messages, state.limits) : threadBySubject(messages)
-  state.write(threads.length === 0 ? '* THREAD' : '* THREAD ')
-  for (const piece of encodeThreads(threads)) state.write(piece)
-  state.write('\r\n')
+  const threads = await state.inTurns(
+    algorithm === 'REFERENCES' ? threadByReferences(messages, state.limits) : threadBySubject(messages),
+  )
+  const text = await state.inTurns(encodeThreads(threads))
+  state.write(text === '' ? '* THREAD\r\n' : `* THREAD ${text}\r\n`)
   return ok('Thread completed')
 }
 
