@@ -228,7 +228,8 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
 
   async find(of: UidValidity): Promise<NamedFolder | undefined> {
     for (const place of await this.#places()) {
-      const header = await readUidListHeader(this.#context.disk, place.path)
+      // One whose list cannot be read is no reason to lose another.
+      const header = await readUidListHeader(this.#context.disk, place.path).catch(() => undefined)
       if (header?.uidValidity === of) return { folder: this.#pool.use(place), name: place.mailbox }
     }
     return undefined

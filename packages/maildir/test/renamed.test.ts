@@ -2,6 +2,8 @@
  * A mailbox that is renamed while it is in use, by this process or another one: it is the same mailbox, and who has it selected
  * or delivers into it goes along (RFC 2180 section 3.4). One that was deleted is gone, whatever has its name by now.
  */
+import { symlink, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { MaildirStore } from '../src/index.ts'
@@ -151,6 +153,20 @@ test('what was on its way into a mailbox that was deleted is refused, and left n
   value(await others.delete('Box'))
   expect(refusal(await writer.commit())).toBe('no-such-mailbox')
 })
+
+test.each(['renamed', 'deleted'])(
+  'a mailbox that is %s beside one that is broken is followed, or gone, all the same',
+  async (what) => {
+    value(await account.create('A broken one'))
+    const list = join(opened.maildir, '.A broken one', 'postern-uidlist')
+    await unlink(list)
+    await symlink('nowhere', list)
+    value(await (what === 'renamed' ? others.rename('Box', 'Other') : others.delete('Box')))
+    const looked = await box.refresh().catch((error: unknown) => error)
+    expect(looked instanceof MailboxGoneError).toBe(what === 'deleted')
+    expect(box.name).toBe(what === 'renamed' ? 'Other' : 'Box')
+  },
+)
 
 test('RENAME makes no mailboxes above the new name: LIST tells them without', async () => {
   value(await account.rename('Box', 'Alpha/Beta/Box'))
