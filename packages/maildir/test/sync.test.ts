@@ -276,6 +276,43 @@ describe('files of other programs', () => {
     await expect(opened.store.openAccount('eve@example.org')).rejects.toMatchObject({ code: 'MAILDIR_NO_ACCOUNT' })
   })
 
+  test('MB-06: what becomes a link and a file again, all the while it is opened, is never followed', async () => {
+    const secret = join(opened.root, 'secret')
+    await disk.writeFile(secret, 'Subject: secret\r\n\r\n')
+    await put('1.real')
+    await inbox.refresh()
+    const file = await firstFile()
+    const real = await disk.readFile(at('cur', file))
+    const over = new AbortController()
+    const swapping = (async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        await disk.symlink(secret, at('tmp', 'link'))
+        await disk.rename(at('tmp', 'link'), at('cur', file))
+        await disk.writeFile(at('tmp', 'real'), real)
+        await disk.rename(at('tmp', 'real'), at('cur', file))
+      }
+    })()
+    const read = { real: 0, refused: 0 }
+    const others: string[] = []
+    for (let round = 0; round < 1_000; round++) {
+      try {
+        const content = await inbox.content(uids()[0] ?? (0 as Uid))
+        const bytes = await content?.read(0, 100)
+        await content?.close()
+        if (bytes?.equals(real) === true) read.real++
+        else others.push(`${bytes?.toString()}`)
+      } catch (error) {
+        if (/ELOOP|MAILDIR_SYMLINK/.test(String(error))) read.refused++
+        else others.push(String(error))
+      }
+    }
+    over.abort()
+    await swapping
+    expect(others).toEqual([])
+    // Both were met, or this was no race.
+    expect(Math.min(read.real, read.refused)).toBeGreaterThan(0)
+  })
+
   test('MB-09: a file cut short while it is open gives fewer bytes; opened again, its real size', async () => {
     const { uid } = await append(opened.store, ann, 'INBOX', 'one')
     await inbox.refresh()
