@@ -123,11 +123,11 @@ test('ten thousand routes cost a recipient a few look-ups', () => {
   }))
   const table = tableOf(...routes)
   const connection = connectionFrom()
-  const startedAt = performance.now()
+  const startedAt = process.threadCpuUsage()
   for (let turn = 0; turn < 2000; turn++)
     Array.from(table.mail({ recipient: `bob@d${turn}.example`, connection }, false))
   // Two thousand walks over ten thousand routes would take seconds.
-  expect(performance.now() - startedAt).toBeLessThan(1000)
+  expect(process.threadCpuUsage(startedAt).user).toBeLessThan(1_000_000)
 })
 
 function stands(value: string, each: string): boolean {

@@ -81,7 +81,7 @@ test.for([
 
 test('IM-12: wildcards without end cost their length and no more', () => {
   const name = 'a'.repeat(255)
-  const start = performance.now()
+  const start = process.threadCpuUsage()
   for (let times = 0; times < 50; times += 1) {
     expect(matchesPattern('*'.repeat(1000), name)).toBe(true)
     expect(matchesPattern(`${'*a'.repeat(40)}b`, name)).toBe(false)
@@ -90,7 +90,7 @@ test('IM-12: wildcards without end cost their length and no more', () => {
   // As long as a command may be, without the star that ends a run: quadratic time would be tens of seconds.
   expect(matchesPattern('%'.repeat(65_000), name)).toBe(true)
   expect(matchesPattern(`${'%'.repeat(65_000)}*`, name)).toBe(true)
-  expect(performance.now() - start).toBeLessThan(2_000)
+  expect(process.threadCpuUsage(start).user).toBeLessThan(2_000_000)
 })
 
 test.for([

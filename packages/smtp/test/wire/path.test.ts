@@ -95,7 +95,7 @@ describe('properties', () => {
   test('JS-02: hostile text of 100 KB takes no time worth naming', () => {
     const bounds = { maxPathBytes: 1e6, maxLocalPartBytes: 1e6, maxDomainBytes: 1e6 }
     const long = 100_000
-    const started = performance.now()
+    const started = process.threadCpuUsage()
     for (const hostile of [
       `<${'a.'.repeat(long)}@x`,
       `<${'a'.repeat(long)}`,
@@ -107,6 +107,6 @@ describe('properties', () => {
     ]) {
       parseForwardPath(hostile, 0, bounds)
     }
-    expect(performance.now() - started).toBeLessThan(1_000)
+    expect(process.threadCpuUsage(started).user).toBeLessThan(1_000_000)
   })
 })
