@@ -6,12 +6,21 @@ const conditions = ['@postern/source']
 const processes = '**/processes.test.ts'
 
 /**
+ * Files of one project share processes, one for each processor, so that their code is loaded and compiled once: a third of
+ * the CPU. What a test changes of its process it puts back.
+ */
+const together = { isolate: false, maxWorkers: '100%', restoreMocks: true, unstubEnvs: true } as const
+
+/** One file at a time, in processes of their own, when all before are done: the machine is theirs. */
+const alone = (turn: number) => ({ fileParallelism: false, sequence: { groupOrder: turn } })
+
+/**
  * A package's own tests: no real peers, and child processes only for what no mock can show (a command line, a file
  * descriptor, a foreign mount). All of them together stay under a minute.
  */
 const unit = (name: string) => ({
   extends: true as const,
-  test: { name, root: `packages/${name}`, include: ['test/**/*.test.ts'], exclude: [processes] },
+  test: { name, root: `packages/${name}`, include: ['test/**/*.test.ts'], exclude: [processes], ...together },
 })
 
 export default defineConfig({
@@ -24,30 +33,29 @@ export default defineConfig({
     expect: { poll: { timeout: 30_000 } },
     projects: [
       ...['core', 'smtp', 'imap', 'maildir', 'gateway', 'bench'].map(unit),
-      { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'] } },
+      { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'], ...together } },
       {
         extends: true,
-        test: { name: 'processes', root: 'packages', include: [`*/test/${processes}`], fileParallelism: false },
+        test: { name: 'processes', root: 'packages', include: [`*/test/${processes}`], ...alone(1) },
       },
       {
-        // Real peers (HAProxy, nginx, swaks …) and the gateway as child processes: one file at a time on a small machine.
+        // Real peers (HAProxy, nginx, swaks …) and the gateway as child processes.
         extends: true,
         test: {
           name: 'end-to-end',
           root: 'test',
           include: ['end-to-end/**/*.test.ts', 'faults/**/*.test.ts'],
-          fileParallelism: false,
+          ...alone(2),
         },
       },
       {
-        // Ratios of times: after everything else, so that nothing else runs meanwhile.
+        // Ratios of times.
         extends: true,
         test: {
           name: 'speed',
           root: 'test',
           include: ['speed/**/*.test.ts'],
-          sequence: { groupOrder: 1 },
-          fileParallelism: false,
+          ...alone(3),
         },
       },
     ],
