@@ -92,7 +92,9 @@ export class MailboxIndex {
   /** The last look left nothing for the next one to do, should the mailbox be as it was. */
   get isSettled(): boolean {
     const { early, keywords, unseen } = this.known
-    return early.size === 0 && unseen.size === 0 && !keywords.sawUnknown && this.journal.isUpToDate
+    return (
+      early.size === 0 && unseen.size === 0 && !keywords.sawUnknown && this.journal.isUpToDate && !this.journal.isLoose
+    )
   }
 
   async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
