@@ -4,6 +4,9 @@ import { encodeFlags, systemFlags } from '../wire/flags.ts'
 import type { Enableable, WantedNews } from './state.ts'
 import { MailboxView } from './view.ts'
 
+/** Of all sessions that saved nothing: a set of its own would be memory for each. */
+const nothingSaved: ReadonlySet<Uid> = new Set()
+
 /** The selected mailbox: the store's handle, and what the client believes of it. */
 export class SelectedMailbox {
   readonly mailbox: Mailbox
@@ -11,7 +14,7 @@ export class SelectedMailbox {
   /** RFC 9051 has no `\Recent`. */
   showsRecent = true
   /** What `$` stands for (RFC 5182). UIDs that are gone meanwhile name nothing. */
-  saved: ReadonlySet<Uid> = new Set()
+  saved: ReadonlySet<Uid> = nothingSaved
   /** Messages that this client put here, and that wait to be told; kept only while it wants items of new ones. */
   readonly own: Set<Uid> = new Set()
   readonly #maxKeywords: number

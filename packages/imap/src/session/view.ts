@@ -29,12 +29,13 @@ export class MailboxView {
   /** `#told` is the store's, as are the views of other sessions: whoever changes it makes a copy first. */
   #isShared = true
   #arrived: MessageRecord[] = []
-  readonly #gone = new Set<Uid>()
+  /** Made when it is needed, as the next one: an empty set takes some 200 bytes, and most sessions rest with nothing to tell. */
+  #gone: Set<Uid> | undefined
   /** Some of the gone were removed by the client itself. */
   #mustTellGone = false
   /** Told by the last `tell`. */
   #justArrived: readonly MessageRecord[] = []
-  readonly #altered = new Set<Uid>()
+  #altered: Set<Uid> | undefined
   readonly #enabled: ReadonlySet<Enableable>
   /** How many recent messages the client was told of last. */
   #recentTold: number
@@ -60,7 +61,7 @@ export class MailboxView {
 
   /** It was expunged, and the client has not been told. */
   isGone(uid: Uid): boolean {
-    return this.#gone.has(uid)
+    return this.#gone?.has(uid) === true
   }
 
   /** The message with this UID, as far as the client knows of it. */
@@ -100,7 +101,8 @@ export class MailboxView {
     for (const record of changed) {
       const known = this.#replace(record)
       const tellsModseq = this.#enabled.has('CONDSTORE') && known?.modseq !== record.modseq
-      if (known !== undefined && (tellsModseq || !sameFlags(known.flags, record.flags))) this.#altered.add(record.uid)
+      if (known !== undefined && (tellsModseq || !sameFlags(known.flags, record.flags)))
+        (this.#altered ??= new Set()).add(record.uid)
     }
   }
 
@@ -116,36 +118,40 @@ export class MailboxView {
     const gone = new Set(uids)
     // What was never told of need not be told gone.
     this.#arrived = this.#arrived.filter((record) => !gone.has(record.uid))
-    for (const uid of uids) if (this.byUid(uid) !== undefined) this.#gone.add(uid)
+    for (const uid of uids) if (this.byUid(uid) !== undefined) (this.#gone ??= new Set()).add(uid)
   }
 
   /** These flags are told by whoever calls, in its own words. */
   update(record: MessageRecord): void {
     this.#replace(record)
-    this.#altered.delete(record.uid)
+    this.#altered?.delete(record.uid)
   }
 
   /** These flags are news to the client. */
   alter(record: MessageRecord): void {
-    if (this.#replace(record) !== undefined) this.#altered.add(record.uid)
+    if (this.#replace(record) !== undefined) (this.#altered ??= new Set()).add(record.uid)
   }
 
   /** Something was expunged, and the client has not been told. */
   get hasUntoldGone(): boolean {
-    return this.#gone.size > 0
+    return this.#gone !== undefined
+  }
+
+  get #altersAny(): boolean {
+    return this.#altered !== undefined && this.#altered.size > 0
   }
 
   /** There is something that the client has not been told, wanted or not. */
   get hasUntold(): boolean {
-    return this.#gone.size > 0 || this.#arrived.length > 0 || this.#altered.size > 0
+    return this.#gone !== undefined || this.#arrived.length > 0 || this.#altersAny
   }
 
   /** There is something that may be told now. */
   hasNews(mayExpunge: boolean, wanted: WantedNews): boolean {
     return (
       (wanted.messages && this.#arrived.length > 0) ||
-      (wanted.flags && this.#altered.size > 0) ||
-      (mayExpunge && this.#gone.size > 0 && (wanted.messages || this.#mustTellGone))
+      (wanted.flags && this.#altersAny) ||
+      (mayExpunge && this.#gone !== undefined && (wanted.messages || this.#mustTellGone))
     )
   }
 
@@ -182,7 +188,7 @@ export class MailboxView {
     // RFC 7162 section 3.2.10.2: to clients that go by UIDs, changed flags are told with them.
     const tellsModseq = this.#enabled.has('CONDSTORE')
     if (!wanted.flags) return text
-    for (const uid of this.#altered) {
+    for (const uid of this.#altered ?? []) {
       const message = this.byUid(uid)
       if (message === undefined) continue
       const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
@@ -191,25 +197,26 @@ export class MailboxView {
       const modseq = tellsModseq ? ` MODSEQ (${message.record.modseq ?? 0n})` : ''
       text += `* ${message.number} FETCH (${name}FLAGS ${flags}${modseq})\r\n`
     }
-    this.#altered.clear()
+    this.#altered = undefined
     return text
   }
 
   /** Each EXPUNGE counts in the numbers that the ones before it left; VANISHED names UIDs (RFC 7162 section 3.2.10). */
   #tellGone(): string {
     this.#mustTellGone = false
-    if (this.#gone.size === 0) return ''
+    const gone = this.#gone
+    if (gone === undefined) return ''
     const tellsVanished = this.#enabled.has('QRESYNC')
-    let text = tellsVanished ? encodeVanished(rangesOf([...this.#gone].sort((a, b) => a - b)), false) : ''
+    let text = tellsVanished ? encodeVanished(rangesOf([...gone].sort((a, b) => a - b)), false) : ''
     const left: MessageRecord[] = []
     for (const record of this.#told) {
-      if (!this.#gone.has(record.uid)) left.push(record)
+      if (!gone.has(record.uid)) left.push(record)
       else if (!tellsVanished) text += `* ${left.length + 1} EXPUNGE\r\n`
     }
     this.#told = left
     this.#isShared = false
-    for (const uid of this.#gone) this.#altered.delete(uid)
-    this.#gone.clear()
+    for (const uid of gone) this.#altered?.delete(uid)
+    this.#gone = undefined
     return text
   }
 
