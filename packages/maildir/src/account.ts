@@ -223,7 +223,7 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
   }
 
   async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
-    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of))
+    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of, this))
   }
 
   async find(of: UidValidity): Promise<NamedFolder | undefined> {

@@ -11,6 +11,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
+import type { MailboxOwner } from './mailbox.ts'
 import type { StoredMessage } from './message.ts'
 import type { PreparedFile } from './placing.ts'
 
@@ -62,6 +63,7 @@ export async function moveMessages(
   target: Folder,
   uids: readonly Uid[],
   of: UidValidity,
+  owner: Pick<MailboxOwner, 'find' | 'release'>,
 ): Promise<StoreOutcome<CopiedUids>> {
   const copied = await copyMessages(context, source, target, uids, of, true)
   if (!copied.ok || copied.value.from.length === 0) return copied
@@ -74,8 +76,9 @@ export async function moveMessages(
   } catch (error) {
     failure = error
     // What is still in the source was not moved.
-    const left = new Set((await source.locate(from, of).catch(() => [])).map((message) => message.uid))
-    for (const uid of from) if (!left.has(uid)) removed.add(uid)
+    const left = await source.locate(from, of).catch(() => removeWhereItIs(owner, from, of))
+    const leftUids = new Set(left.map((message) => message.uid))
+    for (const uid of from) if (!leftUids.has(uid)) removed.add(uid)
   }
   const unmoved = from.filter((uid) => !removed.has(uid))
   if (failure !== undefined || unmoved.length > 0) {
@@ -86,6 +89,25 @@ export async function moveMessages(
   if (removed.size === 0 && failure !== undefined) return refusalOf(failure)
   const moved = from.filter((uid) => removed.has(uid))
   return accepted({ uidValidity, from: moved, to: moved.map((uid) => copyOf.get(uid) ?? uid) })
+}
+
+/**
+ * The originals of a mailbox that was renamed after they were copied go where it is now. What is left there comes back: nothing
+ * when it was deleted, and then the copies are all there is.
+ */
+async function removeWhereItIs(
+  owner: Pick<MailboxOwner, 'find' | 'release'>,
+  uids: readonly Uid[],
+  of: UidValidity,
+): Promise<readonly StoredMessage[]> {
+  const found = await owner.find(of).catch(() => undefined)
+  if (found === undefined) return []
+  try {
+    await found.folder.remove(uids, of, () => true).catch(() => [])
+    return await found.folder.locate(uids, of).catch(() => [])
+  } finally {
+    owner.release(found.folder)
+  }
 }
 
 /** The message as a file in the target's `tmp/`; `undefined` when it is gone. */

@@ -3,10 +3,11 @@
  * or delivers into it goes along (RFC 2180 section 3.4). One that was deleted is gone, whatever has its name by now.
  */
 import { symlink, unlink } from 'node:fs/promises'
+import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { MaildirStore } from '../src/index.ts'
+import type { Disk, MaildirStore } from '../src/index.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
 import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
 
@@ -117,9 +118,7 @@ describe.each(Object.entries(renames))('renamed %s', (_, rename) => {
     expect((await box.refresh()).arrived.map(({ uid, flags }) => [uid, flags])).toEqual(
       [4, 5, 6].slice(0, count).map((uid) => [uid, ['\\Seen', '$Late']]),
     )
-    expect(
-      (await filesBelow(opened.maildir)).filter((path) => path.slice(opened.maildir.length).includes('/tmp/')),
-    ).toEqual([])
+    expect(await filesInTmp()).toEqual([])
   })
 })
 
@@ -181,3 +180,62 @@ test('RENAME makes no mailboxes above the new name: LIST tells them without', as
   value(await account.delete('Alpha/Beta/Box'))
   expect((await account.list()).map(({ name }) => name)).toEqual(['INBOX'])
 })
+
+describe('renamed in the middle of', () => {
+  /** What is done before a call of the file system, once, when it is the one that was waited for. */
+  let interrupt: ((call: string, path: string) => Promise<unknown> | undefined) | undefined
+  let mine: MaildirStore
+  let own: Mailbox
+
+  beforeEach(async () => {
+    const disk = new Proxy<Disk>(fs, {
+      get(target, call: keyof Disk) {
+        const member: unknown = Reflect.get(target, call, target)
+        if (typeof member !== 'function') return member
+        return async (...args: unknown[]): Promise<unknown> => {
+          const meanwhile = interrupt?.(call, String(call === 'rename' ? args[1] : args[0]))
+          if (meanwhile !== undefined) interrupt = undefined
+          await meanwhile
+          return Reflect.apply(member, target, args)
+        }
+      },
+    })
+    mine = (await openTestStore({ root: opened.root, disk })).store
+    own = value(await (await mine.openAccount(ann)).open('Box', 'read-write'))
+  })
+  afterEach(async () => {
+    interrupt = undefined
+    await own.close()
+    await mine.close()
+  })
+
+  test('a move, when the copies are in place: the originals go all the same', async () => {
+    let isCopied = false
+    interrupt = (call, path) => {
+      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
+      return isCopied && path.includes('/.Box/') ? others.rename('Box', 'Other') : undefined
+    }
+    expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+    expect(interrupt).toBeUndefined()
+    expect(await own.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+    expect([own.name, own.records().map(({ uid }) => uid)]).toEqual(['Other', [2]])
+    expect(value(await others.status('INBOX')).messages).toBe(2)
+  })
+
+  test('a move, and deleted: the copies stay', async () => {
+    let isCopied = false
+    interrupt = (call, path) => {
+      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
+      return isCopied && path.includes('/.Box/') ? others.delete('Box') : undefined
+    }
+    expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+    expect(interrupt).toBeUndefined()
+    expect(value(await others.status('INBOX')).messages).toBe(2)
+  })
+})
+
+/** Of all mailboxes. */
+async function filesInTmp(): Promise<readonly string[]> {
+  const paths = await filesBelow(opened.maildir)
+  return paths.filter((path) => path.slice(opened.maildir.length).includes('/tmp/'))
+}
