@@ -248,7 +248,8 @@ export class OpenMailbox implements Mailbox {
     if (found === undefined) return false
     let unused = found.folder
     try {
-      if (this.#isClosed || !(await this.#isAt(found.folder))) return false
+      // Looked at last: it may be closed meanwhile, and then has released the folder it had.
+      if (!(await this.#isAt(found.folder)) || this.#isClosed) return false
       unused = this.#folder
       this.#folder = found.folder
       this.#name = found.name

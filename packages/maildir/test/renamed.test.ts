@@ -7,6 +7,8 @@ import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { FolderPool } from '../src/account.ts'
+import type { Folder } from '../src/folder.ts'
 import type { Disk, MaildirStore } from '../src/index.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
 import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
@@ -232,7 +234,24 @@ describe('renamed in the middle of', () => {
     expect(interrupt).toBeUndefined()
     expect(value(await others.status('INBOX')).messages).toBe(2)
   })
+
+  test('a look that its session does not wait for: each folder is released once', async () => {
+    const another = value(await (await mine.openAccount(ann)).open('Box', 'read-write'))
+    const before = folderOf(mine, '.Box')
+    value(await others.rename('Box', 'Other'))
+    interrupt = (call, path) => (call === 'opendir' && path.endsWith('/.Other/cur') ? own.close() : undefined)
+    await expect(own.refresh()).rejects.toBeInstanceOf(MailboxGoneError)
+    expect(interrupt).toBeUndefined()
+    expect(before?.users).toBe(1)
+    expect(folderOf(mine, '.Other')?.users).toBe(0)
+    await another.close()
+  })
 })
+
+/** As this process has it. */
+function folderOf(store: MaildirStore, name: string): Folder | undefined {
+  return (store as unknown as FolderPool).find(join(opened.maildir, name))
+}
 
 /** Of all mailboxes. */
 async function filesInTmp(): Promise<readonly string[]> {
