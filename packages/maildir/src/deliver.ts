@@ -146,7 +146,9 @@ class Delivery implements MessageWriter {
   ): Promise<StoreOutcome<{ readonly uidValidity: UidValidity; readonly uids: readonly Uid[] } | undefined>> {
     const all: Delivery[] = [this]
     for (const other of others) {
-      if (!(other instanceof Delivery) || other.#folder !== this.#folder) throw new TypeError('writers of one mailbox')
+      // Of one name: where another mailbox has it by now, they are not placed together.
+      const isOfSame = other instanceof Delivery && other.#folder.place.path === this.#folder.place.path
+      if (!isOfSame) throw new TypeError('writers of one mailbox')
       all.push(other)
     }
     for (const delivery of all) {

@@ -183,6 +183,20 @@ test('RENAME makes no mailboxes above the new name: LIST tells them without', as
   expect((await account.list()).map(({ name }) => name)).toEqual(['INBOX'])
 })
 
+test('messages that began in two mailboxes of one name are not placed together, and none is left anywhere', async () => {
+  const first = value(await opened.store.deliver(ann, 'Box', { flags: [] }))
+  await first.write(message('first'))
+  value(await account.rename('Box', 'Other'))
+  value(await account.create('Box'))
+  const second = value(await opened.store.deliver(ann, 'Box', { flags: [] }))
+  await second.write(message('second'))
+  const placed = await first.commitWith?.([second])
+  expect(placed).toMatchObject({ ok: false, refusal: 'no-such-mailbox' })
+  expect(await filesInTmp()).toEqual([])
+  expect(value(await account.status('Box')).messages).toBe(0)
+  expect(value(await account.status('Other')).messages).toBe(3)
+})
+
 describe('renamed in the middle of', () => {
   /** What is done before a call of the file system, once, when it is the one that was waited for. */
   let interrupt: ((call: string, path: string) => Promise<unknown> | undefined) | undefined
