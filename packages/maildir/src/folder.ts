@@ -224,14 +224,20 @@ export class Folder {
     return removed.sort((a, b) => a - b)
   }
 
-  /** The marks for flags, with new keywords taken into the table. */
+  /**
+   * The marks for flags, with new keywords taken into the table. It is read first: since the last look the mailbox may have been
+   * deleted and made again, and then its letters stand for other keywords.
+   */
   prepareMarks(flags: readonly Flag[]): Promise<StoreOutcome<Marks>> {
-    return this.#turns.run(() => this.#marksOf(flags, true))
+    return this.#turns.run(async () => {
+      await this.#index.followKeywords()
+      return this.#marksOf(flags, true)
+    })
   }
 
-  /** For COPY: as many of the flags as this mailbox has room for; a mailbox full of keywords still takes messages. */
+  /** For COPY, behind a look: as many of the flags as there is room for; a mailbox full of keywords still takes messages. */
   async marksForCopy(flags: readonly Flag[]): Promise<Marks> {
-    const marks = await this.prepareMarks(flags)
+    const marks = await this.#turns.run(() => this.#marksOf(flags, true))
     return marks.ok ? marks.value : this.#index.known.keywords.marksOf(flags).marks
   }
 

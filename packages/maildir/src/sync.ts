@@ -125,7 +125,7 @@ export class MailboxIndex {
    */
   async #knowAllKeywords(): Promise<void> {
     if (!this.known.keywords.sawUnknown) return
-    await this.#readKeywords(await this.#timeOfKeywords())
+    await this.followKeywords()
     await this.known.publish()
   }
 
@@ -197,6 +197,11 @@ export class MailboxIndex {
     await grown.write(disk, place.path)
     this.known.useKeywords(grown)
     return true
+  }
+
+  /** The table of keywords as it is now. */
+  async followKeywords(): Promise<void> {
+    await this.#readKeywords(await this.#timeOfKeywords())
   }
 
   async #timeOfKeywords(): Promise<bigint> {

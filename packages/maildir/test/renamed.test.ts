@@ -183,6 +183,20 @@ test('RENAME makes no mailboxes above the new name: LIST tells them without', as
   expect((await account.list()).map(({ name }) => name)).toEqual(['INBOX'])
 })
 
+test('a keyword that comes with a message means the same in a mailbox that was deleted and made again', async () => {
+  value(await box.setFlags([1 as Uid], { op: 'add', flags: ['$Old'] }))
+  value(await others.delete('Box'))
+  value(await others.create('Box'))
+  await append(other, ann, 'Box', 'new', { flags: ['$New'] })
+  await append(opened.store, ann, 'Box', 'late', { flags: ['$Old'] })
+  const made = value(await others.open('Box', 'read-only'))
+  expect(made.records().map(({ uid, flags }) => [uid, flags])).toEqual([
+    [1, ['$New']],
+    [2, ['$Old']],
+  ])
+  await made.close()
+})
+
 test('messages that began in two mailboxes of one name are not placed together, and none is left anywhere', async () => {
   const first = value(await opened.store.deliver(ann, 'Box', { flags: [] }))
   await first.write(message('first'))
