@@ -111,6 +111,13 @@ export class MailboxNotes {
     if (this.#arena === arena) this.#forget()
   }
 
+  /** Gives the memory back without writing: the file at its path belongs to another mailbox, or is gone. */
+  drop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#forget()
+  }
+
   #current(): NoteArena | undefined {
     if (this.#uidValidity !== this.#mailbox.uidValidity) {
       this.#forget()

@@ -172,7 +172,7 @@ class Store implements MaildirStore, FolderPool {
     if (folder.users > 0) return
     if (this.#folders.get(folder.place.path) !== folder) {
       // Forgotten while it was in use: a change of flags meanwhile may have left its journal open.
-      this.inBackground(folder.place, () => folder.closeFiles())
+      this.#leave(folder)
       return
     }
     // Behind the others: the idle ones are in order of their last use.
@@ -184,7 +184,13 @@ class Store implements MaildirStore, FolderPool {
   forget(path: string): void {
     const folder = this.#folders.get(path)
     this.#folders.delete(path)
-    if (folder !== undefined) this.inBackground(folder.place, () => folder.closeFiles())
+    if (folder !== undefined) this.#leave(folder)
+  }
+
+  /** Nothing is kept of a folder whose path means something else by now; who still uses it leaves it in the end. */
+  #leave(folder: Folder): void {
+    folder.notes.drop()
+    this.inBackground(folder.place, () => folder.closeFiles())
   }
 
   inBackground(place: MailboxPlace, work: () => Promise<void>): void {

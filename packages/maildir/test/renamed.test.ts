@@ -211,6 +211,17 @@ test('messages that began in two mailboxes of one name are not placed together, 
   expect(value(await account.status('Other')).messages).toBe(3)
 })
 
+test('what a process knew of a mailbox by its old name is let go of', async () => {
+  const folder = folderOf(opened.store, '.Box')
+  await box.recall?.(1 as Uid)
+  box.remember?.(1 as Uid, 'a note')
+  expect(folder?.notes.bytes).toBeGreaterThan(0)
+  value(await account.rename('Box', 'Other'))
+  await box.recall?.(2 as Uid)
+  await box.close()
+  expect(folder).toMatchObject({ users: 0, notes: { bytes: 0 } })
+})
+
 describe('renamed in the middle of', () => {
   /** What is done before a call of the file system, once, when it is the one that was waited for. */
   let interrupt: ((call: string, path: string) => Promise<unknown> | undefined) | undefined
