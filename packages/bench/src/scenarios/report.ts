@@ -28,8 +28,29 @@ export interface ReportOptions {
  *
  * @returns the titles of those that failed.
  */
-export async function writeReport({ folder, isQuick, onProgress }: ReportOptions): Promise<readonly string[]> {
+export async function writeReport({ folder, ...options }: ReportOptions): Promise<readonly string[]> {
   const where = setting()
+  const { failed, measured } = await measureEverything(options)
+  const { parse, connections, smtp } = measured
+  const aims = [
+    ...(parse.value === undefined ? [] : parseAims(parse.value)),
+    ...(connections.value === undefined ? [] : connectionAims(connections.value)),
+    ...(smtp.value === undefined ? [] : smtpAims(smtp.value)),
+  ]
+  const design: DesignReport = { setting: where, aims, profiles: [] }
+  const sections = sectionsOf(measured)
+  mkdirSync(folder, { recursive: true })
+  const raw = { setting: where, aims, ...measured }
+  writeFileSync(join(folder, 'raw.json'), `${JSON.stringify(raw, undefined, 1)}\n`)
+  writeFileSync(join(folder, 'README.md'), markdown(where, design, sections, options.isQuick))
+  writeFileSync(join(folder, 'index.html'), renderPage('Postern, measured', where, aims, sections))
+  return failed
+}
+
+type Measured = Awaited<ReturnType<typeof measureEverything>>['measured']
+
+/** In the order in which it is written down. */
+async function measureEverything({ isQuick, onProgress }: Omit<ReportOptions, 'folder'>) {
   const contestOptions = { rounds: isQuick ? 3 : 5, seconds: isQuick ? 1 : 2, warmupSeconds: 0.3, onProgress }
   const failed: string[] = []
   const attempt = async <T>(title: string, measure: () => Promise<T>): Promise<Attempt<T>> => {
@@ -70,13 +91,11 @@ export async function writeReport({ folder, isQuick, onProgress }: ReportOptions
   const validation = await attempt('Is the generator to be believed?', () =>
     runValidation({ rounds: 3, seconds: isQuick ? 1 : 2, onProgress }),
   )
-  const aims = [
-    ...(parse.value === undefined ? [] : parseAims(parse.value)),
-    ...(connections.value === undefined ? [] : connectionAims(connections.value)),
-    ...(smtp.value === undefined ? [] : smtpAims(smtp.value)),
-  ]
-  const design: DesignReport = { setting: where, aims, profiles: [] }
-  const sections: readonly Section[] = [
+  return { failed, measured: { parse, connections, smtp, imap, compared, relay, scaling, admin, validation } }
+}
+
+function sectionsOf({ smtp, imap, compared, relay, scaling, admin, validation }: Measured): readonly Section[] {
+  return [
     {
       title: 'SMTP in',
       about:
@@ -122,12 +141,6 @@ export async function writeReport({ folder, isQuick, onProgress }: ReportOptions
       text: textOf(validation, renderValidation),
     },
   ]
-  mkdirSync(folder, { recursive: true })
-  const raw = { setting: where, aims, parse, connections, smtp, imap, compared, relay, scaling, admin, validation }
-  writeFileSync(join(folder, 'raw.json'), `${JSON.stringify(raw, undefined, 1)}\n`)
-  writeFileSync(join(folder, 'README.md'), markdown(where, design, sections, isQuick))
-  writeFileSync(join(folder, 'index.html'), renderPage('Postern, measured', where, aims, sections))
-  return failed
 }
 
 /** What a scenario gave, or why it gave nothing. */
