@@ -1,5 +1,6 @@
 import type { FolderSync } from './durable.ts'
 import type { UniqueNames } from './filename.ts'
+import type { InPlace } from './in-place.ts'
 import type { KeptFiles } from './kept-files.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
@@ -12,6 +13,7 @@ import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 export interface StoreContext {
   readonly notesInMemory: NotesInMemory
   readonly disk: Disk
+  readonly inPlace: InPlace
   /** Journals between two changes. */
   readonly openJournals: KeptFiles
   readonly limits: MaildirLimits

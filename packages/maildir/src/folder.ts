@@ -350,7 +350,7 @@ export class Folder {
 
   async #acquire() {
     try {
-      return await this.#context.locks.acquire(`${this.place.path}/${lockName}`)
+      return await this.#context.locks.acquire(`${this.place.path}/${lockName}`, this.#index.subFolders.changes)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
       throw new StoreError('MAILDIR_MAILBOX_GONE', this.place.path, { ...this.place, cause: error })
@@ -362,7 +362,8 @@ export class Folder {
     try {
       return await work()
     } finally {
-      await this.#context.locks.release(lock, `${this.place.path}/${lockName}`, this.isLocal)
+      const { changes } = this.#index.subFolders
+      await this.#context.locks.release(lock, `${this.place.path}/${lockName}`, this.isLocal, changes)
     }
   }
 
@@ -439,7 +440,7 @@ export class Folder {
   async #rename(message: StoredMessage, letters: string, extra: bigint): Promise<boolean> {
     const name = flaggedName(message.base, letters)
     try {
-      await this.#context.disk.rename(this.#pathOf(message), pathOf(`${this.place.path}/cur`, name))
+      await this.#index.subFolders.changes.rename(this.#pathOf(message), pathOf(`${this.place.path}/cur`, name))
     } catch (error) {
       if (isErrno(error, 'ENOENT')) return false
       throw error

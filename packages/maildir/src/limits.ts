@@ -36,6 +36,16 @@ export interface MaildirLimits {
    * costs as much as writing to it. Those used longest ago are closed.
    */
   readonly maxOpenJournals: number
+  /** A change of a file that is made on the event loop and takes longer than this has waited for something, ms. */
+  readonly promptCallMs: number
+  /**
+   * The event loop may have lost so much to such waits, ms, before changes go through threads: two or three turns of a disk.
+   */
+  readonly maxLoopWaitMs: number
+  /** So much of the time may be lost to them, as a share: the wait of a second sends changes through threads for ten. */
+  readonly loopWaitShare: number
+  /** Changes made on the event loop one after the other, ms, before one goes through a thread and others have a turn. */
+  readonly inPlaceMsPerTurn: number
   /** Messages handled while a lock is held once, so that it is held for milliseconds. */
   readonly messagesPerLock: number
   /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
@@ -132,6 +142,10 @@ export const limits: MaildirLimits = {
   lockRetryMs: 25,
   foreignLockMs: 60_000,
   maxOpenJournals: 128,
+  promptCallMs: 1,
+  maxLoopWaitMs: 50,
+  loopWaitShare: 0.1,
+  inPlaceMsPerTurn: 1,
   messagesPerLock: 512,
   folderBufferEntries: 1_024,
   namesPerTurn: 2_000,

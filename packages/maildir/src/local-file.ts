@@ -1,11 +1,13 @@
 /*
  * Open files of file systems of this machine. What may wait for the disk goes through libuv's threads, as with `FileHandle`;
  * what the kernel has in its memory once a file is open is asked in place: its size and kind, and the end of one that was
- * only read. Through a thread such a question costs ten times what it costs the kernel (ADR 0070).
+ * only read. Through a thread such a question costs ten times what it costs the kernel (ADR 0070). A file that is opened
+ * with a `Caller` is written as that decides.
  *
  * On file systems of other machines even these may go over the wire: there `FileHandle` is used.
  */
 import * as fs from 'node:fs'
+import type { Awaitable } from '@postern/core'
 
 /** What the store does with an open file: `FileHandle` is one. */
 export interface OpenFile {
@@ -35,11 +37,21 @@ export interface FileOpener {
   open(path: string | Buffer, flags: number, mode?: number): Promise<OpenFile>
 }
 
-/** `open` for file systems of this machine. */
-export function openLocalFile(path: string | Buffer, flags: number, mode = 0o600): Promise<OpenFile> {
+/** Makes a call on the event loop or through a thread, whichever it may be at the moment. */
+export interface Caller {
+  /** One of the two; it throws, or rejects, with the code of the system. */
+  call<T>(onLoop: () => T, throughThread: () => Promise<T>): Awaitable<T>
+}
+
+/**
+ * `open` for file systems of this machine.
+ *
+ * @param caller - makes the writes, which go through threads without one.
+ */
+export function openLocalFile(path: string | Buffer, flags: number, mode = 0o600, caller?: Caller): Promise<OpenFile> {
   return new Promise((resolve, reject) => {
     fs.open(path, flags, mode, (error, fd) => {
-      if (error === null) resolve(new LocalFile(fd, (flags & accessModes) === fs.constants.O_RDONLY))
+      if (error === null) resolve(new LocalFile(fd, (flags & accessModes) === fs.constants.O_RDONLY, caller))
       else reject(error)
     })
   })
@@ -55,9 +67,12 @@ class LocalFile implements OpenFile {
   #running = 0
   #whenIdle: (() => void) | undefined
 
-  constructor(fd: number, isReadOnly: boolean) {
+  readonly #caller: Caller | undefined
+
+  constructor(fd: number, isReadOnly: boolean, caller: Caller | undefined) {
     this.#fd = fd
     this.#isReadOnly = isReadOnly
+    this.#caller = caller
   }
 
   get fd(): number {
@@ -72,10 +87,12 @@ class LocalFile implements OpenFile {
   }
 
   async write(buffer: Buffer, offset: number, length: number, position: number) {
-    const bytesWritten = await this.#run<number>((fd, done) => {
-      fs.write(fd, buffer, offset, length, position, done)
-    })
-    return { bytesWritten }
+    const throughThread = () =>
+      this.#run<number>((fd, done) => {
+        fs.write(fd, buffer, offset, length, position, done)
+      })
+    const onLoop = () => fs.writeSync(this.#openFd(), buffer, offset, length, position)
+    return { bytesWritten: await (this.#caller?.call(onLoop, throughThread) ?? throughThread()) }
   }
 
   async stat() {
@@ -127,12 +144,17 @@ class LocalFile implements OpenFile {
     })
   }
 
+  #openFd(): number {
+    if (this.#fd >= 0) return this.#fd
+    throw Object.assign(new Error('EBADF: the file was closed'), { code: 'EBADF' })
+  }
+
   /** A call of a thread. */
   #run<T>(call: (fd: number, done: (error: NodeJS.ErrnoException | null, result?: T) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#fd < 0) throw Object.assign(new Error('EBADF: the file was closed'), { code: 'EBADF' })
+      const fd = this.#openFd()
       this.#running += 1
-      call(this.#fd, (error, result) => {
+      call(fd, (error, result) => {
         this.#running -= 1
         if (this.#running === 0) this.#whenIdle?.()
         if (error === null) resolve(result as T)

@@ -30,6 +30,7 @@ import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { isErrno, StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
+import type { NameChanges } from './local-changes.ts'
 import type { Disk } from './options.ts'
 
 export interface HeldLock {
@@ -63,13 +64,17 @@ export class LockFiles {
     this.#onStale = onStale
   }
 
-  /** Rejects with ENOENT when the folder of `path` is gone, and with MAILDIR_LOCK_BUSY after the bounded wait. */
-  async acquire(path: string): Promise<HeldLock> {
+  /**
+   * Rejects with ENOENT when the folder of `path` is gone, and with MAILDIR_LOCK_BUSY after the bounded wait.
+   *
+   * @param changes - makes the lock; the disk by default.
+   */
+  async acquire(path: string, changes: NameChanges = this.#disk): Promise<HeldLock> {
     const text = describeSelf()
     const deadline = performance.now() + this.#limits.lockWaitMs
     let waitMs = 1
     for (;;) {
-      if (await this.#create(text, path)) return { text, sinceMs: performance.now() }
+      if (await this.#create(text, path, changes)) return { text, sinceMs: performance.now() }
       const held = await this.#read(path)
       if (held === undefined) continue
       if (this.#isStale(held)) {
@@ -86,21 +91,22 @@ export class LockFiles {
   /**
    * @param path - where the lock is now: its folder may have been renamed under it.
    * @param isLocal - all who could break it measure its age by this machine's clock.
+   * @param changes - removes the lock; the disk by default.
    */
-  async release(lock: HeldLock, path: string, isLocal = false): Promise<void> {
+  async release(lock: HeldLock, path: string, isLocal = false, changes: NameChanges = this.#disk): Promise<void> {
     // Had it been broken by one that could not ask us, it would belong to somebody else now; but that takes its time.
     const cannotBeBroken = isLocal && performance.now() - lock.sinceMs < this.#limits.foreignLockMs / 2
     if (!cannotBeBroken && (await this.#read(path)) !== lock.text) return
     try {
-      await this.#disk.unlink(path)
+      await changes.unlink(path)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
     }
   }
 
-  async #create(text: string, path: string): Promise<boolean> {
+  async #create(text: string, path: string, changes: NameChanges = this.#disk): Promise<boolean> {
     try {
-      await this.#disk.symlink(text, path)
+      await changes.symlink(text, path)
       return true
     } catch (error) {
       if (isErrno(error, 'EEXIST')) return false

@@ -15,6 +15,7 @@ import {
 } from './journal.ts'
 import type { JournalHeader, JournalRecord, MessageState } from './journal.ts'
 import type { KnownMessages } from './known-messages.ts'
+import type { FolderChanges } from './local-changes.ts'
 import { bootId } from './lock.ts'
 import type { OpenFile } from './local-file.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
@@ -34,6 +35,7 @@ export class MailboxJournal {
   readonly #context: StoreContext
   readonly #known: KnownMessages
   readonly #quick: QuickStat
+  readonly #changes: FolderChanges
   readonly #path: string
   #header: JournalHeader | undefined
   /** Records that do not count any more, as far as this process can tell. */
@@ -46,6 +48,7 @@ export class MailboxJournal {
     this.#context = context
     this.#known = known
     this.#quick = subFolders.quick
+    this.#changes = subFolders.changes
     this.#path = `${place.path}/${journalName}`
   }
 
@@ -310,7 +313,7 @@ export class MailboxJournal {
     const kept = this.#context.openJournals.take(this)
     if (kept !== undefined && kept.ino === ino) return kept
     await kept?.file.close()
-    return { file: await openJournalToAppend(this.#quick, this.#place.path), ino }
+    return { file: await openJournalToAppend(this.#changes, this.#place.path), ino }
   }
 
   async #unrecorded(modseq: number, only: ReadonlySet<Uid> | undefined): Promise<JournalRecord[]> {

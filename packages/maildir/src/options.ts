@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import type * as fs from 'node:fs/promises'
 import type { Awaitable, MailStore, StoreOutcome } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
-import type { FileOpener } from './local-file.ts'
+import type { openLocalFile } from './local-file.ts'
 
 /**
  * What the kernel of this machine answers from its memory, asked without a thread: only of file systems of its own, as
@@ -14,14 +14,25 @@ export interface LocalStats {
   /** On the event loop; `undefined` when there is nothing. */
   lstatSync(path: string, options: { readonly bigint: true; readonly throwIfNoEntry: false }): BigIntStats | undefined
   /** As `open`, and what is asked of the open file is asked in place as well. */
-  openLocalFile: FileOpener['open']
+  openLocalFile: typeof openLocalFile
+}
+
+/** Changes that the kernel of this machine takes into its memory, made without a thread: of the same file systems only. */
+export interface LocalChanges {
+  /** On the event loop. Throws with the code of the system, as the others. */
+  renameSync(from: string | Buffer, to: string | Buffer): void
+  /** On the event loop. */
+  symlinkSync(target: string, path: string): void
+  /** On the event loop. */
+  unlinkSync(path: string | Buffer): void
 }
 
 /**
  * The calls of the file system that this store makes: those of `node:fs/promises`, unless a test makes one fail. Without
- * those of `LocalStats` every question goes through a thread.
+ * those of `LocalStats` every question goes through a thread, and without those of `LocalChanges` every change.
  */
 export type Disk = Partial<LocalStats> &
+  Partial<LocalChanges> &
   Pick<
     typeof fs,
     | 'lstat'

@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs'
+import { lstatSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
@@ -13,6 +13,7 @@ import { FolderSync } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf, StoreError } from './errors.ts'
 import { UniqueNames } from './filename.ts'
 import { Folder } from './folder.ts'
+import { InPlace } from './in-place.ts'
 import { limits as defaultLimits } from './limits.ts'
 import { KeptFiles } from './kept-files.ts'
 import { openLocalFile } from './local-file.ts'
@@ -49,13 +50,14 @@ class Store implements MaildirStore, FolderPool {
   #realRoot: Promise<string> | undefined
 
   constructor(options: MaildirStoreOptions) {
-    const disk = options.disk ?? { ...fs, lstatSync, openLocalFile }
+    const disk = options.disk ?? { ...fs, lstatSync, renameSync, symlinkSync, unlinkSync, openLocalFile }
     const limits = { ...defaultLimits, ...options.limits }
     const now = options.now ?? (() => new Date())
     const report = options.onProblem ?? (() => undefined)
     this.#root = options.root
     this.#context = {
       disk,
+      inPlace: new InPlace(limits),
       limits,
       now,
       report,

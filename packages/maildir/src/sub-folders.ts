@@ -7,6 +7,7 @@ import type { Awaitable } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { isErrno, StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
+import { FolderChanges } from './local-changes.ts'
 import { QuickStat } from './quick-stat.ts'
 import { yieldTurn } from './turns.ts'
 
@@ -23,6 +24,7 @@ interface FolderTime {
 
 export class SubFolders {
   readonly quick: QuickStat
+  readonly changes: FolderChanges
   readonly #place: MailboxPlace
   readonly #context: StoreContext
   readonly #times: Record<SubFolder, FolderTime | undefined> = { new: undefined, cur: undefined }
@@ -31,6 +33,7 @@ export class SubFolders {
     this.#place = place
     this.#context = context
     this.quick = new QuickStat(place.path, context.disk)
+    this.changes = new FolderChanges(this.quick, context)
   }
 
   /** Their times now. Makes a folder that is missing: other programs make `cur` and `new` only when they first need them. */

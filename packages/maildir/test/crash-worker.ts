@@ -1,15 +1,17 @@
 /*
- * A process that dies in the middle of its work: `node --conditions=@postern/source crash-worker.ts <root> <account> <n>`.
+ * A process that dies in the middle of its work:
+ * `node --conditions=@postern/source crash-worker.ts <root> <account> <n> <threads|in-place>`.
  * It goes through every kind of change once, and is killed before its n-th call of the file system, so that the rounds
  * 1, 2, 3, … cover each of them. What was answered is told on standard output before the next thing is begun.
  */
-import { writeSync } from 'node:fs'
+import { lstatSync, renameSync, symlinkSync, unlinkSync, writeSync } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Flag, Mailbox, StoreOutcome, Uid } from '@postern/core'
-import { openMaildirStore, type Disk } from '../src/index.ts'
+import { openMaildirStore, type Disk, type OpenFile } from '../src/index.ts'
+import { openLocalFile } from '../src/local-file.ts'
 
-const [root = '', account = '', fatal = '0'] = process.argv.slice(2)
+const [root = '', account = '', fatal = '0', how = 'threads'] = process.argv.slice(2)
 let calls = 0
 
 function count(): void {
@@ -43,12 +45,41 @@ function tell(fact: Record<string, unknown>): void {
   writeSync(1, `${JSON.stringify(fact, (_, each: unknown) => (typeof each === 'bigint' ? String(each) : each))}\n`)
 }
 
+/** A change on the event loop. */
+const countedChange =
+  <Given extends unknown[]>(call: (...given: Given) => void) =>
+  (...given: Given): void => {
+    count()
+    call(...given)
+  }
+
+/** Whatever may be asked and changed in place is, on any file system. */
+const localDisk: Disk = {
+  ...counted(disk),
+  statfs: async () => ({ type: 0xef53 }),
+  lstatSync,
+  renameSync: countedChange(renameSync),
+  symlinkSync: countedChange(symlinkSync),
+  unlinkSync: countedChange(unlinkSync),
+  openLocalFile: async (...given): Promise<OpenFile> => {
+    count()
+    return counted(await openLocalFile(...given))
+  },
+}
+
 const store = openMaildirStore({
   root,
   hostname: 'crash',
-  disk: counted(disk) as Disk,
-  // Both files are written anew several times within one round, and no change of several messages is written in one piece.
-  limits: { minDeadLines: 6, maxExpungedLog: 50, namesPerTurn: 1 },
+  disk: how === 'threads' ? (counted(disk) as Disk) : localDisk,
+  limits: {
+    // Both files are written anew several times within one round, and no change of several messages in one piece.
+    minDeadLines: 6,
+    maxExpungedLog: 50,
+    namesPerTurn: 1,
+    // However slow the machine is.
+    maxLoopWaitMs: Number.POSITIVE_INFINITY,
+    inPlaceMsPerTurn: Number.POSITIVE_INFINITY,
+  },
 })
 const owner = await store.openAccount(account)
 

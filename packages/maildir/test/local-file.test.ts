@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { messageContent, openMessageFile } from '../src/content.ts'
 import { KeptFiles } from '../src/kept-files.ts'
 import { limits } from '../src/limits.ts'
-import { openLocalFile, type OpenFile } from '../src/local-file.ts'
+import { openLocalFile, type Caller, type OpenFile } from '../src/local-file.ts'
 
 let folder: string
 let path: string
@@ -18,7 +18,6 @@ beforeEach(async () => {
 afterEach(() => disk.rm(folder, { recursive: true, force: true }))
 
 const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = constants
-const openNew = () => openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
 const nameOf = (fd: number) => {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`)
@@ -27,9 +26,16 @@ const nameOf = (fd: number) => {
   }
 }
 
+const onLoop: Caller = { call: (here) => here() }
+const throughThread: Caller = { call: (_, there) => there() }
+
 describe('a local file', () => {
-  test('does what a FileHandle does', async () => {
-    const file = await openNew()
+  test.each([
+    ['with writes on the event loop', onLoop],
+    ['with writes through threads', throughThread],
+    ['by default', undefined],
+  ])('does what a FileHandle does (%s)', async (_, caller) => {
+    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller)
     await file.write(Buffer.from('0123456789'), 2, 5, 1)
     await file.truncate(4)
     await file.utimes(new Date(1_000), new Date(2_000))
@@ -51,10 +57,11 @@ describe('a local file', () => {
     await expect(openLocalFile(name, flags)).rejects.toMatchObject({ code })
   })
 
-  test('that is closed refuses every call, and may be closed again', async () => {
-    const file = await openNew()
+  test.each([onLoop, throughThread])('that is closed refuses every call, and may be closed again', async (caller) => {
+    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller)
     await file.close()
     await file.close()
+    await expect(file.write(Buffer.alloc(1), 0, 1, 0)).rejects.toMatchObject({ code: 'EBADF' })
     await expect(file.read(Buffer.alloc(1), 0, 1, 0)).rejects.toMatchObject({ code: 'EBADF' })
     await expect(file.sync()).rejects.toMatchObject({ code: 'EBADF' })
     await expect(file.stat()).rejects.toThrow('fd')

@@ -1,5 +1,5 @@
 /** A look at a mailbox of which nothing changed costs no read; and whatever anybody changed, the very next look tells. */
-import { lstatSync } from 'node:fs'
+import { lstatSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import type { Mailbox } from '@postern/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
+import { openLocalFile } from '../src/local-file.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -21,7 +22,7 @@ function countingDisk(type: number, more: Partial<Disk> = {}): { readonly disk: 
     {
       get(target, key) {
         const member: unknown = Reflect.get(target, key)
-        if (typeof member !== 'function' || key === 'lstatSync' || key === 'statfs') return member
+        if (typeof member !== 'function' || key === 'statfs' || String(key).endsWith('Sync')) return member
         return (...args: unknown[]) => {
           counting.calls += 1
           return Reflect.apply(member, undefined, args) as unknown
@@ -116,6 +117,24 @@ test('a mailbox that is changed again and again stays known, though its folder i
   }
   // To write to the journal, and it stays open; no file is read.
   expect(ofChanges).toEqual([join(opened.maildir, 'postern-journal')])
+})
+
+test('a change of a flag waits for no thread where the file system is local, and whoever looks elsewhere is told', async () => {
+  const counting = countingDisk(ext4, { renameSync, symlinkSync, unlinkSync, openLocalFile })
+  const limits = { maxLoopWaitMs: Number.POSITIVE_INFINITY, inPlaceMsPerTurn: Number.POSITIVE_INFINITY }
+  const store = openMaildirStore({ root: opened.root, disk: counting.disk, limits })
+  others.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  await settle(inbox, counting)
+  const { uid } = inbox.records()[1]!
+  // This one opens the journal, which stays open.
+  value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Flagged'] }))
+  let isTurned = false
+  setImmediate(() => (isTurned = true))
+  value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Answered'] }))
+  expect(isTurned).toBe(false)
+  const there = await elsewhere(countingDisk(nfs).disk)
+  expect(there.records().map(seen)).toEqual(inbox.records().map(seen))
 })
 
 const firstOf = async () => (await disk.readdir(join(opened.maildir, 'cur'))).sort()[0]
