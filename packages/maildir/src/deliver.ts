@@ -56,11 +56,11 @@ async function createIn(context: StoreContext, folder: Folder, name: string): Pr
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
   let handle: OpenFile
   try {
-    handle = await folder.files.open(`${tmp}/${name}`, flags, 0o600)
+    handle = await folder.changes.open(`${tmp}/${name}`, flags, 0o600)
   } catch (error) {
     if (!isErrno(error, 'ENOENT')) throw error
     await folder.makeSubFolders()
-    handle = await folder.files.open(`${tmp}/${name}`, flags, 0o600)
+    handle = await folder.changes.open(`${tmp}/${name}`, flags, 0o600)
   }
   try {
     assertInside(handle, tmp)

@@ -6,6 +6,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refused, StoreError } from './errors.ts'
 import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
+import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
 import type { StoredMessage } from './message.ts'
@@ -63,7 +64,7 @@ export class Folder {
     this.#arrivals = new Arrivals({
       place,
       context,
-      files: this.files,
+      changes: this.changes,
       uidList: this.#index.uidList,
       inTurn: (work) => this.#turns.run(work),
       locked: (work) => this.#locked(work),
@@ -296,9 +297,9 @@ export class Folder {
     return this.#index.journal.closeFile()
   }
 
-  /** Opens a file of this mailbox. */
-  get files(): FileOpener {
-    return this.#index.subFolders.quick
+  /** Changes files of this mailbox, and opens those that are written. */
+  get changes(): NameChanges & FileOpener {
+    return this.#index.subFolders.changes
   }
 
   get #look(): ShownMailbox {

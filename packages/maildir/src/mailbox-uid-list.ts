@@ -179,14 +179,14 @@ export class MailboxUidList {
 
   async #openWriter(): Promise<UidListWriter> {
     const { limits } = this.#context
-    const writer = await UidListWriter.open(this.#subFolders.quick, this.#place.path, limits)
+    const writer = await UidListWriter.open(this.#subFolders.changes, this.#place.path, limits)
     if (writer instanceof UidListWriter) {
       // It may have taken over lines of a writer that died, which no reader has seen yet.
       if (writer.header.length !== this.#header?.length) await this.readLocked()
       return writer
     }
     await this.#startAnew(writer.status === 'damaged' ? writer.detail : undefined)
-    const again = await UidListWriter.open(this.#subFolders.quick, this.#place.path, limits)
+    const again = await UidListWriter.open(this.#subFolders.changes, this.#place.path, limits)
     if (again instanceof UidListWriter) return again
     throw unreadable(this.#place)
   }

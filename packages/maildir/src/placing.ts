@@ -11,6 +11,7 @@ import { unlinkIfThere } from './durable.ts'
 import { StoreError } from './errors.ts'
 import { flaggedName } from './filename.ts'
 import type { Marks } from './keywords.ts'
+import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
 import type { MailboxUidList } from './mailbox-uid-list.ts'
 import type { Usage } from './quota.ts'
@@ -43,7 +44,7 @@ export function usageOf(files: readonly PreparedFile[]): Usage {
 export interface Mailroom {
   readonly place: MailboxPlace
   readonly context: StoreContext
-  readonly files: FileOpener
+  readonly changes: NameChanges & FileOpener
   readonly uidList: MailboxUidList
   /** Runs `work` in this mailbox's next turn. */
   readonly inTurn: (work: () => Promise<void>) => Promise<void>
@@ -114,18 +115,18 @@ export class Arrivals {
 
 /** Under the lock. Every one of the group is answered when it resolves. */
 async function placeLocked(group: readonly Arrival[], mailroom: Mailroom): Promise<void> {
-  const { place, context, files } = mailroom
+  const { place, context, changes } = mailroom
   const inPlace = new Map<Arrival, readonly string[]>()
   for (const arrival of group) {
     try {
-      inPlace.set(arrival, await renameFiles(arrival.files, place, context))
+      inPlace.set(arrival, await renameFiles(arrival.files, mailroom))
     } catch (error) {
       arrival.reject(error)
     }
   }
   if (inPlace.size === 0) return
   try {
-    await context.folders.sync(`${place.path}/new`, files)
+    await context.folders.sync(`${place.path}/new`, changes)
   } catch (error) {
     for (const [arrival, paths] of inPlace) {
       await takeBack(paths, context.disk)
@@ -154,15 +155,15 @@ async function placeLocked(group: readonly Arrival[], mailroom: Mailroom): Promi
 
 /** The lock cannot be had: a delivery is safe without a UID. */
 async function placeUnlocked(arrival: Arrival, why: unknown, mailroom: Mailroom): Promise<void> {
-  const { place, context, files } = mailroom
+  const { place, context, changes } = mailroom
   if (arrival.demandUids) {
     arrival.reject(why)
     return
   }
   let paths: readonly string[] = []
   try {
-    paths = await renameFiles(arrival.files, place, context)
-    await context.folders.sync(`${place.path}/new`, files)
+    paths = await renameFiles(arrival.files, mailroom)
+    await context.folders.sync(`${place.path}/new`, changes)
     deferUid(arrival, why, mailroom)
   } catch (error) {
     await takeBack(paths, context.disk)
@@ -180,19 +181,18 @@ function deferUid(arrival: Arrival, why: unknown, { place, context }: Mailroom):
 /** Puts all of the files in place, or leaves none of them there. Returns where they are. */
 async function renameFiles(
   files: readonly PreparedFile[],
-  place: MailboxPlace,
-  { disk }: StoreContext,
+  { place, context, changes }: Mailroom,
 ): Promise<readonly string[]> {
   const placed: string[] = []
   try {
     for (const file of files) {
       const target = targetOf(file, place)
-      await disk.rename(`${place.path}/tmp/${file.tmp}`, target)
+      await changes.rename(`${place.path}/tmp/${file.tmp}`, target)
       placed.push(target)
     }
     return placed
   } catch (error) {
-    await takeBack(placed, disk)
+    await takeBack(placed, context.disk)
     throw error
   }
 }
@@ -204,12 +204,12 @@ async function takeBack(placed: readonly string[], disk: StoreContext['disk']): 
 /** UIDs for files that were just placed under this same lock: nobody of ours can have met them. */
 async function giveUids(
   arrivals: readonly Arrival[],
-  { place, context, files, uidList }: Mailroom,
+  { place, context, changes, uidList }: Mailroom,
 ): Promise<ReadonlyMap<Arrival, PlacedFiles>> {
-  let writer = await UidListWriter.open(files, place.path, context.limits)
+  let writer = await UidListWriter.open(changes, place.path, context.limits)
   if (!(writer instanceof UidListWriter)) {
     await uidList.makeAnew(writer.status === 'damaged' ? writer.detail : undefined)
-    writer = await UidListWriter.open(files, place.path, context.limits)
+    writer = await UidListWriter.open(changes, place.path, context.limits)
   }
   if (!(writer instanceof UidListWriter)) throw new StoreError('MAILDIR_IO', 'no UID list', place)
   try {
