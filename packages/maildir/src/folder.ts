@@ -385,7 +385,12 @@ export class Folder {
 
   async #marksOf(flags: readonly Flag[], adopt: boolean): Promise<StoreOutcome<Marks>> {
     const known = this.#index.known.keywords.marksOf(flags)
-    if (known.missing.length === 0 || !adopt) return accepted(known.marks)
+    if (known.missing.length === 0) return accepted(known.marks)
+    if (!adopt) {
+      // Another process may have taken them in since our last look: only then is there anything to take away.
+      await this.#sync({ claim: false })
+      return accepted(this.#index.known.keywords.marksOf(flags).marks)
+    }
     const isAdopted = await this.#locked(() => this.#index.adoptKeywords(known.missing))
     if (!isAdopted) return refused('limit', `no room is left for the keyword ${known.missing.join(', ')}`)
     return accepted(this.#index.known.keywords.marksOf(flags).marks)

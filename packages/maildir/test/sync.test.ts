@@ -52,6 +52,18 @@ describe('files of other programs', () => {
     await other.store.close()
   })
 
+  test('a keyword that another process has just given is taken away by who did not look since', async () => {
+    await append(opened.store, ann, 'INBOX', 'one')
+    await inbox.refresh()
+    const other = await openTestStore({ root: opened.root })
+    const theirs = value(await (await other.store.openAccount(ann)).open('INBOX', 'read-write'))
+    value(await theirs.setFlags([1 as Uid], { op: 'add', flags: ['$New'] }))
+    const { messages } = value(await inbox.setFlags([1 as Uid], { op: 'remove', flags: ['$New'] }))
+    expect(messages.map(({ flags }) => flags)).toEqual([[]])
+    await theirs.close()
+    await other.store.close()
+  })
+
   test('LF line ends are shown as CRLF, with the size to match', async () => {
     const lf = 'Subject: lf\n\nline\r\nmixed\n\n'
     await put('1.foreign', lf)
