@@ -289,12 +289,14 @@ describe('SMTP', () => {
 
   test('SC-16: clients that never read', { timeout: 180_000 }, async () => {
     requirePeer('python3')
-    const clients = perTier({ change: 10, nightly: 100, release: 100 })
+    const clients = perTier({ change: 2, nightly: 100, release: 100 })
+    // Long enough to come to the end of `max-recipients`, and be sent away, for a client that is not held back.
+    const patience = perTier({ change: 3, nightly: 40, release: 40 })
     const most = 8 * mib
     const program = fileURLToPath(new URL('never-reads.py', import.meta.url))
     await attack({
       run: async () => {
-        const child = start('python3', [program, `${ports.direct}`, `${clients}`, `${most}`, ann.name])
+        const child = start('python3', [program, `${ports.direct}`, `${clients}`, `${most}`, ann.name, `${patience}`])
         const [line] = (await within(120_000, 'all of them to be held back', once(child.stdout ?? child, 'data'))) as [
           Buffer,
         ]

@@ -1,6 +1,6 @@
 """
-Clients of SMTP that ask and never read: `never-reads.py PORT CLIENTS BYTES RECIPIENT`. Each says one transaction of so many
-bytes; it tells, as a list in JSON, how many bytes of each were taken when none could say more for two seconds, and holds them.
+Clients of SMTP that ask and never read: `never-reads.py PORT CLIENTS BYTES RECIPIENT SECONDS`. Each says one transaction of so many
+bytes; it tells, as a list in JSON, how many bytes of each were taken when none could say more for so many seconds, and holds them.
 
 Little of the answers fits into their kernel's buffers, which Node has no way to ask for.
 """
@@ -24,7 +24,7 @@ for index in range(clients):
     taken[client] = 0
     writable.register(client, selectors.EVENT_WRITE)
 
-while ready := writable.select(2):
+while ready := writable.select(int(sys.argv[5])):
     for key, _ in ready:
         client = key.fileobj
         try:
