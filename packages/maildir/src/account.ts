@@ -19,7 +19,7 @@ import type { DeliveryOwner } from './deliver.ts'
 import { lstatIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
-import { mailboxIdOf, OpenMailbox, type MailboxOwner, type NamedFolder } from './mailbox.ts'
+import { mailboxIdOf, OpenMailbox, type MailboxIdentity, type MailboxOwner, type NamedFolder } from './mailbox.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
 import { SpecialUses } from './special-use.ts'
 import { forgetUsage, readUsage } from './quota.ts'
@@ -204,10 +204,10 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
   async open(text: string, mode: 'read-only' | 'read-write'): Promise<StoreOutcome<Mailbox>> {
     const found = await this.folder(text)
     if (!found.ok) return found
-    const { folder, name } = found.value
+    const { folder } = found.value
     try {
       const claimed = await folder.refresh(mode === 'read-write')
-      return accepted(new OpenMailbox(name, mode, folder, this, claimed))
+      return accepted(new OpenMailbox(found.value, mode, this, claimed))
     } catch (error) {
       this.#pool.release(folder)
       return refusalOf(error)
@@ -222,15 +222,21 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids, of))
   }
 
-  async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
+  async move(
+    source: Folder,
+    target: string,
+    uids: readonly Uid[],
+    of: MailboxIdentity,
+  ): Promise<StoreOutcome<CopiedUids>> {
     return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of, this))
   }
 
-  async find(of: UidValidity): Promise<NamedFolder | undefined> {
+  async find({ uidValidity, inode }: MailboxIdentity): Promise<NamedFolder | undefined> {
+    const { disk } = this.#context
     for (const place of await this.#places()) {
-      // One whose list cannot be read is no reason to lose another.
-      const header = await readUidListHeader(this.#context.disk, place.path).catch(() => undefined)
-      if (header?.uidValidity === of) return { folder: this.#pool.use(place), name: place.mailbox }
+      if ((await lstatIfThere(disk, place.path))?.ino !== inode) continue
+      const header = await readUidListHeader(disk, place.path)
+      if (header?.uidValidity === uidValidity) return { folder: this.#pool.use(place), name: place.mailbox, inode }
     }
     return undefined
   }
@@ -255,21 +261,23 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     const place = this.#placeOf(parsed.value)
     try {
       const known = this.#pool.find(place.path)
-      const stats = await (known?.isLocal === true ? known.statFolder() : this.#context.disk.lstat(place.path))
+      const stats = known?.isLocal === true ? known.statFolder() : await lstatIfThere(this.#context.disk, place.path)
       if (stats === undefined) return refused('no-such-mailbox', parsed.value.name)
       if (!stats.isDirectory()) return refused('unavailable', `${place.path} is no folder; a link is not followed`)
+      return accepted({ folder: this.#pool.use(place), name: parsed.value.name, inode: stats.ino })
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) return refused('no-such-mailbox', parsed.value.name)
       return refusalOf(error)
     }
-    return accepted({ folder: this.#pool.use(place), name: parsed.value.name })
   }
 
-  async #withFolder<T>(text: string, work: (folder: Folder) => Promise<StoreOutcome<T>>): Promise<StoreOutcome<T>> {
+  async #withFolder<T>(
+    text: string,
+    work: (folder: Folder, inode: bigint) => Promise<StoreOutcome<T>>,
+  ): Promise<StoreOutcome<T>> {
     const found = await this.folder(text)
     if (!found.ok) return found
     try {
-      return await work(found.value.folder)
+      return await work(found.value.folder, found.value.inode)
     } catch (error) {
       return refusalOf(error)
     } finally {
@@ -326,10 +334,10 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     // RFC 9051 section 6.3.6: its messages move, INBOX stays, its children are not touched.
     if (existing.size >= this.#context.limits.maxMailboxes) return refused('limit', 'too many mailboxes')
     if (!(await this.#make(target))) return refused('mailbox-exists', target.name)
-    return this.#withFolder(inbox.name, async (source) => {
+    return this.#withFolder(inbox.name, async (source, inode) => {
       await source.refresh(false)
       const uids = source.messages.map((message) => message.uid)
-      const moved = await this.move(source, target.name, uids, source.uidValidity)
+      const moved = await this.move(source, target.name, uids, { uidValidity: source.uidValidity, inode })
       return moved.ok ? done : moved
     })
   }

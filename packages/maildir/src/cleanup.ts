@@ -20,7 +20,7 @@ export async function cleanTmp(place: MailboxPlace, context: StoreContext): Prom
     const path = pathOf(tmp, entry.name)
     // The time of the last change of the inode: unlike the file's date, a delivery cannot set it back.
     const stats = await lstatIfThere(disk, path)
-    if (stats !== undefined && Date.now() - stats.ctimeMs > limits.staleTmpMs) await unlinkIfThere(disk, path)
+    if (stats !== undefined && Date.now() - Number(stats.ctimeMs) > limits.staleTmpMs) await unlinkIfThere(disk, path)
   }
 }
 
@@ -33,7 +33,7 @@ export async function cleanMaildir(maildir: string, context: StoreContext): Prom
       await disk.rm(path, { recursive: true, force: true })
     } else if (entry.name.startsWith(creatingPrefix)) {
       const stats = await lstatIfThere(disk, path)
-      if (stats !== undefined && Date.now() - stats.ctimeMs > limits.staleTmpMs) {
+      if (stats !== undefined && Date.now() - Number(stats.ctimeMs) > limits.staleTmpMs) {
         await disk.rm(path, { recursive: true, force: true })
       }
     }

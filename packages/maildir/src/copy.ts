@@ -11,7 +11,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
-import type { MailboxOwner } from './mailbox.ts'
+import type { MailboxIdentity, MailboxOwner } from './mailbox.ts'
 import type { StoredMessage } from './message.ts'
 import type { PreparedFile } from './placing.ts'
 
@@ -62,9 +62,10 @@ export async function moveMessages(
   source: Folder,
   target: Folder,
   uids: readonly Uid[],
-  of: UidValidity,
+  identity: MailboxIdentity,
   owner: Pick<MailboxOwner, 'find' | 'release'>,
 ): Promise<StoreOutcome<CopiedUids>> {
+  const of = identity.uidValidity
   const copied = await copyMessages(context, source, target, uids, of, true)
   if (!copied.ok || copied.value.from.length === 0) return copied
   const { uidValidity, from, to } = copied.value
@@ -76,7 +77,7 @@ export async function moveMessages(
   } catch (error) {
     failure = error
     // What is still in the source was not moved.
-    const left = await source.locate(from, of).catch(() => removeWhereItIs(owner, from, of))
+    const left = await source.locate(from, of).catch(() => removeWhereItIs(owner, from, identity))
     const leftUids = new Set(left.map((message) => message.uid))
     for (const uid of from) if (!leftUids.has(uid)) removed.add(uid)
   }
@@ -98,9 +99,10 @@ export async function moveMessages(
 async function removeWhereItIs(
   owner: Pick<MailboxOwner, 'find' | 'release'>,
   uids: readonly Uid[],
-  of: UidValidity,
+  identity: MailboxIdentity,
 ): Promise<readonly StoredMessage[]> {
-  const found = await owner.find(of).catch(() => undefined)
+  const of = identity.uidValidity
+  const found = await owner.find(identity).catch(() => undefined)
   if (found === undefined) return []
   try {
     await found.folder.remove(uids, of, () => true).catch(() => [])

@@ -3,7 +3,7 @@
  * pages and answered the error once, so asking again would succeed and mean nothing. Whoever meets the failure throws
  * away what it wrote and starts from scratch.
  */
-import { constants, type Stats } from 'node:fs'
+import { constants, type BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { isErrno } from './errors.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
@@ -95,9 +95,9 @@ export async function readSmallFile(disk: Disk, path: string): Promise<string | 
 }
 
 /** `undefined` when there is nothing of that name. */
-export async function lstatIfThere(disk: Disk, path: string | Buffer): Promise<Stats | undefined> {
+export async function lstatIfThere(disk: Disk, path: string | Buffer): Promise<BigIntStats | undefined> {
   try {
-    return await disk.lstat(path)
+    return await disk.lstat(path, { bigint: true })
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error

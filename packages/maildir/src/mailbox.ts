@@ -21,16 +21,26 @@ import { indexOfUid } from './message.ts'
 /** What a handle asks of the account it belongs to. */
 export interface MailboxOwner {
   copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
-  move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
-  /** The mailbox of this UIDVALIDITY, whatever its name is by now; its folder is in use until it is released. */
-  find(of: UidValidity): Promise<NamedFolder | undefined>
+  move(source: Folder, target: string, uids: readonly Uid[], of: MailboxIdentity): Promise<StoreOutcome<CopiedUids>>
+  /** The mailbox, whatever its name is by now; its folder is in use until it is released. */
+  find(of: MailboxIdentity): Promise<NamedFolder | undefined>
   release(folder: Folder): void
+}
+
+/**
+ * What stays of a mailbox when it is renamed. Postern gives a UIDVALIDITY once in an account, but a folder that an operator
+ * copied, or brought from elsewhere, may have it too; and the number of a folder that was deleted may be given again.
+ */
+export interface MailboxIdentity {
+  readonly uidValidity: UidValidity
+  readonly inode: bigint
 }
 
 /** A mailbox's folder, and the name that clients know it by. */
 export interface NamedFolder {
   readonly folder: Folder
   readonly name: string
+  readonly inode: bigint
 }
 
 /**
@@ -40,6 +50,7 @@ export interface NamedFolder {
 export class OpenMailbox implements Mailbox {
   readonly mode: 'read-only' | 'read-write'
   readonly uidValidity: UidValidity
+  readonly #identity: MailboxIdentity
   #folder: Folder
   #name: string
   readonly #owner: MailboxOwner
@@ -60,9 +71,8 @@ export class OpenMailbox implements Mailbox {
 
   /** The folder was refreshed just before; `claimed` are the messages that this session is the first to see. */
   constructor(
-    name: string,
+    { folder, name, inode }: NamedFolder,
     mode: 'read-only' | 'read-write',
-    folder: Folder,
     owner: MailboxOwner,
     claimed: readonly Uid[],
   ) {
@@ -71,6 +81,7 @@ export class OpenMailbox implements Mailbox {
     this.#folder = folder
     this.#owner = owner
     this.uidValidity = folder.uidValidity
+    this.#identity = { uidValidity: this.uidValidity, inode }
     this.#uidNext = folder.uidNext
     this.#highestModseq = folder.highestModseq
     this.#records = folder.messages
@@ -175,7 +186,7 @@ export class OpenMailbox implements Mailbox {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     const known = this.#known(uids)
-    const outcome = await this.#following((folder) => this.#owner.move(folder, target, known, this.uidValidity))
+    const outcome = await this.#following((folder) => this.#owner.move(folder, target, known, this.#identity))
     if (outcome.ok) this.#drop(outcome.value.from)
     return outcome
   }
@@ -244,7 +255,7 @@ export class OpenMailbox implements Mailbox {
 
   /** False when the mailbox is nowhere in the account. */
   async #follow(): Promise<boolean> {
-    const found = await this.#owner.find(this.uidValidity)
+    const found = await this.#owner.find(this.#identity)
     if (found === undefined) return false
     let unused = found.folder
     try {

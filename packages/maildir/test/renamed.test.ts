@@ -2,7 +2,7 @@
  * A mailbox that is renamed while it is in use, by this process or another one: it is the same mailbox, and who has it selected
  * or delivers into it goes along (RFC 2180 section 3.4). One that was deleted is gone, whatever has its name by now.
  */
-import { symlink, unlink } from 'node:fs/promises'
+import { cp, symlink, unlink } from 'node:fs/promises'
 import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { MailboxGoneError, type Account, type Mailbox, type Uid } from '@postern/core'
@@ -162,6 +162,18 @@ test.each(['renamed', 'deleted'])(
     const list = join(opened.maildir, '.A broken one', 'postern-uidlist')
     await unlink(list)
     await symlink('nowhere', list)
+    value(await (what === 'renamed' ? others.rename('Box', 'Other') : others.delete('Box')))
+    const looked = await box.refresh().catch((error: unknown) => error)
+    expect(looked instanceof MailboxGoneError).toBe(what === 'deleted')
+    expect(box.name).toBe(what === 'renamed' ? 'Other' : 'Box')
+  },
+)
+
+test.each(['renamed', 'deleted'])(
+  'a mailbox that is %s beside an operator’s copy of it is followed, or gone: a copy is another mailbox',
+  async (what) => {
+    for (const name of ['.A copy', '.Z copy'])
+      await cp(join(opened.maildir, '.Box'), join(opened.maildir, name), { recursive: true })
     value(await (what === 'renamed' ? others.rename('Box', 'Other') : others.delete('Box')))
     const looked = await box.refresh().catch((error: unknown) => error)
     expect(looked instanceof MailboxGoneError).toBe(what === 'deleted')
