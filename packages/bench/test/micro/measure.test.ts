@@ -15,9 +15,10 @@ test('more work for an operation shows as more time', () => {
       { name: 'light', run: spin(10) },
       { name: 'heavy', run: spin(1_000) },
     ],
-    options,
+    // The least of many: a machine with other work takes its time from a round or two.
+    { rounds: 15, roundMs: 2 },
   )
-  expect(heavy!.ns.median).toBeGreaterThan(light!.ns.median * 10)
+  expect(heavy!.ns.min).toBeGreaterThan(light!.ns.min * 10)
 })
 
 test('what an operation allocates is counted, and nothing else', () => {
