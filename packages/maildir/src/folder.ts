@@ -323,7 +323,12 @@ export class Folder {
   #show(): void {
     const { known, uidList, journal } = this.#index
     const { uidValidity, uidNext } = uidList.header
-    this.#shown = { messages: known.messages, uidValidity, uidNext, highestModseq: BigInt(journal.highest) }
+    this.#shown = {
+      messages: known.messages,
+      uidValidity,
+      uidNext: known.nextToShow(uidNext),
+      highestModseq: BigInt(journal.highest),
+    }
   }
 
   /** After a change of our own: what others did meanwhile may be half known, and then the next look shows all. */

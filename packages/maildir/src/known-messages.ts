@@ -132,6 +132,14 @@ export class KnownMessages {
     return [...this.early.keys()].filter((uid) => uid < uidNext && !listed.has(uid))
   }
 
+  /** UIDNEXT for who is shown `messages`: what has a line, but was not met yet, comes later than this is told. */
+  nextToShow(uidNext: Uid): Uid {
+    const last = this.messages.at(-1)?.uid ?? 0
+    let next = uidNext
+    for (const { uid } of this.unseen.values()) if (uid > last && uid < next) next = uid
+    return next
+  }
+
   /** Nothing of what the journal said counts any more. */
   forgetStates(): void {
     this.early.clear()

@@ -43,7 +43,7 @@ async function openSession(root: string, disk: Disk, hostname: string, limits = 
 /** What sessions were told, and when. */
 class Ledger {
   readonly #flags = new Map<string, string>()
-  readonly #looks: { readonly known: ReadonlyMap<Uid, bigint>; readonly highest: bigint }[] = []
+  readonly #looks: { readonly known: ReadonlyMap<Uid, bigint>; readonly highest: bigint; readonly next: Uid }[] = []
   readonly contradictions: string[] = []
 
   take(records: readonly MessageRecord[]): void {
@@ -60,16 +60,17 @@ class Ledger {
     const records = inbox.records()
     this.take(records)
     const known = new Map(records.map(({ uid, modseq = 0n }) => [uid, modseq]))
-    this.#looks.push({ known, highest: inbox.highestModseq?.() ?? 0n })
+    this.#looks.push({ known, highest: inbox.highestModseq?.() ?? 0n, next: inbox.uidNext() })
   }
 
-  /** What looks did not have, though they said that they know all up to a higher number. */
+  /** What looks did not have, though they said that they know all up to a higher number, or that all to come have higher UIDs. */
   missedBy(truth: readonly MessageRecord[]): readonly string[] {
-    return this.#looks.flatMap(({ known, highest }) =>
-      truth
+    return this.#looks.flatMap(({ known, highest, next }) => [
+      ...truth
         .filter(({ uid, modseq = 0n }) => modseq <= highest && known.get(uid) !== modseq)
         .map(({ uid, modseq }) => `${uid} of ${modseq}, known up to ${highest}`),
-    )
+      ...truth.filter(({ uid }) => uid < next && !known.has(uid)).map(({ uid }) => `${uid}, next was ${next}`),
+    ])
   }
 }
 
@@ -94,6 +95,11 @@ interface Row {
 
 const rows: Readonly<Record<string, Row>> = {
   'a look, and a flag': { mine: refresh, theirs: (one, ledger) => flag(one, ledger, 2, ['\\Flagged']) },
+  'a look at a delivery, and another delivery': {
+    before: ({ store }) => append(store, ann, 'INBOX', 'four'),
+    mine: refresh,
+    theirs: ({ store }) => append(store, ann, 'INBOX', 'five'),
+  },
   'a look at a delivery, and another delivery that comes into the journal together with it': {
     before: ({ store }) => append(store, ann, 'INBOX', 'four'),
     mine: refresh,
