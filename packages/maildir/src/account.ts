@@ -233,21 +233,20 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
 
   async find({ uidValidity, inode }: MailboxIdentity): Promise<NamedFolder | undefined> {
     const { disk } = this.#context
-    for (const place of await this.#places()) {
-      if ((await lstatIfThere(disk, place.path))?.ino !== inode) continue
+    return this.#search(async (place) => {
+      if ((await lstatIfThere(disk, place.path))?.ino !== inode) return undefined
       const header = await readUidListHeader(disk, place.path)
-      if (header?.uidValidity === uidValidity) return { folder: this.#pool.use(place), name: place.mailbox, inode }
-    }
-    return undefined
+      if (header?.uidValidity !== uidValidity) return undefined
+      return { folder: this.#pool.use(place), name: place.mailbox, inode }
+    })
   }
 
   /** The mailbox in whose `tmp/` a file waits; its folder is in use until it is released. */
   async findWaiting(file: string): Promise<Folder | undefined> {
-    for (const place of await this.#places()) {
-      if ((await lstatIfThere(this.#context.disk, `${place.path}/tmp/${file}`)) !== undefined)
-        return this.#pool.use(place)
-    }
-    return undefined
+    return this.#search(async (place) => {
+      const isThere = (await lstatIfThere(this.#context.disk, `${place.path}/tmp/${file}`)) !== undefined
+      return isThere ? this.#pool.use(place) : undefined
+    })
   }
 
   release(folder: Folder): void {
@@ -322,8 +321,15 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     return found
   }
 
-  async #places(): Promise<readonly MailboxPlace[]> {
-    return [...(await this.#existing())].map(([name, folder]) => this.#placeOf({ name, folder }))
+  /** What `ask` finds in one of the mailboxes. One that is renamed in the middle of it is found the second time. */
+  async #search<T>(ask: (place: MailboxPlace) => Promise<T | undefined>): Promise<T | undefined> {
+    for (let tries = 0; tries < 2; tries++) {
+      for (const [name, folder] of await this.#existing()) {
+        const found = await ask(this.#placeOf({ name, folder }))
+        if (found !== undefined) return found
+      }
+    }
+    return undefined
   }
 
   async #renameInbox(

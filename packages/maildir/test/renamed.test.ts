@@ -286,6 +286,26 @@ describe('renamed in the middle of', () => {
     expect(value(await others.status('INBOX')).messages).toBe(2)
   })
 
+  test('the search for it: it is found all the same', async () => {
+    value(await others.rename('Box', 'Once'))
+    interrupt = (call, path) =>
+      call === 'lstat' && path.endsWith('/.Once') ? others.rename('Once', 'Twice') : undefined
+    await own.refresh()
+    expect(interrupt).toBeUndefined()
+    expect(own.name).toBe('Twice')
+  })
+
+  test('the search for what waits in it: it is delivered all the same', async () => {
+    const writer = value(await mine.deliver(ann, 'Box', { flags: [] }))
+    await writer.write(message('late'))
+    value(await others.rename('Box', 'Once'))
+    interrupt = (call, path) =>
+      call === 'lstat' && path.includes('/.Once/tmp/') ? others.rename('Once', 'Twice') : undefined
+    expect(value(await writer.commit())).toEqual({ uidValidity: box.uidValidity, uid: 4 })
+    expect(interrupt).toBeUndefined()
+    expect(value(await others.status('Twice')).messages).toBe(4)
+  })
+
   test('a look that its session does not wait for: each folder is released once', async () => {
     const another = value(await (await mine.openAccount(ann)).open('Box', 'read-write'))
     const before = folderOf(mine, '.Box')
