@@ -16,7 +16,7 @@ export const imap: Command = {
         users: { type: 'string', default: '16' },
         messages: { type: 'string', default: '1000' },
         workers: { type: 'string', default: '1,2' },
-        idle: { type: 'string', default: '1000' },
+        idle: { type: 'string', default: '5000' },
       },
     })
     const report = await runImap({

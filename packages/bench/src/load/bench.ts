@@ -45,8 +45,6 @@ export interface BenchHooks {
 
 /** Above this, a thread is at the limit of its core: a Node thread never uses all of one. */
 const bottleneckUtilization = 0.92
-/** After connections were opened, until the memory of a server is looked at. */
-const settleMs = 500
 const progressEveryMs = 200
 /** A thread that does not answer for that long beyond what was asked has hung. */
 const patienceMs = 60_000
@@ -95,8 +93,6 @@ async function runRound(plan: LoadPlan, hooks: BenchHooks): Promise<Round> {
   try {
     const memoryBefore = memoryOf(pids)
     await tell(threads, 'open')
-    if (plan.mode === 'idle') await pause(settleMs, hooks.signal)
-    const memory = memoryOf(pids)
     if (plan.warmupMs > 0 && plan.mode !== 'idle') {
       await tell(threads, 'start')
       await pause(plan.warmupMs, hooks.signal)
@@ -131,7 +127,7 @@ async function runRound(plan: LoadPlan, hooks: BenchHooks): Promise<Round> {
             cpuUsPerOperation: watched === 0 ? 0 : (cpuMs * 1_000) / watched,
             memoryBefore,
             memory: memoryAfter,
-            ...(plan.mode === 'idle' && { memoryPerConnection: (memory - memoryBefore) / plan.connections }),
+            ...(plan.mode === 'idle' && { memoryPerConnection: (memoryAfter - memoryBefore) / plan.connections }),
           }
     return {
       reports,

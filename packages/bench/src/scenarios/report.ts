@@ -81,7 +81,7 @@ async function measureEverything({ isQuick, onProgress }: Omit<ReportOptions, 'f
       messages: isQuick ? 200 : 1_000,
       connections: 16,
       workers: [1, 2],
-      idleConnections: 1_000,
+      idleConnections: 5_000,
     }),
   )
   const compared = await attempt('All servers', () => runCompare(contestOptions))
