@@ -5,19 +5,23 @@
  *
  * So each call is timed. What exceeds a millisecond was waiting, and waiting is paid for: as long as it adds up to more
  * than the event loop may have lost by now, every call goes through a thread, as it does on file systems of other machines.
+ * So does what comes in one turn of the loop beyond its time, whoever asks: a hundred sessions that change a whole mailbox each
+ * have no more of a turn together than one of them.
  */
+import { setImmediate as atEndOfTurn } from 'node:timers'
 import type { Awaitable } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
 
 /** Whether the next change may be made on the event loop. One for a store. */
 export class InPlace {
-  readonly #limits: Pick<MaildirLimits, 'promptCallMs' | 'maxLoopWaitMs' | 'loopWaitShare' | 'inPlaceMsPerTurn'>
+  readonly #limits: Pick<MaildirLimits, 'promptCallMs' | 'maxLoopWaitMs' | 'loopWaitShare' | 'inPlaceTurnMs'>
   readonly #now: () => number
   /** What was waited and not paid for yet, as of `#asOf`, ms. */
   #waited = 0
   #asOf: number
-  /** In calls since one of them went through a thread, ms. */
+  /** In calls of this turn of the event loop, ms. */
   #inTurn = 0
+  #isEndAwaited = false
 
   /** @param now - ms of the monotonic clock. */
   constructor(limits: MaildirLimits, now: () => number = () => performance.now()) {
@@ -29,11 +33,8 @@ export class InPlace {
   /** Makes a call one way or the other. It throws, or rejects, with the code of the system. */
   call<T>(onLoop: () => T, throughThread: () => Promise<T>): Awaitable<T> {
     const begun = this.#now()
-    if (!this.#may(begun)) {
-      // Whoever makes many changes one after the other lets others have the event loop with this one.
-      this.#inTurn = 0
-      return throughThread()
-    }
+    if (!this.#may(begun)) return throughThread()
+    this.#awaitEnd()
     try {
       return onLoop()
     } finally {
@@ -48,9 +49,20 @@ export class InPlace {
   }
 
   #may(now: number): boolean {
-    const { maxLoopWaitMs, loopWaitShare, inPlaceMsPerTurn } = this.#limits
+    const { maxLoopWaitMs, loopWaitShare, inPlaceTurnMs } = this.#limits
     if (this.#waited > 0) this.#waited = Math.max(0, this.#waited - (now - this.#asOf) * loopWaitShare)
     this.#asOf = now
-    return this.#waited <= maxLoopWaitMs && this.#inTurn < inPlaceMsPerTurn
+    return this.#waited <= maxLoopWaitMs && this.#inTurn < inPlaceTurnMs
+  }
+
+  #awaitEnd(): void {
+    if (this.#isEndAwaited) return
+    this.#isEndAwaited = true
+    atEndOfTurn(this.#end)
+  }
+
+  readonly #end = (): void => {
+    this.#isEndAwaited = false
+    this.#inTurn = 0
   }
 }

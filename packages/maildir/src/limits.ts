@@ -44,8 +44,8 @@ export interface MaildirLimits {
   readonly maxLoopWaitMs: number
   /** So much of the time may be lost to them, as a share: the wait of a second sends changes through threads for ten. */
   readonly loopWaitShare: number
-  /** Changes made on the event loop one after the other, ms, before one goes through a thread and others have a turn. */
-  readonly inPlaceMsPerTurn: number
+  /** Changes made on the event loop in one turn of it, of all sessions together, ms. The others of that turn go through threads. */
+  readonly inPlaceTurnMs: number
   /** Messages handled while a lock is held once, so that it is held for milliseconds. */
   readonly messagesPerLock: number
   /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
@@ -145,7 +145,7 @@ export const limits: MaildirLimits = {
   promptCallMs: 1,
   maxLoopWaitMs: 50,
   loopWaitShare: 0.1,
-  inPlaceMsPerTurn: 1,
+  inPlaceTurnMs: 1,
   messagesPerLock: 512,
   folderBufferEntries: 1_024,
   namesPerTurn: 2_000,

@@ -78,7 +78,7 @@ const store = openMaildirStore({
     namesPerTurn: 1,
     // However slow the machine is.
     maxLoopWaitMs: Number.POSITIVE_INFINITY,
-    inPlaceMsPerTurn: Number.POSITIVE_INFINITY,
+    inPlaceTurnMs: Number.POSITIVE_INFINITY,
   },
 })
 const owner = await store.openAccount(account)

@@ -1,10 +1,11 @@
 /** Changes on the event loop, and when they go through threads instead: whoever waits for a slow disk is not all of us. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { InPlace } from '../src/in-place.ts'
 import { limits } from '../src/limits.ts'
 
-const bounds = { ...limits, promptCallMs: 1, maxLoopWaitMs: 50, loopWaitShare: 0.1, inPlaceMsPerTurn: 1_000_000 }
+const bounds = { ...limits, promptCallMs: 1, maxLoopWaitMs: 50, loopWaitShare: 0.1, inPlaceTurnMs: 1_000_000 }
 
 /** A disk whose calls take as long as they are told to, by a clock of its own. */
 function slowDisk(changes: Partial<typeof bounds> = {}) {
@@ -43,10 +44,20 @@ test('waits that are short each add up', () => {
   expect(Array.from({ length: 8 }, () => call(10))).toEqual([...Array<string>(6).fill('loop'), 'thread', 'thread'])
 })
 
-test('whoever makes many changes without a pause lets others have the event loop after so many milliseconds', () => {
-  const { call } = slowDisk({ inPlaceMsPerTurn: 1 })
-  const made = Array.from({ length: 9 }, () => call(0.25))
-  expect(made.map((how) => (how === 'loop' ? '.' : 'T')).join('')).toBe('....T....')
+test('all changes of one turn of the event loop have so many milliseconds of it together, and those of the next again', async () => {
+  const { call } = slowDisk({ inPlaceTurnMs: 1 })
+  const made = () => Array.from({ length: 9 }, () => (call(0.25) === 'loop' ? '.' : 'T')).join('')
+  expect(made()).toBe('....TTTTT')
+  await nextTurn()
+  expect(made()).toBe('....TTTTT')
+})
+
+test('what few changes took in one turn of the event loop does not count in the next', async () => {
+  const { call } = slowDisk({ inPlaceTurnMs: 1 })
+  for (let turn = 0; turn < 5; turn += 1) {
+    expect([call(0.25), call(0.5)]).toEqual(['loop', 'loop'])
+    await nextTurn()
+  }
 })
 
 test('a refusal of the system comes back as it is, and the time it took counts', () => {

@@ -121,7 +121,7 @@ test('a mailbox that is changed again and again stays known, though its folder i
 
 test('a change of a flag waits for no thread where the file system is local, and whoever looks elsewhere is told', async () => {
   const counting = countingDisk(ext4, { renameSync, symlinkSync, unlinkSync, openLocalFile })
-  const limits = { maxLoopWaitMs: Number.POSITIVE_INFINITY, inPlaceMsPerTurn: Number.POSITIVE_INFINITY }
+  const limits = { maxLoopWaitMs: Number.POSITIVE_INFINITY, inPlaceTurnMs: Number.POSITIVE_INFINITY }
   const store = openMaildirStore({ root: opened.root, disk: counting.disk, limits })
   others.push(store)
   const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
