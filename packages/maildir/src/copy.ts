@@ -11,7 +11,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
-import type { MailboxIdentity, MailboxOwner } from './mailbox.ts'
+import { maxFollowed, type MailboxIdentity, type MailboxOwner } from './mailbox.ts'
 import type { StoredMessage } from './message.ts'
 import type { PreparedFile } from './placing.ts'
 
@@ -102,14 +102,19 @@ async function removeWhereItIs(
   identity: MailboxIdentity,
 ): Promise<readonly StoredMessage[]> {
   const of = identity.uidValidity
-  const found = await owner.find(identity).catch(() => undefined)
-  if (found === undefined) return []
-  try {
-    await found.folder.remove(uids, of, () => true).catch(() => [])
-    return await found.folder.locate(uids, of).catch(() => [])
-  } finally {
-    owner.release(found.folder)
+  for (let tries = 0; tries < maxFollowed; tries++) {
+    const found = await owner.find(identity).catch(() => undefined)
+    if (found === undefined) return []
+    try {
+      await found.folder.remove(uids, of, () => true).catch(() => [])
+      return await found.folder.locate(uids, of)
+    } catch {
+      // Renamed once more.
+    } finally {
+      owner.release(found.folder)
+    }
   }
+  return []
 }
 
 /** The message as a file in the target's `tmp/`; `undefined` when it is gone. */

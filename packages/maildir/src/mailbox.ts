@@ -302,7 +302,7 @@ export class OpenMailbox implements Mailbox {
 export const mailboxIdOf = (uidValidity: UidValidity): ObjectId => `F${uidValidity}`
 
 /** Renames in a row behind which a mailbox is looked for: more of them, within one call, come from nobody who is well. */
-const maxFollowed = 4
+export const maxFollowed = 4
 
 const readOnly = refused('unavailable', 'the mailbox is open read-only')
 

@@ -275,6 +275,24 @@ describe('renamed in the middle of', () => {
     expect(value(await others.status('INBOX')).messages).toBe(2)
   })
 
+  test('a move, twice: the originals go all the same', async () => {
+    const renameOnce = async (): Promise<void> => {
+      value(await others.rename('Box', 'Once'))
+      // Found as Once, and renamed before anything is removed there.
+      interrupt = (call, path) =>
+        call === 'symlink' || path.includes('/.Once/cur') ? others.rename('Once', 'Twice') : undefined
+    }
+    let isCopied = false
+    interrupt = (call, path) => {
+      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
+      return isCopied && path.includes('/.Box/') ? renameOnce() : undefined
+    }
+    expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+    expect(interrupt).toBeUndefined()
+    expect(await own.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+    expect([own.name, own.records().map(({ uid }) => uid)]).toEqual(['Twice', [2]])
+  })
+
   test('a move, and deleted: the copies stay', async () => {
     let isCopied = false
     interrupt = (call, path) => {
