@@ -136,6 +136,7 @@ function limitsOf(name: string, values: object): readonly Limit[] {
 function unitOf(name: string, value: number): string {
   if (name.endsWith('Ms')) return inLarger(value, 'ms', timeUnits)
   if (name.includes('Bytes')) return inLarger(value, 'bytes', byteUnits)
+  if (name.endsWith('Share')) return 'share'
   return /Chars$|Characters$|Length$/.test(name) ? 'characters' : 'count'
 }
 
