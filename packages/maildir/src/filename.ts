@@ -26,7 +26,11 @@ export function lettersOf(name: string): string {
 export const knownLetters = 'DFPRSTabcdefghijklmnopqrstuvwxyz'
 
 /** Without the letters that mean nothing here. */
-export const knownPart = (letters: string): string => letters.replaceAll(/[^DFPRSTa-z]/g, '')
+export function knownPart(letters: string): string {
+  // Almost always all of them: each message of a mailbox is asked about, and a search by pattern costs more than the rest.
+  for (const letter of letters) if (!knownLetters.includes(letter)) return letters.replaceAll(/[^DFPRSTa-z]/g, '')
+  return letters
+}
 
 /** Letters only, each once, in ASCII order: maildir(5) asks for the order, and readers may stop at the first other byte. */
 export function sortLetters(letters: string): string {

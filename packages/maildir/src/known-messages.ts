@@ -1,10 +1,10 @@
 import type { Uid } from '@postern/core'
-import { knownPart } from './filename.ts'
+import { baseOf, knownPart } from './filename.ts'
 import type { JournalRecord, MessageState } from './journal.ts'
 import { Keywords } from './keywords.ts'
 import type { FoundFile } from './measure.ts'
 import { indexOfUid, StoredMessage, unknownState } from './message.ts'
-import { inTurns } from './turns.ts'
+import { inTurns, sortInTurns } from './turns.ts'
 import type { UidLine } from './uidlist.ts'
 
 /** What this process knows of a mailbox's messages. Nothing here looks at the disk. */
@@ -24,6 +24,10 @@ export class KnownMessages {
   mayHaveNew = false
   /** What changed since the last time that it was shown; `undefined` is gone. */
   readonly #changes = new Map<Uid, StoredMessage | undefined>()
+  /** Something is to be shown where nothing was: then it is all of `byBase`, and no change is noted for each. */
+  #isFirstToShow = false
+  /** Within `meeting` of a first look: lines and states that were used, and are still in their tables. */
+  #met: { lines: number; states: number } | undefined
   readonly #unseen = new Map<string, UidLine>()
   /** Expunged, and perhaps still among the unseen: they are found there by one pass for all of them. */
   readonly #expungedUnseen = new Set<Uid>()
@@ -36,11 +40,14 @@ export class KnownMessages {
 
   /** Lines of the UID list whose file was not seen yet, by base name. */
   get unseen(): Map<string, UidLine> {
-    if (this.#expungedUnseen.size > 0) {
-      for (const [base, { uid }] of this.#unseen) if (this.#expungedUnseen.has(uid)) this.#unseen.delete(base)
-      this.#expungedUnseen.clear()
-    }
+    this.#dropExpunged()
     return this.#unseen
+  }
+
+  #dropExpunged(): void {
+    if (this.#expungedUnseen.size === 0) return
+    for (const [base, { uid }] of this.#unseen) if (this.#expungedUnseen.has(uid)) this.#unseen.delete(base)
+    this.#expungedUnseen.clear()
   }
 
   find(uid: Uid): StoredMessage | undefined {
@@ -48,20 +55,57 @@ export class KnownMessages {
     return at < 0 ? undefined : this.messages[at]
   }
 
-  put(message: StoredMessage): void {
-    this.byBase.set(message.base, message)
+  put(message: StoredMessage, base: string = message.base): void {
+    this.byBase.set(base, message)
     this.mayHaveNew ||= message.isNew
     if (isJournaled(message)) this.unjournaled.delete(message.uid)
     else this.unjournaled.add(message.uid)
-    this.#changes.set(message.uid, message)
+    this.#note(message.uid, message)
   }
 
-  /** The file of a line was found. */
-  meet(line: UidLine, file: FoundFile): void {
-    this.unseen.delete(line.base)
-    const state = this.early.get(line.uid) ?? unknownState
-    this.early.delete(line.uid)
-    this.put(new StoredMessage(line, file.name, file.isNew, state, this.keywords))
+  /**
+   * The file of a line was found.
+   *
+   * @param base - the base name as the caller has it. One string for all tables is hashed once, and found again without
+   *   its characters being compared; cut from the file name, it keeps no part of the UID list in memory as that of the
+   *   line would.
+   */
+  meet(line: UidLine, file: FoundFile, base: string = baseOf(file.name)): void {
+    const state = this.early.get(line.uid)
+    if (this.#met === undefined) {
+      this.unseen.delete(base)
+      this.early.delete(line.uid)
+    } else {
+      this.#met.lines += 1
+      if (state !== undefined) this.#met.states += 1
+    }
+    this.put(new StoredMessage(line, file.name, file.isNew, state ?? unknownState, this.keywords), base)
+  }
+
+  /**
+   * While the folders are read. At the first look all that is met leaves its tables at once afterwards, which is less work
+   * than one by one: mostly they are empty then.
+   */
+  async meeting(isFirst: boolean, read: () => Promise<void>): Promise<void> {
+    if (!isFirst) return await read()
+    const met = { lines: 0, states: 0 }
+    // So that the lines that are left can be counted.
+    this.#dropExpunged()
+    this.#met = met
+    try {
+      await read()
+    } finally {
+      this.#met = undefined
+      if (met.lines === this.#unseen.size && met.states === this.early.size) {
+        this.forgetUnseen()
+        this.early.clear()
+      } else {
+        await inTurns(this.byBase, this.#perTurn, ([base, { uid }]) => {
+          this.#unseen.delete(base)
+          this.early.delete(uid)
+        })
+      }
+    }
   }
 
   /**
@@ -161,7 +205,7 @@ export class KnownMessages {
       if (message.state.extra !== 0n || /[a-z]/.test(message.letters)) {
         const renamed = message.at(message.file, message.isNew, keywords)
         this.byBase.set(base, renamed)
-        this.#changes.set(message.uid, renamed)
+        this.#note(message.uid, renamed)
       }
     }
   }
@@ -178,10 +222,27 @@ export class KnownMessages {
 
   /** Shows sessions what changed since the last time. */
   async publish(): Promise<void> {
+    if (this.#isFirstToShow) {
+      this.messages = await this.#all()
+      this.#isFirstToShow = false
+      return
+    }
     if (this.#changes.size === 0) return
     // To copy a hundred thousand messages takes a tenth of a millisecond, to merge them a few dozen.
     this.messages = this.#changes.size > this.messages.length / 8 ? await this.#merged() : this.#withChanges()
     this.#changes.clear()
+  }
+
+  /** Behind its UID stands the place of each, in one number: numbers alone are sorted by the engine itself. */
+  async #all(): Promise<StoredMessage[]> {
+    const found = [...this.byBase.values()]
+    if (found.length >= maxPlaces) return (await sortInTurns(found, this.#perTurn, (a, b) => a.uid - b.uid)).slice()
+    const messages: StoredMessage[] = []
+    await inTurns(Float64Array.from(found, ({ uid }, at) => uid * maxPlaces + at).sort(), this.#perTurn, (key) => {
+      const message = found[key % maxPlaces]
+      if (message !== undefined) messages.push(message)
+    })
+    return messages
   }
 
   /** One pass over both. Numbers alone are sorted by the engine itself, ten times as fast as messages by their numbers. */
@@ -224,13 +285,21 @@ export class KnownMessages {
     return !this.#changes.has(uid) || this.#changes.get(uid) !== undefined
   }
 
+  #note(uid: Uid, message: StoredMessage | undefined): void {
+    if (this.messages.length === 0) this.#isFirstToShow = true
+    else this.#changes.set(uid, message)
+  }
+
   #drop(message: StoredMessage): void {
     this.byBase.delete(message.base)
-    this.#changes.set(message.uid, undefined)
+    this.#note(message.uid, undefined)
     this.unjournaled.delete(message.uid)
     this.goneUnjournaled.add(message.uid)
   }
 }
+
+/** A UID has 32 bits; so many places are left in a number that is exact. */
+const maxPlaces = 2 ** 21
 
 function isJournaled({ state, letters }: StoredMessage): boolean {
   return state.modseq > 0 && state.letters === knownPart(letters)

@@ -10,10 +10,13 @@ export class Look {
   readonly fresh: Map<string, FoundFile> = new Map()
   /** Files with the base name of a message that has another name: it was renamed, or this is a second one. */
   readonly twins: FoundFile[] = []
+  /** No message was known before: none can be missing, and `seen` needs none of those that this look met. */
+  readonly isFirst: boolean
   readonly #known: KnownMessages
 
   constructor(known: KnownMessages) {
     this.#known = known
+    this.isFirst = known.byBase.size === 0
   }
 
   take(name: string, isNew: boolean): void {
@@ -23,17 +26,16 @@ export class Look {
       this.seen.add(base)
       return
     }
-    if (message !== undefined || this.seen.has(base) || this.fresh.has(base)) {
+    // A line without a message was met by no file of this look, and its base name is none of the fresh ones.
+    const line = message === undefined ? this.#known.unseen.get(base) : undefined
+    if (line !== undefined) {
+      if (!this.isFirst) this.seen.add(base)
+      this.#known.meet(line, { name, isNew }, base)
+    } else if (message !== undefined || this.seen.has(base) || this.fresh.has(base)) {
       if (message !== undefined) this.seen.add(base)
       this.twins.push({ name, isNew })
-      return
-    }
-    const line = this.#known.unseen.get(base)
-    if (line === undefined) {
+    } else {
       this.fresh.set(base, { name, isNew })
-      return
     }
-    this.seen.add(base)
-    this.#known.meet(line, { name, isNew })
   }
 }

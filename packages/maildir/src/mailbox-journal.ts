@@ -270,21 +270,41 @@ export class MailboxJournal {
       await known.publish()
       return
     }
+    known.early.clear()
+    if (known.byBase.size === 0) {
+      await this.#takeEarly(bytes)
+      await known.publish()
+      return
+    }
     const last = new Map<Uid, JournalRecord>()
     await inTurns(recordsIn(bytes), namesPerTurn, (record) => last.set(record.uid, record))
     this.#deadRecords = bytes.length / recordBytes - last.size
-    known.early.clear()
-    const isAnyKnown = known.byBase.size > 0
     await inTurns(last.values(), namesPerTurn, (record) => {
-      // Whoever knows no message has none to lose: what is gone has no line in the UID list, or soon has none.
-      if (isAnyKnown || record.state !== undefined) known.takeRecord(record)
-      else known.goneUnjournaled.delete(record.uid)
+      known.takeRecord(record)
     })
     // A message that is known and not recorded: it may have been, in a journal that was lost.
     await inTurns(known.byBase.values(), namesPerTurn, ({ uid, state }) => {
       if (state.modseq > 0 && last.get(uid)?.state === undefined) known.unjournaled.add(uid)
     })
     await known.publish()
+  }
+
+  /** All of a journal, by one who knows no message: none is to be changed, and what is told last of each UID stays. */
+  async #takeEarly(bytes: Buffer): Promise<void> {
+    const { early, goneUnjournaled } = this.#known
+    const gone = new Set<Uid>()
+    await inTurns(recordsIn(bytes), this.#context.limits.namesPerTurn, ({ uid, state }) => {
+      if (state === undefined) {
+        early.delete(uid)
+        gone.add(uid)
+      } else {
+        early.set(uid, state)
+        if (gone.size > 0) gone.delete(uid)
+      }
+    })
+    // Whoever knows no message has none to lose: what is gone has no line in the UID list, or soon has none.
+    for (const uid of gone) goneUnjournaled.delete(uid)
+    this.#deadRecords = bytes.length / recordBytes - early.size - gone.size
   }
 
   /** Nobody changes the mailbox through this any more. */

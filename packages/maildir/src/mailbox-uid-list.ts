@@ -145,13 +145,9 @@ export class MailboxUidList {
     const isOther = this.#header !== undefined && this.#header.uidValidity !== header.uidValidity
     this.#header = header
     if (isWhole) {
-      const lines = new Map<Uid, UidLine>()
-      await inTurns(entries, namesPerTurn, (entry) => {
-        if (typeof entry === 'number') lines.delete(entry)
-        else lines.set(entry.uid, entry)
-      })
-      this.#deadLines = entries.length - lines.size
-      if (!(await this.#known.takeLines(lines.values()))) this.#subFolders.forgetTimes()
+      const lines = await liveLines(entries, namesPerTurn)
+      this.#deadLines = entries.length - lines.length
+      if (!(await this.#known.takeLines(lines))) this.#subFolders.forgetTimes()
       // The same numbers are other messages now.
       if (isOther) this.#known.forgetStates()
       return
@@ -190,6 +186,32 @@ export class MailboxUidList {
     if (again instanceof UidListWriter) return again
     throw unreadable(this.#place)
   }
+}
+
+/** The lines that no later entry takes back or replaces. */
+export async function liveLines(entries: readonly UidListEntry[], perTurn: number): Promise<readonly UidLine[]> {
+  const lines: UidLine[] = []
+  const gone = new Set<Uid>()
+  let last = 0
+  let isInOrder = true
+  await inTurns(entries, perTurn, (entry) => {
+    if (typeof entry === 'number') {
+      gone.add(entry)
+      isInOrder &&= entry <= last
+    } else {
+      lines.push(entry)
+      isInOrder &&= entry.uid > last
+      last = entry.uid
+    }
+  })
+  if (isInOrder) return gone.size === 0 ? lines : lines.filter(({ uid }) => !gone.has(uid))
+  // Not as we write them, but with the right checksum: the last entry of a UID counts.
+  const live = new Map<Uid, UidLine>()
+  await inTurns(entries, perTurn, (entry) => {
+    if (typeof entry === 'number') live.delete(entry)
+    else live.set(entry.uid, entry)
+  })
+  return [...live.values()]
 }
 
 function unreadable(place: MailboxPlace): StoreError {

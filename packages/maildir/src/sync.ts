@@ -108,10 +108,13 @@ export class MailboxIndex {
     const readNew = options.thorough === true || subFolders.mustRead('new', mtimes.new)
     const readCur = options.thorough === true || subFolders.mustRead('cur', mtimes.cur)
     const look = new Look(known)
-    if (readNew) await subFolders.read('new', mtimes.new, (name) => look.take(name, true))
-    if (readCur) await subFolders.read('cur', mtimes.cur, (name) => look.take(name, false))
+    await known.meeting(look.isFirst, async () => {
+      if (readNew) await subFolders.read('new', mtimes.new, (name) => look.take(name, true))
+      if (readCur) await subFolders.read('cur', mtimes.cur, (name) => look.take(name, false))
+    })
     if (look.twins.length > 0) await resolveTwins(look, this.#parts)
-    if (known.unseen.size > 0 || (await known.isAnyMissing(look.seen, readNew, readCur))) await this.#settle(look.fresh)
+    const isAnyMissing = !look.isFirst && (await known.isAnyMissing(look.seen, readNew, readCur))
+    if (known.unseen.size > 0 || isAnyMissing) await this.#settle(look.fresh)
     if (look.fresh.size > 0) await this.#assign(look.fresh)
     const claimed = options.claim ? await claimNew(this.#parts) : []
     await uidList.compact()

@@ -46,6 +46,16 @@ describe('the UID list', () => {
     expect(await read()).toEqual({ status: 'read', header, isWhole: true, entries: [...lines, 1] })
   })
 
+  test('reads numbers as they were written, also dates before 1970 and between milliseconds', async () => {
+    const lines = [-1, -86_400_000.5, 0, 0.25, 9_007_199_254_740_991, 253_402_300_799_999].map((dateMs, at) => ({
+      ...line(at + 1),
+      dateMs,
+      bytes: 10 ** (at + 4),
+    }))
+    await writeUidList(disk, folder, start, [...lines, line(4_294_967_294)], limits)
+    expect(await read()).toMatchObject({ entries: [...lines, line(4_294_967_294)] })
+  })
+
   test('reads only what was appended since, until the list is written anew', async () => {
     const first = await writeUidList(disk, folder, start, [line(1)], limits)
     await appendEntries(line(2))
