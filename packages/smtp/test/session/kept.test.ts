@@ -6,7 +6,7 @@ import { LineReader } from '@postern/core'
 import { parseForwardPath } from '../../src/wire/path.ts'
 import { limits } from '../../src/limits.ts'
 
-test('JS-05: two thousand recipients, each out of a read of 64 KiB, keep no read in memory', () => {
+test('JS-05: two thousand recipients, each out of a read of 64 KiB, keep no read in memory', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const reads = 2_000
@@ -22,11 +22,15 @@ test('JS-05: two thousand recipients, each out of a read of 64 KiB, keep no read
     if (!path.ok) throw new Error(path.code)
     kept.push(path.value.mailbox)
   }
-  collect()
-  const grown = used() - before
+  // All reads together were 124 MiB; what else a test runner does meanwhile is some. V8 gives back what buffers held behind the
+  // collection, in a thread of its own.
+  await expect
+    .poll(() => {
+      collect()
+      return used() - before
+    })
+    .toBeLessThan(48 * 2 ** 20)
   expect(kept.length).toBe(reads)
-  // All reads together were 124 MiB; what else a test runner does meanwhile is some.
-  expect(grown).toBeLessThan(48 * 2 ** 20)
 })
 
 function used(): number {
