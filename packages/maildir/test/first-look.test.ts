@@ -8,30 +8,22 @@ import { flaggedName, knownPart, lettersOf, baseOf } from '../src/filename.ts'
 import type { MessageState } from '../src/journal.ts'
 import { KnownMessages } from '../src/known-messages.ts'
 import { liveLines } from '../src/mailbox-uid-list.ts'
-import type { UidLine, UidListEntry } from '../src/uidlist.ts'
+import type { UidListEntry } from '../src/uidlist.ts'
 import { append, message, value } from './conformance.ts'
-import { ann, openTestStore } from './kit.ts'
+import { ann, lineOf, openTestStore } from './kit.ts'
 
 // The disk of a busy machine is slow; no test waits for a time to pass.
 vi.setConfig({ testTimeout: 120_000 })
 
-const line = (uid: number, base = `${uid}.example`): UidLine => ({
-  uid: uid as Uid,
-  dateMs: 0,
-  rawBytes: 1,
-  bytes: 1,
-  base,
-})
-
 const entry: fc.Arbitrary<UidListEntry> = fc
   .tuple(fc.integer({ min: 1, max: 4 }), fc.boolean(), fc.nat())
-  .map(([uid, isGone, salt]) => (isGone ? (uid as Uid) : line(uid, `${uid}.${salt}`)))
+  .map(([uid, isGone, salt]) => (isGone ? (uid as Uid) : lineOf(uid, `${uid}.${salt}`)))
 
 test('of the entries of a UID list, in whatever order, the last of each UID counts', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(entry, { maxLength: 8 }), fc.boolean(), async (some, isAsWritten) => {
       // As our writers leave it: lines ascend, and nothing is gone before it came.
-      const ascending = Array.from({ length: 4 }, (_, at) => line(at + 1))
+      const ascending = Array.from({ length: 4 }, (_, at) => lineOf(at + 1))
       const entries = isAsWritten ? [...ascending, ...some.filter((each) => typeof each === 'number')] : some
       const last = new Map<Uid, UidListEntry>()
       for (const each of entries) last.set(typeof each === 'number' ? each : each.uid, each)
@@ -58,13 +50,13 @@ test.each([
   ['none', []],
 ])('messages of which %s are met leave their lines and states, and are shown by UID', async (_, uids) => {
   const known = new KnownMessages(2)
-  await known.takeLines([line(1), line(2), line(3)])
+  await known.takeLines([lineOf(1), lineOf(2), lineOf(3)])
   for (const uid of [1, 2, 3]) known.early.set(uid as Uid, state)
   // A line that is expunged before, of a file that is there all the same.
-  known.takeLine(line(4))
+  known.takeLine(lineOf(4))
   known.takeExpunged(4 as Uid)
   await known.meeting(true, async () => {
-    for (const uid of uids) known.meet(line(uid), { name: `${uid}.example:2,`, isNew: false })
+    for (const uid of uids) known.meet(lineOf(uid), { name: `${uid}.example:2,`, isNew: false })
     await Promise.resolve()
   })
   await known.publish()
@@ -78,16 +70,16 @@ test.each([
 
 test('a first look that fails half-way leaves what it met, and only that, behind', async () => {
   const known = new KnownMessages(2)
-  await known.takeLines([line(1), line(2)])
+  await known.takeLines([lineOf(1), lineOf(2)])
   const failing = known.meeting(true, async () => {
-    known.meet(line(2), { name: '2.example:2,S', isNew: false })
+    known.meet(lineOf(2), { name: '2.example:2,S', isNew: false })
     await Promise.resolve()
     throw new Error('EIO')
   })
   await expect(failing).rejects.toThrow('EIO')
   expect(Array.from(known.unseen.values(), ({ uid }) => uid)).toEqual([1])
   await known.meeting(false, async () => {
-    known.meet(line(1), { name: '1.example:2,', isNew: false })
+    known.meet(lineOf(1), { name: '1.example:2,', isNew: false })
     await Promise.resolve()
   })
   await known.publish()

@@ -1,9 +1,11 @@
-/** Stores in temporary directories. */
+/** Stores in temporary directories, and what they are made of. */
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Uid } from '@postern/core'
 import type { MaildirProblem, MaildirStore, MaildirStoreOptions } from '../src/index.ts'
 import { openMaildirStore } from '../src/index.ts'
+import type { UidLine } from '../src/uidlist.ts'
 import { value } from './conformance.ts'
 
 export const ann = 'ann@example.org'
@@ -41,4 +43,9 @@ export async function openTestStore(options: Partial<MaildirStoreOptions> = {}):
 export async function filesBelow(path: string): Promise<string[]> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+}
+
+/** A line of a UID list. */
+export function lineOf(uid: number, base = `${uid}.example`): UidLine {
+  return { uid: uid as Uid, dateMs: 0, rawBytes: 1, bytes: 1, base }
 }

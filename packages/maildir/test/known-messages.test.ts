@@ -1,19 +1,11 @@
 import type { Uid } from '@postern/core'
 import { expect, test } from 'vitest'
 import { KnownMessages } from '../src/known-messages.ts'
-import type { UidLine } from '../src/uidlist.ts'
-
-const line = (uid: number, base = `${uid}.example`): UidLine => ({
-  uid: uid as Uid,
-  dateMs: 0,
-  rawBytes: 1,
-  bytes: 1,
-  base,
-})
+import { lineOf } from './kit.ts'
 
 test('a mailbox of 100,000 lines, half of them expunged, is read without a pass for each', async () => {
   const known = new KnownMessages(4096)
-  const lines = Array.from({ length: 100_000 }, (_, at) => line(at + 1))
+  const lines = Array.from({ length: 100_000 }, (_, at) => lineOf(at + 1))
   await known.takeLines(lines)
   // As many passes over the lines would take minutes.
   for (const { uid } of lines) if (uid % 2 === 0) known.takeExpunged(uid)
@@ -23,12 +15,12 @@ test('a mailbox of 100,000 lines, half of them expunged, is read without a pass 
 
 test('an expunge names a UID, and not the message that has its name by now', async () => {
   const known = new KnownMessages(4096)
-  await known.takeLines([line(1, 'same'), line(2)])
+  await known.takeLines([lineOf(1, 'same'), lineOf(2)])
   known.takeExpunged(1 as Uid)
-  known.takeLine(line(3, 'same'))
+  known.takeLine(lineOf(3, 'same'))
   known.takeExpunged(2 as Uid)
   expect([...known.unseen.values()].map(({ uid }) => uid)).toEqual([3])
   known.forgetUnseen()
-  await known.takeLines([line(4)])
+  await known.takeLines([lineOf(4)])
   expect(known.unseen.size).toBe(1)
 })
