@@ -108,6 +108,8 @@ export interface MaildirLimits {
    * nothing is noted.
    */
   readonly maxNotesBytes: number
+  /** How often notes that have no room are looked through for those of messages that are gone, ms. A look writes them anew. */
+  readonly notesTidyMs: number
   /** Octets of notes that one process keeps in memory, of all mailboxes. Over it those used longest ago are read again. */
   readonly maxNotesMemoryBytes: number
   /** How long a new note waits for others, to be written together with them, ms. A process that is killed loses them. */
@@ -172,6 +174,7 @@ export const limits: MaildirLimits = {
   maxNoteBytes: 8_192,
   maxNotesBytes: 64 * 1024 * 1024,
   maxNotesMemoryBytes: 64 * 1024 * 1024,
+  notesTidyMs: 600_000,
   notesDelayMs: 1_000,
   notesFreshMs: 1_000,
   maxReportedFiles: 1_000,

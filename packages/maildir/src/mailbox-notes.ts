@@ -57,6 +57,8 @@ export class MailboxNotes {
   #writing: Promise<void> = Promise.resolve()
   /** When the file was last read, ms of the monotonic clock. */
   #readAtMs = 0
+  /** When room was last looked for among the notes, ms of the monotonic clock. */
+  #tidiedAtMs = -Infinity
 
   constructor(mailbox: NotedMailbox, context: StoreContext) {
     this.#mailbox = mailbox
@@ -84,7 +86,10 @@ export class MailboxNotes {
     const { limits } = this.#context
     const arena = this.#current()
     if (arena === undefined || note.length > limits.maxNoteBytes) return
-    if (arena.liveBytes + note.length > limits.maxNotesBytes / 2) return
+    if (arena.liveBytes + note.length > limits.maxNotesBytes / 2) {
+      this.#makeRoom()
+      return
+    }
     const record = arena.set(uid, note)
     this.#unwritten.push(record)
     this.#unwrittenBytes += record.length
@@ -100,8 +105,7 @@ export class MailboxNotes {
     if (records.length === 0) return this.#writing
     this.#unwritten = []
     this.#unwrittenBytes = 0
-    this.#writing = this.#writing.then(() => this.#write(records)).catch(() => undefined)
-    return this.#writing
+    return this.#writeNext(records, false)
   }
 
   /** Gives the memory back; what was not written is written first. */
@@ -116,6 +120,14 @@ export class MailboxNotes {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#forget()
+  }
+
+  /** Some of what fills it may be of messages that are gone. It takes a look at all of them to know. */
+  #makeRoom(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#tidiedAtMs < this.#context.limits.notesTidyMs) return
+    this.#tidiedAtMs = nowMs
+    void this.#writeNext([], true)
   }
 
   #current(): NoteArena | undefined {
@@ -155,7 +167,12 @@ export class MailboxNotes {
     this.#context.notesInMemory.touch(this)
   }
 
-  async #write(records: readonly Buffer[]): Promise<void> {
+  #writeNext(records: readonly Buffer[], mustTidy: boolean): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#write(records, mustTidy)).catch(() => undefined)
+    return this.#writing
+  }
+
+  async #write(records: readonly Buffer[], mustTidy: boolean): Promise<void> {
     const { disk, limits } = this.#context
     const { place } = this.#mailbox
     const uidValidity = this.#uidValidity
@@ -164,12 +181,14 @@ export class MailboxNotes {
       if (arena === undefined || uidValidity === undefined || uidValidity !== this.#mailbox.uidValidity) return
       const position = await appendNotes(disk, place.path, uidValidity, this.#position, arena, records, limits)
       this.#position = position
-      const isLoose = position.length > limits.chunkBytes && position.length > 2 * arena.liveBytes
       this.#context.notesInMemory.touch(this)
-      if (!isLoose && position.length < limits.maxNotesBytes) return
-      const kept = new NoteArena(arena.liveBytes)
-      const uids = this.#mailbox.messages.map(({ uid }) => uid)
-      const bytes = Buffer.concat([...arena.recordsOf(uids)])
+      const { messages } = this.#mailbox
+      // Most of it was replaced, or is of messages that are gone.
+      const isLoose = position.length > 2 * arena.liveBytes || arena.count > 2 * messages.length
+      const isTooLong = position.length >= limits.maxNotesBytes
+      if (!mustTidy && !isTooLong && !(isLoose && position.length > limits.chunkBytes)) return
+      const bytes = Buffer.concat([...arena.recordsOf(messages.map(({ uid }) => uid))])
+      const kept = new NoteArena(bytes.length)
       await kept.take(bytes, limits)
       this.#position = await writeNotes(disk, place.path, uidValidity, [bytes])
       this.#arena = kept

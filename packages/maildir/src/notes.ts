@@ -50,6 +50,11 @@ export class NoteArena {
     return this.#bytes.length + 40 * this.#places.size
   }
 
+  /** Messages that are noted, whether they are there or gone. */
+  get count(): number {
+    return this.#places.size
+  }
+
   /** Octets that a file of these notes has. */
   get liveBytes(): number {
     return this.#end - this.#dead

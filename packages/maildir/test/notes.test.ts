@@ -167,6 +167,34 @@ describe('bounds', () => {
     expect(await found()).toEqual(['35'.repeat(50)])
   })
 
+  test.each([
+    // More have gone than are there.
+    ['a mailbox that messages pass through', { chunkBytes: 400 }, 0],
+    // Fewer have gone, and those that are there leave no room for one more.
+    ['a mailbox whose notes are full', { chunkBytes: 400, notesTidyMs: 0 }, 10],
+  ] as const)('of %s: notes of messages that are gone make room', async (_name, more, staying) => {
+    const bounds = { maxNotesBytes: 4_000, ...more }
+    const { inbox, end } = await elsewhere({ limits: bounds })
+    const noteNext = async (): Promise<Uid> => {
+      await append(opened.store, ann, 'INBOX', 'next')
+      await inbox.refresh()
+      const uid = uidsOf(inbox).at(-1)!
+      await inbox.recall?.(uid)
+      inbox.remember?.(uid, `${uid}`.padEnd(100, '.'))
+      return uid
+    }
+    for (let count = 0; count < staying; count += 1) await noteNext()
+    for (let count = 0; count < 25; count += 1) {
+      const uid = await noteNext()
+      value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Deleted'] }))
+      value(await inbox.expunge([uid]))
+    }
+    const last = await noteNext()
+    await end()
+    expect((await found()).at(-1)).toBe(`${last}`.padEnd(100, '.'))
+    expect((await stat(file())).size).toBeLessThan(bounds.maxNotesBytes)
+  })
+
   test('of many mailboxes those used longest ago are let go, and read again', async () => {
     const account = await opened.store.openAccount(ann)
     for (const name of ['A', 'B', 'C']) {
