@@ -8,9 +8,7 @@ import type { StoredMessage } from './message.ts'
 /** Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2). */
 export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
   const { context, known, subFolders, locked } = mailbox
-  if (!known.mayHaveNew) return []
-  known.mayHaveNew = false
-  const arrived = [...known.byBase.values()].filter((message) => message.isNew)
+  const arrived = [...known.inNew].map((base) => known.byBase.get(base)).filter((message) => message !== undefined)
   const claimed: Uid[] = []
   const { messagesPerLock } = context.limits
   for (let from = 0; from < arrived.length; from += messagesPerLock) {
@@ -18,7 +16,6 @@ export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
       subFolders.changingCur(async () => {
         for (const message of arrived.slice(from, from + messagesPerLock)) {
           if (await moveToCur(message, mailbox)) claimed.push(message.uid)
-          else known.mayHaveNew = true
         }
       }),
     )

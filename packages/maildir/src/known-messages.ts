@@ -20,8 +20,8 @@ export class KnownMessages {
   readonly unjournaled: Set<Uid> = new Set()
   /** UIDs that are gone, as the journal does not know yet. */
   readonly goneUnjournaled: Set<Uid> = new Set()
-  /** Some message may be in `new`. */
-  mayHaveNew = false
+  /** Base names of the messages in `new`. */
+  readonly inNew: Set<string> = new Set()
   /** What changed since the last time that it was shown; `undefined` is gone. */
   readonly #changes = new Map<Uid, StoredMessage | undefined>()
   /** Something is to be shown where nothing was: then it is all of `byBase`, and no change is noted for each. */
@@ -57,7 +57,8 @@ export class KnownMessages {
 
   put(message: StoredMessage, base: string = message.base): void {
     this.byBase.set(base, message)
-    this.mayHaveNew ||= message.isNew
+    if (message.isNew) this.inNew.add(base)
+    else this.inNew.delete(base)
     if (isJournaled(message)) this.unjournaled.delete(message.uid)
     else this.unjournaled.add(message.uid)
     this.#note(message.uid, message)
@@ -212,10 +213,11 @@ export class KnownMessages {
 
   /** Whether a message of a folder that was read was not seen in it. */
   async isAnyMissing(seen: ReadonlySet<string>, readNew: boolean, readCur: boolean): Promise<boolean> {
-    if (!readNew && !readCur) return false
+    // Mail comes into `new` one by one, while a hundred thousand messages lie in `cur`.
+    if (!readCur) return readNew && [...this.inNew].some((base) => !seen.has(base))
     let isAnyMissing = false
     await inTurns(this.byBase, this.#perTurn, ([base, message]) => {
-      isAnyMissing ||= (message.isNew ? readNew : readCur) && !seen.has(base)
+      isAnyMissing ||= (readNew || !message.isNew) && !seen.has(base)
     })
     return isAnyMissing
   }
@@ -292,6 +294,7 @@ export class KnownMessages {
 
   #drop(message: StoredMessage): void {
     this.byBase.delete(message.base)
+    this.inNew.delete(message.base)
     this.#note(message.uid, undefined)
     this.unjournaled.delete(message.uid)
     this.goneUnjournaled.add(message.uid)

@@ -13,14 +13,17 @@ import { yieldTurn } from './turns.ts'
 
 export type SubFolder = 'new' | 'cur'
 
-/** What one look at `new` or `cur` found out about the folder itself. */
+/** What is known of `new` or `cur` itself. */
 interface FolderTime {
   readonly mtimeNs: bigint
-  /** Same-tick changes may hide behind this time: read again when the clock of this process passed `untilMs`. */
-  readonly mustReadAgain: boolean
-  /** `cur` after our own change: read again from this moment on, ms since 1970. */
+  /** A change of our own gave the folder this time. */
+  readonly isOurs: boolean
+  /** A change of another program may hide behind this time: read again from this moment on, ms since 1970. */
   readonly readAgainAtMs: number
 }
+
+const atOnce = 0
+const never = Number.POSITIVE_INFINITY
 
 export class SubFolders {
   readonly quick: QuickStat
@@ -53,15 +56,17 @@ export class SubFolders {
   /** Whether what was read of a folder may be old, now that its time is `mtimeNs`. */
   mustRead(folder: SubFolder, mtimeNs: bigint): boolean {
     const known = this.#times[folder]
-    return known === undefined || known.mtimeNs !== mtimeNs || known.mustReadAgain || Date.now() >= known.readAgainAtMs
+    return known === undefined || known.mtimeNs !== mtimeNs || Date.now() >= known.readAgainAtMs
   }
 
   /** Reads a folder whose time was `mtimeNs` just before. */
   async read(folder: SubFolder, mtimeNs: bigint, visit: (name: string) => void): Promise<void> {
+    const known = this.#times[folder]
+    const isOurs = known?.isOurs === true && known.mtimeNs === mtimeNs
     // As of now, before reading: a change while we read is what might hide.
-    const mustReadAgain = !this.isTimeSettled(mtimeNs)
+    const readAgainAtMs = this.isTimeSettled(mtimeNs) ? never : isOurs ? this.#rescanAtMs() : atOnce
     await this.eachName(folder, visit)
-    this.#times[folder] = { mtimeNs, mustReadAgain, readAgainAtMs: Number.POSITIVE_INFINITY }
+    this.#times[folder] = { mtimeNs, isOurs, readAgainAtMs }
   }
 
   /** Both are read at the next sync. */
@@ -86,7 +91,7 @@ export class SubFolders {
 
   /**
    * Around our own changes to `cur` under the lock: takes the folder's new time as known, when it was the known one
-   * before.
+   * before. What was to be read again still is.
    */
   async changingCur<T>(work: () => Promise<T>): Promise<T> {
     const path = `${this.#place.path}/cur`
@@ -95,12 +100,16 @@ export class SubFolders {
     try {
       return await work()
     } finally {
-      if (known !== undefined && !known.mustReadAgain && known.mtimeNs === before?.mtimeNs) {
+      if (known !== undefined && known.mtimeNs === before?.mtimeNs) {
         const after = await this.statKnown(path)
-        const readAgainAtMs = Math.min(known.readAgainAtMs, Date.now() + this.#context.limits.ownChangeRescanMs)
-        this.#times.cur = after && { mtimeNs: after.mtimeNs, mustReadAgain: false, readAgainAtMs }
+        const readAgainAtMs = Math.min(known.readAgainAtMs, this.#rescanAtMs())
+        this.#times.cur = after && { mtimeNs: after.mtimeNs, isOurs: true, readAgainAtMs }
       }
     }
+  }
+
+  #rescanAtMs(): number {
+    return Date.now() + this.#context.limits.ownChangeRescanMs
   }
 
   /** Whether changes from now on give a file or folder another time than `mtimeNs`. */

@@ -72,7 +72,7 @@ export class MailboxIndex {
    * @param options.thorough - read both folders, whatever their times say.
    */
   async sync(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
-    const isDone = options.thorough !== true && this.isSettled && !(options.claim && this.known.mayHaveNew)
+    const isDone = options.thorough !== true && this.isSettled && !(options.claim && this.known.inNew.size > 0)
     if (isDone && this.quickLook.isAsSeen()) return []
     await this.subFolders.quick.prepare()
     const stamp = this.quickLook.take()

@@ -119,6 +119,25 @@ test('a mailbox that is changed again and again stays known, though its folder i
   expect(ofChanges).toEqual([join(opened.maildir, 'postern-journal')])
 })
 
+test('a mailbox that takes in mail without a pause is not read whole for each message', async () => {
+  let reads = 0
+  const opendir: Disk['opendir'] = (path, ...args) => {
+    if (String(path).endsWith('/cur')) reads += 1
+    return disk.opendir(path, ...args)
+  }
+  const store = openMaildirStore({ root: opened.root, disk: { ...disk, opendir } })
+  others.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  // No look comes so late that its tick of the clock is past.
+  vi.useFakeTimers({ toFake: ['Date'] })
+  onTestFinished(() => void vi.useRealTimers())
+  for (let round = 0; round < 20; round += 1) {
+    await append(store, ann, 'INBOX', `mail ${round}`)
+    expect((await inbox.refresh()).arrived).toHaveLength(1)
+  }
+  expect(reads).toBeLessThan(5)
+})
+
 test('a change of a flag waits for no thread where the file system is local, and whoever looks elsewhere is told', async () => {
   const counting = countingDisk(ext4, { renameSync, symlinkSync, unlinkSync, openLocalFile })
   const limits = { maxLoopWaitMs: Number.POSITIVE_INFINITY, inPlaceTurnMs: Number.POSITIVE_INFINITY }
