@@ -23,19 +23,16 @@ export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
   return claimed
 }
 
-async function moveToCur(
-  message: StoredMessage,
-  { place, context, known, subFolders }: MailboxParts,
-): Promise<boolean> {
+async function moveToCur(message: StoredMessage, { place, known, subFolders }: MailboxParts): Promise<boolean> {
   const name = flaggedName(message.base, message.letters)
   const target = pathOfFile(place, { name, isNew: false })
   // A rename would destroy another file of that name: the twins are told apart at the next sync.
-  if ((await subFolders.stat(target)) !== undefined) {
+  if ((await subFolders.statKnown(target)) !== undefined) {
     subFolders.forgetTimes()
     return false
   }
   try {
-    await context.disk.rename(pathOfFile(place, { name: message.file, isNew: true }), target)
+    await subFolders.changes.rename(pathOfFile(place, { name: message.file, isNew: true }), target)
   } catch (error) {
     // Another process was first, or the disk is full: then it stays in `new` for now.
     if (isErrno(error, 'ENOENT')) subFolders.forgetTimes()

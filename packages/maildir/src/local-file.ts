@@ -2,7 +2,7 @@
  * Open files of file systems of this machine. What may wait for the disk goes through libuv's threads, as with `FileHandle`;
  * what the kernel has in its memory once a file is open is asked in place: its size and kind, and the end of one that was
  * only read. Through a thread such a question costs ten times what it costs the kernel (ADR 0070). A file that is opened
- * with a `Caller` is written as that decides.
+ * with a `Caller` is written, and ended, as that decides.
  *
  * On file systems of other machines even these may go over the wire: there `FileHandle` is used.
  */
@@ -46,7 +46,7 @@ export interface Caller {
 /**
  * `open` for file systems of this machine.
  *
- * @param caller - makes the writes, which go through threads without one.
+ * @param caller - makes the writes, and what ends them; without one they go through threads.
  */
 export function openLocalFile(path: string | Buffer, flags: number, mode = 0o600, caller?: Caller): Promise<OpenFile> {
   return new Promise((resolve, reject) => {
@@ -92,7 +92,7 @@ class LocalFile implements OpenFile {
         fs.write(fd, buffer, offset, length, position, done)
       })
     const onLoop = () => fs.writeSync(this.#openFd(), buffer, offset, length, position)
-    return { bytesWritten: await (this.#caller?.call(onLoop, throughThread) ?? throughThread()) }
+    return { bytesWritten: await this.#change(onLoop, throughThread) }
   }
 
   async stat() {
@@ -105,10 +105,15 @@ class LocalFile implements OpenFile {
     })
   }
 
-  utimes(accessed: Date, modified: Date): Promise<void> {
-    return this.#run<void>((fd, done) => {
-      fs.futimes(fd, accessed, modified, done)
-    })
+  async utimes(accessed: Date, modified: Date): Promise<void> {
+    const throughThread = () =>
+      this.#run<void>((fd, done) => {
+        fs.futimes(fd, accessed, modified, done)
+      })
+    const onLoop = () => {
+      fs.futimesSync(this.#openFd(), accessed, modified)
+    }
+    await this.#change(onLoop, throughThread)
   }
 
   sync(): Promise<void> {
@@ -124,29 +129,36 @@ class LocalFile implements OpenFile {
   }
 
   /**
-   * After what runs, as the number that a thread was told must not become another file's meanwhile. In place only when
-   * nothing comes of it: the end of a file that was written, or has no name any more, changes the disk.
+   * After what runs, as the number that a thread was told must not become another file's meanwhile. The end of a file that has
+   * no name any more frees what it had on the disk, be it a gigabyte: that is a thread's work.
    */
   async close(): Promise<void> {
     const fd = this.#fd
     if (fd < 0) return
     this.#fd = -1
     if (this.#running > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    if (this.#isReadOnly && fs.fstatSync(fd).nlink > 0) {
-      fs.closeSync(fd)
-      return
-    }
-    await new Promise<void>((resolve, reject) => {
-      fs.close(fd, (error) => {
-        if (error == null) resolve()
-        else reject(error)
+    const throughThread = () =>
+      new Promise<void>((resolve, reject) => {
+        fs.close(fd, (error) => {
+          if (error == null) resolve()
+          else reject(error)
+        })
       })
-    })
+    const onLoop = () => {
+      fs.closeSync(fd)
+    }
+    if (fs.fstatSync(fd).nlink === 0) await throughThread()
+    else if (this.#isReadOnly) onLoop()
+    else await this.#change(onLoop, throughThread)
   }
 
   #openFd(): number {
     if (this.#fd >= 0) return this.#fd
     throw Object.assign(new Error('EBADF: the file was closed'), { code: 'EBADF' })
+  }
+
+  #change<T>(onLoop: () => T, throughThread: () => Promise<T>): Awaitable<T> {
+    return this.#caller === undefined ? throughThread() : this.#caller.call(onLoop, throughThread)
   }
 
   /** A call of a thread. */

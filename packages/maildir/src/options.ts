@@ -12,7 +12,10 @@ export interface LocalStats {
   /** The number of the file system that holds `path`. */
   statfs(path: string): Promise<{ readonly type: number }>
   /** On the event loop; `undefined` when there is nothing. */
-  lstatSync(path: string, options: { readonly bigint: true; readonly throwIfNoEntry: false }): BigIntStats | undefined
+  lstatSync(
+    path: string | Buffer,
+    options: { readonly bigint: true; readonly throwIfNoEntry: false },
+  ): BigIntStats | undefined
   /** As `open`, and what is asked of the open file is asked in place as well. */
   openLocalFile: typeof openLocalFile
 }

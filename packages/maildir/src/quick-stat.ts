@@ -48,7 +48,7 @@ export class QuickStat implements FileOpener {
   }
 
   /** `undefined` when it is not there. Only when `isLocal`. */
-  of(path: string): BigIntStats | undefined {
+  of(path: string | Buffer): BigIntStats | undefined {
     return this.#disk.lstatSync?.(path, { bigint: true, throwIfNoEntry: false })
   }
 }

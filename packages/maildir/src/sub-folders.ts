@@ -130,7 +130,7 @@ export class SubFolders {
   }
 
   /** Of a file or folder that every look asks about, and the kernel therefore remembers. */
-  statKnown(path: string): Awaitable<BigIntStats | undefined> {
+  statKnown(path: string | Buffer): Awaitable<BigIntStats | undefined> {
     return this.quick.isLocal ? this.quick.of(path) : this.stat(path)
   }
 

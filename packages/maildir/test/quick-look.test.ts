@@ -264,7 +264,7 @@ describe('a change of somebody else', () => {
     const counting = countingDisk(ext4, {
       lstatSync: (path, options) => {
         const stats = lstatSync(path, options)
-        if (isFrozen && path.endsWith('/postern-journal')) stats!.mtimeNs = stopped
+        if (isFrozen && String(path).endsWith('/postern-journal')) stats!.mtimeNs = stopped
         return stats
       },
     })
