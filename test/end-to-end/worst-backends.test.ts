@@ -30,7 +30,7 @@ const domainOf = ({ protocol, step, way }: (typeof rows)[number]): string =>
 
 const servers: Server[] = []
 let gateway: Gateway
-const ports = await freePorts('front', 'admin')
+const ports = await freePorts('front', 'round', 'admin')
 
 beforeAll(async () => {
   const tables: string[] = []
@@ -40,7 +40,13 @@ beforeAll(async () => {
     tables.push(upstream, `[[route]]\nrecipients = ["${domainOf(row)}"]\nto = "b${index}"`)
   }
   const front = listener('mx', { protocol: 'smtp', bind: ports.front, mode: 'off' })
-  gateway = await startGateway({ config: [front, ...tables].join('\n\n'), adminPort: ports.admin, accounts: [] })
+  const round = listener('round', { protocol: 'smtp', bind: ports.round, mode: 'off' })
+  // The condition hides it: the configuration is taken.
+  tables.push(
+    `[upstream.round]\nprotocol = "smtp"\nbackends = ["127.0.0.1:${ports.round}"]\n[upstream.round.health]\ncheck = false`,
+  )
+  tables.push('[[route]]\nrecipients = ["round.example"]\nclients = ["127.0.0.0/8"]\nto = "round"')
+  gateway = await startGateway({ config: [front, round, ...tables].join('\n\n'), adminPort: ports.admin, accounts: [] })
 })
 afterAll(async () => {
   await gateway?.stop()
@@ -106,4 +112,19 @@ test('what may have arrived is told, with its hash', async () => {
     new Set(atDot.map((row) => `b${rows.indexOf(row)}`)),
   )
   for (const record of doubtful) expect(record['sha256']).toMatch(/^[0-9a-f]{64}$/)
+})
+
+test('TR-11: a way back to ourselves that no configuration shows ends with 451 when it has all connections of a client', async () => {
+  const client = await Dialogue.connect(ports.round)
+  await client.reply()
+  await client.ask('EHLO client.example.net')
+  await client.ask('MAIL FROM:<bob@example.net>')
+  expect((await client.ask('RCPT TO:<ann@round.example>')).code).toBe(451)
+  await gateway.waitForLog(
+    'what ended it',
+    ({ event, listener: at, reason }) => event === 'policy.refused' && at === 'round' && reason === 'concurrency',
+    30_000,
+  )
+  expect((await client.ask('NOOP')).code).toBe(250)
+  client.destroy()
 })

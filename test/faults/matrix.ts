@@ -127,7 +127,7 @@ TR-07 | C | nightly | partly | the null reverse-path with many recipients | no l
 TR-08 | C | change  | kept   | a user who sends in another's name is refused
 TR-09 | A | change  | kept   | IMAP: LOGIN stays disabled in the clear for every claimed address
 TR-10 | C | change  | kept   | a claimed address inside the trusted networks may send no header of its own
-TR-11 | C | nightly | partly | mail that comes back to us ends | a loop of hosts ends at 50 Received fields, and no MX is looked up; a route to an own listener is not refused at the start, it ends at connections-per-client with 451
+TR-11 | C | nightly | kept   | mail that comes back to us ends: after 50 hops or at the connections of one client; a way back through our own listeners is refused at the start
 `,
   ),
   part(

@@ -8,6 +8,7 @@ import { resolve } from 'node:path'
 import { readToken } from '../admin/token-file.ts'
 import { formatBindAddress, isLoopback, knownBindAddress } from './bind-address.ts'
 import type { AdminTable, ConfigFile } from './config-file.ts'
+import { refuseLoops } from './refuse-loops.ts'
 import { accountsOf } from './resolve-accounts.ts'
 import { orderedCertificate, resolveAcme } from './resolve-acme.ts'
 import { listenersOf, liveListenersOf, refuseCollisions } from './resolve-listeners.ts'
@@ -71,6 +72,7 @@ async function configOf(
   const lookups = resolveLookups(file.lookup, resolving)
   const routes = resolveRoutes(file.route, { upstreams, listeners, lookups: file.lookup }, resolving)
   checkSignIn({ tables: file.listener, upstreams, routes }, resolving)
+  refuseLoops({ listeners, upstreams, routes, mayRelayOn: mayRelayOn(file) }, resolving)
   return {
     start: {
       workers: server.workers === 'auto' ? availableParallelism() : server.workers,
@@ -164,6 +166,15 @@ function smtpOf(file: ConfigFile, { warn }: Resolving): SmtpConfig {
     xclientNetworks: smtp['xclient-networks'],
     xforwardNetworks: smtp['xforward-networks'],
   }
+}
+
+/** A connection of our own may relay where it comes in again: by its network, as the client that it announces, or signed in. */
+function mayRelayOn({ smtp, listener }: ConfigFile): boolean {
+  return (
+    smtp['relay-networks'].length > 0 ||
+    smtp['xclient-networks'].length > 0 ||
+    Object.values(listener).some((table) => table['sign-in'] === 'upstream')
+  )
 }
 
 /** Domains whose mail is for accounts here. */
