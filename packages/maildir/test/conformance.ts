@@ -444,7 +444,8 @@ export function describeMailStore(storeName: string, open: () => Promise<Conform
         value(await account.create('Away'))
         const inbox = await select()
         const saved = inbox.records()[0]?.savedDate?.getTime() ?? 0
-        expect(saved).toBeGreaterThanOrEqual(before - 1)
+        // A file's time may be that of the kernel's last tick.
+        expect(saved).toBeGreaterThanOrEqual(before - 20)
         expect(saved).toBeLessThanOrEqual(Date.now() + 1)
         value(await inbox.setFlags([uid], { op: 'add', flags: ['\\Seen'] }))
         expect(inbox.records()[0]?.savedDate?.getTime()).toBe(saved)

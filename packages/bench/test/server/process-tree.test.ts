@@ -43,9 +43,10 @@ test.each([
 
 test.runIf(isLinux)('a process that works has run longer, and takes memory', () => {
   const before = cpuNsOf(process.pid)
-  const start = performance.now()
+  const { user } = process.cpuUsage()
   let sum = 0
-  while (performance.now() - start < 20) sum += Math.sqrt(sum + 1)
+  // By what it has had of the processor, which on a busy machine is less than the time that passes.
+  while (process.cpuUsage().user - user < 20_000) sum += Math.sqrt(sum + 1)
   expect(cpuNsOf(process.pid) - before).toBeGreaterThan(1_000_000)
   expect(memoryBytesOf(process.pid)).toBeGreaterThan(1_000_000)
 })
@@ -57,7 +58,8 @@ test.runIf(isLinux)('who listens on a port is found, with those below it', async
   expect(listenersOn(port)).toEqual([process.pid])
   expect(portsOf([process.pid])).toContain(port)
   await once(server.close(), 'close')
-  expect(listenersOn(port)).toEqual([])
+  // Somebody else may have been given the port meanwhile.
+  expect(listenersOn(port)).not.toContain(process.pid)
 })
 
 test.runIf(isLinux)('a child belongs to the tree while it lives', async () => {

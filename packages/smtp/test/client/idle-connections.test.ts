@@ -45,7 +45,7 @@ function client(backend: ScriptedBackend, options: Partial<RelayOptions> = {}): 
 
 /** A connection is kept when it can be, and nobody waits for that. */
 async function kept(count = 1): Promise<void> {
-  await vi.waitFor(() => expect(idle.size).toBe(count), { timeout: 10_000, interval: 5 })
+  await vi.waitFor(() => expect(idle.size).toBe(count), { timeout: 30_000, interval: 5 })
 }
 
 describe('BK-11: a connection that is kept', () => {

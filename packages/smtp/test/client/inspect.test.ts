@@ -95,7 +95,7 @@ describe('a look at a backend', () => {
     ['it speaks another protocol', 'S: * OK IMAP', 'SMTP_UPSTREAM_REPLY'],
     ['it does not offer the TLS that is asked for', `S: 220 x\n C: EHLO gate.example\n S: 250 x`, 'SMTP_UPSTREAM_TLS'],
   ] as const)('%s', async (_, script, code) => {
-    const limits = { greetingPatienceMs: 200 }
+    const limits = script === '' ? { greetingPatienceMs: 200 } : {}
     const [inspection] = await look(script, { limits, tls: code === 'SMTP_UPSTREAM_TLS' ? 'starttls' : 'off' })
     expect(inspection).toMatchObject({ ok: false, failure: { code } })
   })

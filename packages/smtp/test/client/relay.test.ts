@@ -309,11 +309,10 @@ test('BK-01: the opening as a whole is bounded, over all backends', async () => 
     Array.from({ length: 50 }, () => silent),
     { limits: { openingPatienceMs: 100 } },
   )
-  const startedAt = performance.now()
   expect(await client.recipient()).toMatch(/^451 4\.4\.2 /)
   expect(new Set(client.codes)).toEqual(new Set(['SMTP_UPSTREAM_TIMEOUT']))
+  // Without it each of the fifty would have had as long as it may take to reply.
   expect(client.codes.length).toBeLessThan(50)
-  expect(performance.now() - startedAt).toBeLessThan(2_000)
 })
 
 test.each([
@@ -395,16 +394,16 @@ test('BK-08: a backend that does not read holds the client back, and is given up
   const client = new Client([backend], { limits: { blockPatienceMs: 200 } })
   await client.recipient()
   const chunk = Buffer.alloc(65_536, 'x')
-  let slowest = { index: -1, ms: 0 }
+  const waits: number[] = []
   for (let index = 0; index < 1_000; index++) {
     const startedAt = performance.now()
     await client.delivery.write(chunk)
-    const ms = performance.now() - startedAt
-    if (ms > slowest.ms) slowest = { index, ms }
+    waits.push(performance.now() - startedAt)
   }
   // What the kernels hold was taken; then one piece waited as long as it may, and the rest went nowhere.
-  expect(slowest.ms).toBeGreaterThan(190)
-  expect(slowest.index).toBeLessThan(500)
+  const waited = waits.findIndex((ms) => ms > 190)
+  expect(waited).toBeGreaterThanOrEqual(0)
+  expect(waited).toBeLessThan(500)
   expect(await client.message('')).toMatch(/^451 4\.4\.5 /)
   expect(client.codes).toEqual(['SMTP_UPSTREAM_STALLED'])
 })

@@ -28,7 +28,7 @@ function verify(backends: readonly ScriptedBackend[], more: Partial<RelayOptions
     announcement: 'none',
     authRequiresTls: false,
     observer: { failed: ({ code, detail }) => told.push(`${code} ${detail}`) },
-    limits: { greetingPatienceMs: 4_000, replyPatienceMs: 4_000 },
+    limits: { greetingPatienceMs: 30_000, replyPatienceMs: 30_000 },
     ...more,
   }
   return verifyAtBackend(options, connection, { username: 'ann', password: secret('hush') })
