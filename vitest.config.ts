@@ -27,9 +27,10 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    // So that a hang ends. Nothing waits for a time to pass, and a machine that is busy with other things is slow.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // So that a hang ends. Nothing waits for a time to pass, and a machine that is busy with other things is slow: a test
+    // may wait for several things, for half a minute each.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },
     projects: [
       ...['core', 'smtp', 'imap', 'maildir', 'gateway', 'bench'].map(unit),
