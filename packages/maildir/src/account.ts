@@ -14,12 +14,13 @@ import type {
 import type { AccountWatches } from './account-watches.ts'
 import { creatingPrefix, deletedPrefix } from './cleanup.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { copyMessages, moveMessages } from './copy.ts'
+import { copyMessages } from './copy.ts'
 import type { DeliveryOwner } from './deliver.ts'
 import { lstatIfThere } from './durable.ts'
 import { accepted, isErrno, refused, refusalOf } from './errors.ts'
 import type { Folder } from './folder.ts'
 import { mailboxIdOf, OpenMailbox, type MailboxIdentity, type MailboxOwner, type NamedFolder } from './mailbox.ts'
+import { moveMessages } from './move.ts'
 import { mailboxNameOf, parentsOf, parseMailboxName, type MailboxName } from './names.ts'
 import { SpecialUses } from './special-use.ts'
 import { forgetUsage, readUsage } from './quota.ts'
@@ -222,13 +223,8 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids, of))
   }
 
-  async move(
-    source: Folder,
-    target: string,
-    uids: readonly Uid[],
-    of: MailboxIdentity,
-  ): Promise<StoreOutcome<CopiedUids>> {
-    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of, this))
+  async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
+    return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of))
   }
 
   async find({ uidValidity, inode }: MailboxIdentity): Promise<NamedFolder | undefined> {
@@ -269,14 +265,11 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     }
   }
 
-  async #withFolder<T>(
-    text: string,
-    work: (folder: Folder, inode: bigint) => Promise<StoreOutcome<T>>,
-  ): Promise<StoreOutcome<T>> {
+  async #withFolder<T>(text: string, work: (folder: Folder) => Promise<StoreOutcome<T>>): Promise<StoreOutcome<T>> {
     const found = await this.folder(text)
     if (!found.ok) return found
     try {
-      return await work(found.value.folder, found.value.inode)
+      return await work(found.value.folder)
     } catch (error) {
       return refusalOf(error)
     } finally {
@@ -340,10 +333,10 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     // RFC 9051 section 6.3.6: its messages move, INBOX stays, its children are not touched.
     if (existing.size >= this.#context.limits.maxMailboxes) return refused('limit', 'too many mailboxes')
     if (!(await this.#make(target))) return refused('mailbox-exists', target.name)
-    return this.#withFolder(inbox.name, async (source, inode) => {
+    return this.#withFolder(inbox.name, async (source) => {
       await source.refresh(false)
       const uids = source.messages.map((message) => message.uid)
-      const moved = await this.move(source, target.name, uids, { uidValidity: source.uidValidity, inode })
+      const moved = await this.move(source, target.name, uids, source.uidValidity)
       return moved.ok ? done : moved
     })
   }

@@ -1,8 +1,7 @@
 /*
- * COPY and MOVE. A copy is a second link to the file, since message bytes never change: no byte is read, INTERNALDATE
- * comes along. Links are made in the target's `tmp/` first, so that all of them exist before one becomes visible; then
- * all are placed, synced and given their UIDs under one lock. MOVE removes the originals only after that: killed in
- * between, a message is in both mailboxes, never in neither.
+ * COPY. A copy is a second link to the file, since message bytes never change: no byte is read, INTERNALDATE comes along.
+ * Links are made in the target's `tmp/` first, so that all of them exist before one becomes visible; then all are placed,
+ * synced and given their UIDs under one lock.
  */
 import type { CopiedUids, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { StoreContext } from './context.ts'
@@ -11,7 +10,6 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
-import { maxFollowed, type MailboxIdentity, type MailboxOwner } from './mailbox.ts'
 import type { StoredMessage } from './message.ts'
 import type { PreparedFile } from './placing.ts'
 
@@ -19,7 +17,6 @@ import type { PreparedFile } from './placing.ts'
  * Messages that are gone are left out; of the others all are copied, or none.
  *
  * @param of - the UIDVALIDITY of the source under which `uids` were told.
- * @param isMove - the originals will go.
  */
 export async function copyMessages(
   context: StoreContext,
@@ -27,15 +24,13 @@ export async function copyMessages(
   target: Folder,
   uids: readonly Uid[],
   of: UidValidity,
-  isMove = false,
 ): Promise<StoreOutcome<CopiedUids>> {
   const prepared: { readonly uid: Uid; readonly file: PreparedFile }[] = []
   try {
     await target.refresh(false)
     const located = await source.locate(uids, of)
     const bytes = located.reduce((sum, { rawBytes }) => sum + rawBytes, 0)
-    // What is moved within an account takes no more room than before.
-    if (!isMove && !(await target.hasRoomFor({ bytes, messages: located.length }))) {
+    if (!(await target.hasRoomFor({ bytes, messages: located.length }))) {
       return refused('over-quota', 'the quota of the account')
     }
     for (const message of located) {
@@ -55,66 +50,6 @@ export async function copyMessages(
     }
     return refusalOf(error)
   }
-}
-
-export async function moveMessages(
-  context: StoreContext,
-  source: Folder,
-  target: Folder,
-  uids: readonly Uid[],
-  identity: MailboxIdentity,
-  owner: Pick<MailboxOwner, 'find' | 'release'>,
-): Promise<StoreOutcome<CopiedUids>> {
-  const of = identity.uidValidity
-  const copied = await copyMessages(context, source, target, uids, of, true)
-  if (!copied.ok || copied.value.from.length === 0) return copied
-  const { uidValidity, from, to } = copied.value
-  const copyOf = new Map(from.map((uid, at) => [uid, to[at] ?? uid]))
-  let failure: unknown
-  const removed = new Set<Uid>()
-  try {
-    for (const uid of await source.remove(from, of, () => true)) removed.add(uid)
-  } catch (error) {
-    failure = error
-    // What is still in the source was not moved.
-    const left = await source.locate(from, of).catch(() => removeWhereItIs(owner, from, identity))
-    const leftUids = new Set(left.map((message) => message.uid))
-    for (const uid of from) if (!leftUids.has(uid)) removed.add(uid)
-  }
-  const unmoved = from.filter((uid) => !removed.has(uid))
-  if (failure !== undefined || unmoved.length > 0) {
-    // Also a message that another program removed meanwhile: it is in neither place, as it wished.
-    const undo = unmoved.map((uid) => copyOf.get(uid)).filter((uid) => uid !== undefined)
-    await target.remove(undo, uidValidity, () => true).catch(() => [])
-  }
-  if (removed.size === 0 && failure !== undefined) return refusalOf(failure)
-  const moved = from.filter((uid) => removed.has(uid))
-  return accepted({ uidValidity, from: moved, to: moved.map((uid) => copyOf.get(uid) ?? uid) })
-}
-
-/**
- * The originals of a mailbox that was renamed after they were copied go where it is now. What is left there comes back: nothing
- * when it was deleted, and then the copies are all there is.
- */
-async function removeWhereItIs(
-  owner: Pick<MailboxOwner, 'find' | 'release'>,
-  uids: readonly Uid[],
-  identity: MailboxIdentity,
-): Promise<readonly StoredMessage[]> {
-  const of = identity.uidValidity
-  for (let tries = 0; tries < maxFollowed; tries++) {
-    const found = await owner.find(identity).catch(() => undefined)
-    if (found === undefined) return []
-    try {
-      await found.folder.remove(uids, of, () => true).catch(() => [])
-      return await found.folder.locate(uids, of)
-    } catch {
-      // Renamed once more.
-    } finally {
-      owner.release(found.folder)
-    }
-  }
-  return []
 }
 
 /** The message as a file in the target's `tmp/`; `undefined` when it is gone. */
@@ -149,7 +84,7 @@ async function prepare(
 }
 
 /** False when the source is not there, or `tmp/` is not. */
-async function linkOrCopy(context: StoreContext, folder: string, name: string, path: string): Promise<boolean> {
+export async function linkOrCopy(context: StoreContext, folder: string, name: string, path: string): Promise<boolean> {
   try {
     await context.disk.link(pathOf(folder, name), path)
     return true

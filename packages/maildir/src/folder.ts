@@ -10,6 +10,7 @@ import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
 import type { StoredMessage } from './message.ts'
+import { moveLocked, type MovedMessages } from './move.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
 import { Arrivals, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
 import { MailboxIndex } from './sync.ts'
@@ -68,7 +69,7 @@ export class Folder {
       uidList: this.#index.uidList,
       inTurn: (work) => this.#turns.run(work),
       locked: (work) => this.#locked(work),
-      recordMarks: (each, placed) => this.#recordMarks(each, placed),
+      recordMarks: (each, placed) => this.#index.recordMarks(each, placed),
     })
   }
 
@@ -270,6 +271,38 @@ export class Folder {
     }
   }
 
+  /** Moves messages to another mailbox, or within this one, no more of them than a lock is held for; see `move.ts`. */
+  async moveTo(target: Folder, uids: readonly Uid[], of: UidValidity, thorough: boolean): Promise<MovedMessages> {
+    const moved = await insideBoth(
+      [this, target],
+      (folder, work) => folder.#turns.run(work),
+      async () => {
+        await this.#sync({ claim: false, thorough })
+        if (target !== this) await target.#sync({ claim: false })
+        const done = await insideBoth(
+          [this, target],
+          (folder, work) => folder.#locked(work),
+          () => this.#moveLocked(target, uids, of),
+        )
+        await this.#index.known.publish()
+        this.#showIfSettled()
+        return done
+      },
+    )
+    this.#changed()
+    if (target !== this) target.#changed()
+    return moved
+  }
+
+  #moveLocked(target: Folder, uids: readonly Uid[], of: UidValidity): Promise<MovedMessages> {
+    return this.#changing(async (isKnown) => {
+      if (!isKnown) await this.#index.readJournalLocked(of)
+      const messages = uids.map((uid) => this.#find(uid, of)).filter((message) => message !== undefined)
+      const sides = [this, target].map((folder) => ({ place: folder.place, index: folder.#index }))
+      return moveLocked(this.#context, sides[0]!, sides[1]!, messages)
+    })
+  }
+
   /** Where a message's file is now, if it is. */
   async locate(uids: readonly Uid[], of: UidValidity): Promise<readonly StoredMessage[]> {
     await this.#turns.run(() => this.#sync({ claim: false }))
@@ -373,16 +406,6 @@ export class Folder {
     }
   }
 
-  /** Keywords without a letter are nowhere but in the journal; whatever else there is to record waits for a look. */
-  async #recordMarks(files: readonly PreparedFile[], { uidValidity, uids }: PlacedFiles): Promise<void> {
-    const marks = new Map<Uid, Marks>()
-    for (const [at, file] of files.entries()) {
-      const uid = uids[at]
-      if (uid !== undefined && file.marks.extra !== 0n) marks.set(uid, file.marks)
-    }
-    if (marks.size > 0) await this.#index.journal.recordMarks(uidValidity, marks)
-  }
-
   /** The lock is held, and the journal was read under it. */
   #isChangedSince(message: StoredMessage, modseq: bigint): boolean {
     return message.modseq > modseq || this.#index.known.unjournaled.has(message.uid)
@@ -442,7 +465,7 @@ export class Folder {
   }
 
   /** Around changes of our own to `cur` and the files beside it, under the lock; `work` is told whether those are known. */
-  #changing(work: (isKnown: boolean) => Promise<void>): Promise<void> {
+  #changing<T>(work: (isKnown: boolean) => Promise<T>): Promise<T> {
     const index = this.#index
     return index.quickLook.changing((isAsSeen) => index.subFolders.changingCur(() => work(isAsSeen && index.isSettled)))
   }
@@ -464,4 +487,18 @@ export class Folder {
   async #isInPlace(message: StoredMessage): Promise<boolean> {
     return (await this.#index.subFolders.stat(this.#pathOf(message))) !== undefined
   }
+}
+
+/**
+ * Runs `work` inside `enter` of two mailboxes, always of that first whose path is: two moves that cross each other do not wait
+ * for each other.
+ */
+function insideBoth<T>(
+  [one, other]: readonly [Folder, Folder],
+  enter: (folder: Folder, work: () => Promise<T>) => Promise<T>,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (one === other) return enter(one, work)
+  const [first, second] = one.place.path < other.place.path ? [one, other] : [other, one]
+  return enter(first, () => enter(second, work))
 }

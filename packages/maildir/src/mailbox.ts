@@ -21,7 +21,7 @@ import { indexOfUid } from './message.ts'
 /** What a handle asks of the account it belongs to. */
 export interface MailboxOwner {
   copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
-  move(source: Folder, target: string, uids: readonly Uid[], of: MailboxIdentity): Promise<StoreOutcome<CopiedUids>>
+  move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
   /** The mailbox, whatever its name is by now; its folder is in use until it is released. */
   find(of: MailboxIdentity): Promise<NamedFolder | undefined>
   release(folder: Folder): void
@@ -186,7 +186,7 @@ export class OpenMailbox implements Mailbox {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     const known = this.#known(uids)
-    const outcome = await this.#following((folder) => this.#owner.move(folder, target, known, this.#identity))
+    const outcome = await this.#following((folder) => this.#owner.move(folder, target, known, this.uidValidity))
     if (outcome.ok) this.#drop(outcome.value.from)
     return outcome
   }
@@ -302,7 +302,7 @@ export class OpenMailbox implements Mailbox {
 export const mailboxIdOf = (uidValidity: UidValidity): ObjectId => `F${uidValidity}`
 
 /** Renames in a row behind which a mailbox is looked for: more of them, within one call, come from nobody who is well. */
-export const maxFollowed = 4
+const maxFollowed = 4
 
 const readOnly = refused('unavailable', 'the mailbox is open read-only')
 

@@ -134,12 +134,15 @@ async function placeLocked(group: readonly Arrival[], mailroom: Mailroom): Promi
     }
     return
   }
-  const [given] = await Promise.allSettled([giveUids([...inPlace.keys()], mailroom)])
+  const files = [...inPlace.keys()].flatMap((arrival) => arrival.files)
+  const [given] = await Promise.allSettled([giveUids(files, mailroom)])
+  let next = 0
   for (const [arrival, paths] of inPlace) {
+    const from = next
+    next += arrival.files.length
     try {
       if (given.status === 'rejected') throw given.reason
-      const placed = given.value.get(arrival)
-      if (placed === undefined) throw new Error('an arrival was given no UIDs')
+      const placed = { ...given.value, uids: given.value.uids.slice(from, next) }
       await mailroom.recordMarks(arrival.files, placed)
       arrival.resolve(placed)
     } catch (error) {
@@ -197,15 +200,15 @@ async function renameFiles(
   }
 }
 
-async function takeBack(placed: readonly string[], disk: StoreContext['disk']): Promise<void> {
+export async function takeBack(placed: readonly string[], disk: StoreContext['disk']): Promise<void> {
   for (const path of placed) await unlinkIfThere(disk, path).catch(() => false)
 }
 
-/** UIDs for files that were just placed under this same lock: nobody of ours can have met them. */
-async function giveUids(
-  arrivals: readonly Arrival[],
-  { place, context, changes, uidList }: Mailroom,
-): Promise<ReadonlyMap<Arrival, PlacedFiles>> {
+/** UIDs for files that are put in place under this same lock: nobody of ours can have met them. */
+export async function giveUids(
+  files: readonly PreparedFile[],
+  { place, context, changes, uidList }: Pick<Mailroom, 'place' | 'context' | 'changes' | 'uidList'>,
+): Promise<PlacedFiles> {
   let writer = await UidListWriter.open(changes, place.path, context.limits)
   if (!(writer instanceof UidListWriter)) {
     await uidList.makeAnew(writer.status === 'damaged' ? writer.detail : undefined)
@@ -214,20 +217,13 @@ async function giveUids(
   if (!(writer instanceof UidListWriter)) throw new StoreError('MAILDIR_IO', 'no UID list', place)
   try {
     const { uidValidity, uidNext } = writer.header
-    const given = new Map<Arrival, PlacedFiles>()
-    const lines: UidLine[] = []
-    for (const arrival of arrivals) {
-      const uids = arrival.files.map(({ dateMs, rawBytes, bytes, base }) => {
-        const uid = (uidNext + lines.length) as Uid
-        lines.push({ uid, dateMs, rawBytes, bytes, base })
-        return uid
-      })
-      given.set(arrival, { uidValidity, uids })
-    }
     // Whoever looks at the mailbox next begins it anew, and gives them theirs.
-    if (uidNext + lines.length > maxUid) throw new StoreError('MAILDIR_IO', 'the UIDs are used up', place)
+    if (uidNext + files.length > maxUid) throw new StoreError('MAILDIR_IO', 'the UIDs are used up', place)
+    const lines = files.map(({ dateMs, rawBytes, bytes, base }, at): UidLine => {
+      return { uid: (uidNext + at) as Uid, dateMs, rawBytes, bytes, base }
+    })
     await writer.append(lines)
-    return given
+    return { uidValidity, uids: lines.map(({ uid }) => uid) }
   } finally {
     await writer.close()
   }
@@ -237,6 +233,6 @@ async function giveUids(
  * In `new/`, with flags too: no session took it yet, so it is recent to the first that does (RFC 3501 section 2.3.2).
  * Programs that move it to `cur/` keep a suffix that is there.
  */
-function targetOf({ base, marks }: PreparedFile, place: MailboxPlace): string {
+export function targetOf({ base, marks }: PreparedFile, place: MailboxPlace): string {
   return `${place.path}/new/${marks.letters === '' ? base : flaggedName(base, marks.letters)}`
 }

@@ -18,8 +18,8 @@
  *   changed something in between, `cur` is read again a moment later all the same.
  * - Two processes find the same new file. UIDs are given under the lock, after reading what others appended.
  * - A delivery is linked into `new` before its UID is appended. Whoever comes first gives the UID; the other finds it.
- * - A line of the UID list without a file: its message was removed, or was never put in place by one that died. It is
- *   looked for a second time like any missing message, and then marked as expunged.
+ * - A line of the UID list without a file: its message was removed, or is just being moved here (`move.ts`), or was not put
+ *   in place by one that died. It is looked for a second time like any missing message, and then marked as expunged.
  * - A base name that comes back after it was expunged is a new message: it gets a new UID.
  * - Flags differ from what the journal says: another program changed them, or one of our processes did and has not
  *   recorded it yet, or did so after we looked. Under the lock the name that we know is looked for: is it there, then the
@@ -31,13 +31,14 @@ import type { Uid, UidValidity } from '@postern/core'
 import { claimNew } from './claim.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { baseOf, sortByArrival } from './filename.ts'
-import { Keywords, keywordsName } from './keywords.ts'
+import { Keywords, keywordsName, type Marks } from './keywords.ts'
 import { KnownMessages } from './known-messages.ts'
 import { Look } from './look.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
 import { MailboxJournal } from './mailbox-journal.ts'
 import { MailboxUidList } from './mailbox-uid-list.ts'
 import { measureFiles, pathOfFile, type FoundFile } from './measure.ts'
+import type { PlacedFiles, PreparedFile } from './placing.ts'
 import { QuickLook } from './quick-look.ts'
 import { SubFolders } from './sub-folders.ts'
 import { inTurns } from './turns.ts'
@@ -99,7 +100,7 @@ export class MailboxIndex {
 
   async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
     const { journal, known, subFolders, uidList } = this
-    // The list before the folders: a line that is read here has its file in place already.
+    // The list before the folders: a line that is read here has its file in place already, or gets it under the lock.
     await uidList.read()
     // To a process that knows nothing yet: messages that meet their files have their states at once, and not at a second pass.
     if (known.byBase.size === 0 && known.unseen.size > 0) await journal.read(uidList.header.uidValidity)
@@ -185,6 +186,16 @@ export class MailboxIndex {
         return true
     }
     return false
+  }
+
+  /** Keywords without a letter are nowhere but in the journal; whatever else there is to record waits for a look. */
+  async recordMarks(files: readonly PreparedFile[], { uidValidity, uids }: PlacedFiles): Promise<void> {
+    const marks = new Map<Uid, Marks>()
+    for (const [at, file] of files.entries()) {
+      const uid = uids[at]
+      if (uid !== undefined && file.marks.extra !== 0n) marks.set(uid, file.marks)
+    }
+    if (marks.size > 0) await this.journal.recordMarks(uidValidity, marks)
   }
 
   /** Takes the keywords of `flags` into the table when they are new; the lock is held. */

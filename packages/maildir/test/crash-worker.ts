@@ -107,7 +107,7 @@ await deliver(
 )
 await inbox.refresh()
 await change(inbox, [1, 2], 'add', ['\\Flagged'])
-await change(inbox, [3], 'add', ['k29', 'k3'])
+await change(inbox, [3, 4], 'add', ['k29', 'k3'])
 const copied = value(await inbox.copy([1, 2] as Uid[], 'Archive'))
 tell({ did: 'copy', from: copied.from, to: copied.to })
 const moved = value(await inbox.move([4] as Uid[], 'Archive'))

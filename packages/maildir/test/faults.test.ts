@@ -4,7 +4,8 @@ import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import type { Account, Mailbox, Uid } from '@postern/core'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openMaildirStore, type Disk } from '../src/index.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
 import { ann, filesBelow, openTestStore, type TestStore } from './kit.ts'
@@ -59,6 +60,20 @@ async function tryDelivery(): Promise<string> {
   await begun.value.abort()
   return outcome
 }
+
+/** Subjects that a process which comes now finds: in INBOX, and in the mailbox that they were moved to. */
+const found = async (): Promise<readonly (readonly string[])[]> => {
+  const store = openMaildirStore({ root: opened.root, hostname: 'another' })
+  const places: string[][] = []
+  for (const name of ['INBOX', 'Away']) {
+    const mailbox = value(await (await store.openAccount(ann)).open(name, 'read-only'))
+    const texts = await Promise.all(mailbox.records().map(({ uid }) => textOf(mailbox, uid)))
+    places.push(texts.map((text) => /^Subject: (\w+)/.exec(text ?? '')?.[1] ?? ''))
+  }
+  await store.close()
+  return places
+}
+const isInto = (folder: string, { name, path }: Call) => name === 'rename' && path.includes(`/${folder}/`)
 
 const leftovers = async () =>
   (await filesBelow(opened.maildir)).filter((path) => /(?:Maildir|\.Copies)\/(?:tmp|new|cur)\//.test(path))
@@ -154,22 +169,87 @@ describe('a session', () => {
     expect(value(await account.status('Copies')).messages).toBe(4)
   })
 
-  test('a MOVE that cannot remove the originals is undone', async () => {
-    let isStuck = true
-    opened = await openTestStore({
-      disk: faultyDisk((call) =>
-        isStuck && call.name === 'unlink' && /Maildir\/cur\//.test(call.path) ? 'EACCES' : undefined,
-      ),
+  describe('a MOVE', () => {
+    let inbox: Mailbox
+    let account: Account
+    let fault: (call: Call) => string | undefined
+    beforeEach(async () => {
+      fault = () => undefined
+      opened = await openTestStore({ disk: faultyDisk((call) => fault(call)) })
+      account = await opened.store.openAccount(ann)
+      value(await account.create('Away'))
+      for (const subject of ['one', 'two', 'three']) await append(opened.store, ann, 'INBOX', subject)
+      inbox = value(await account.open('INBOX', 'read-write'))
     })
-    const account = await opened.store.openAccount(ann)
-    value(await account.create('Away'))
-    const { uid } = await append(opened.store, ann, 'INBOX', 'one')
-    const inbox = value(await account.open('INBOX', 'read-write'))
-    expect(refusal(await inbox.move([uid], 'Away'))).toBe('unavailable')
-    expect(inbox.records()).toHaveLength(1)
-    expect(value(await account.status('Away')).messages).toBe(0)
-    isStuck = false
-    expect(value(await inbox.move([uid], 'Away')).from).toEqual([uid])
+
+    test('that cannot take the messages leaves them where they are', async () => {
+      fault = (call) => (isInto('.Away/new', call) ? 'EACCES' : undefined)
+      expect(refusal(await inbox.move([1, 2] as Uid[], 'Away'))).toBe('unavailable')
+      expect(await found()).toEqual([['one', 'two', 'three'], []])
+      fault = () => undefined
+      // The UIDs that they would have had are spent.
+      expect(value(await inbox.move([1, 2] as Uid[], 'Away'))).toMatchObject({ from: [1, 2], to: [3, 4] })
+      expect(await found()).toEqual([['three'], ['one', 'two']])
+    })
+
+    test('that fails half-way tells what it moved', async () => {
+      let renames = 0
+      fault = (call) => (isInto('.Away/new', call) && ++renames === 2 ? 'ENOSPC' : undefined)
+      expect(value(await inbox.move([1, 2, 3] as Uid[], 'Away'))).toMatchObject({ from: [1], to: [1] })
+      expect(inbox.records().map(({ uid }) => uid)).toEqual([2, 3])
+      expect(await found()).toEqual([['two', 'three'], ['one']])
+    })
+
+    test.each(['.Away/new', 'Maildir/cur'])('that is not durable in %s is taken back', async (folder) => {
+      fault = ({ name, path }) => (name === 'sync' && path.endsWith(folder) ? 'EIO' : undefined)
+      expect(refusal(await inbox.move([1, 3] as Uid[], 'Away'))).toBe('unavailable')
+      fault = () => undefined
+      expect((await inbox.refresh()).expunged).toEqual([])
+      expect(await found()).toEqual([['one', 'two', 'three'], []])
+    })
+
+    test('that can neither be kept nor taken back leaves a message in one place', async () => {
+      fault = (call) =>
+        (call.name === 'sync' && call.path.endsWith('.Away/new')) || isInto('Maildir/cur', call) ? 'EIO' : undefined
+      expect(refusal(await inbox.move([1] as Uid[], 'Away'))).toBe('unavailable')
+      fault = () => undefined
+      expect((await inbox.refresh()).expunged).toEqual([1])
+      expect(await found()).toEqual([['two', 'three'], ['one']])
+    })
+
+    test('whose source cannot be told of it has moved them', async () => {
+      fault = ({ name, path }) =>
+        name === 'datasync' && path.endsWith('Maildir/postern-uidlist') ? 'ENOSPC' : undefined
+      expect(value(await inbox.move([1] as Uid[], 'Away')).from).toEqual([1])
+      expect(await found()).toEqual([['two', 'three'], ['one']])
+      fault = () => undefined
+      expect(await inbox.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+      expect(await found()).toEqual([['two', 'three'], ['one']])
+    })
+
+    test('between two file systems copies, and removes', async () => {
+      let isCopied = false
+      fault = (call) => {
+        isCopied ||= call.name === 'link'
+        return call.name === 'link' || (isInto('.Away/new', call) && !isCopied) ? 'EXDEV' : undefined
+      }
+      const { internalDate } = inbox.records()[0] ?? {}
+      expect(value(await inbox.move([1] as Uid[], 'Away')).to).toEqual([1])
+      expect(await found()).toEqual([['two', 'three'], ['one']])
+      const away = value(await account.open('Away', 'read-only'))
+      expect(away.records()[0]?.internalDate).toEqual(internalDate)
+    })
+
+    test('between two file systems, that cannot remove the original, is undone', async () => {
+      let isCopied = false
+      fault = (call) => {
+        isCopied ||= call.name === 'link'
+        if (call.name === 'unlink' && call.path.includes('Maildir/cur/')) return 'EACCES'
+        return isInto('.Away/new', call) && !isCopied ? 'EXDEV' : undefined
+      }
+      expect(refusal(await inbox.move([1] as Uid[], 'Away'))).toBe('unavailable')
+      expect(await found()).toEqual([['one', 'two', 'three'], []])
+    })
   })
 
   test('a file system without hard links still copies, with the date', async () => {

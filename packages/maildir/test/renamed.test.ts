@@ -246,7 +246,7 @@ describe('renamed in the middle of', () => {
         const member: unknown = Reflect.get(target, call, target)
         if (typeof member !== 'function') return member
         return async (...args: unknown[]): Promise<unknown> => {
-          const meanwhile = interrupt?.(call, String(call === 'rename' ? args[1] : args[0]))
+          const meanwhile = interrupt?.(call, String(call === 'rename' || call === 'symlink' ? args[1] : args[0]))
           if (meanwhile !== undefined) interrupt = undefined
           await meanwhile
           return Reflect.apply(member, target, args)
@@ -262,12 +262,8 @@ describe('renamed in the middle of', () => {
     await mine.close()
   })
 
-  test('a move, when the copies are in place: the originals go all the same', async () => {
-    let isCopied = false
-    interrupt = (call, path) => {
-      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
-      return isCopied && path.includes('/.Box/') ? others.rename('Box', 'Other') : undefined
-    }
+  test('a move: the messages go all the same', async () => {
+    interrupt = (...call) => (isLocked('Box')(...call) ? others.rename('Box', 'Other') : undefined)
     expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
     expect(interrupt).toBeUndefined()
     expect(await own.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
@@ -275,33 +271,32 @@ describe('renamed in the middle of', () => {
     expect(value(await others.status('INBOX')).messages).toBe(2)
   })
 
-  test('a move, twice: the originals go all the same', async () => {
+  test('a move, twice: the messages go all the same', async () => {
     const renameOnce = async (): Promise<void> => {
       value(await others.rename('Box', 'Once'))
-      // Found as Once, and renamed before anything is removed there.
-      interrupt = (call, path) =>
-        call === 'symlink' || path.includes('/.Once/cur') ? others.rename('Once', 'Twice') : undefined
+      interrupt = (...call) => (isLocked('Once')(...call) ? others.rename('Once', 'Twice') : undefined)
     }
-    let isCopied = false
-    interrupt = (call, path) => {
-      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
-      return isCopied && path.includes('/.Box/') ? renameOnce() : undefined
-    }
+    interrupt = (...call) => (isLocked('Box')(...call) ? renameOnce() : undefined)
     expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
     expect(interrupt).toBeUndefined()
     expect(await own.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
     expect([own.name, own.records().map(({ uid }) => uid)]).toEqual(['Twice', [2]])
   })
 
-  test('a move, and deleted: the copies stay', async () => {
-    let isCopied = false
-    interrupt = (call, path) => {
-      isCopied ||= call === 'rename' && path.startsWith(join(opened.maildir, 'new'))
-      return isCopied && path.includes('/.Box/') ? others.delete('Box') : undefined
-    }
-    expect(value(await own.move([1, 3] as Uid[], 'INBOX')).from).toEqual([1, 3])
+  test('a move, and deleted: nothing is moved', async () => {
+    interrupt = (...call) => (isLocked('Box')(...call) ? others.delete('Box') : undefined)
+    expect(refusal(await own.move([1, 3] as Uid[], 'INBOX'))).toBe('no-such-mailbox')
     expect(interrupt).toBeUndefined()
-    expect(value(await others.status('INBOX')).messages).toBe(2)
+    expect(value(await others.status('INBOX')).messages).toBe(0)
+  })
+
+  test('a move into it, there and back: it is one mailbox', async () => {
+    for (const [from = '', to = ''] of [
+      ['Box', 'Other'],
+      ['Other', 'Box'],
+    ])
+      value(await (await mine.openAccount(ann)).rename(from, to))
+    expect(value(await own.move([1] as Uid[], 'Box')).to).toEqual([4])
   })
 
   test('the search for it: it is found all the same', async () => {
@@ -336,6 +331,10 @@ describe('renamed in the middle of', () => {
     await another.close()
   })
 })
+
+/** The mailbox's lock is about to be taken: whoever has it keeps all others of ours from renaming. */
+const isLocked = (name: string) => (call: string, path: string) =>
+  call === 'symlink' && path.includes(`/.${name}/postern-uidlist.lock`)
 
 /** As this process has it. */
 function folderOf(store: MaildirStore, name: string): Folder | undefined {

@@ -267,7 +267,10 @@ export interface Mailbox {
   setFlags(uids: readonly Uid[], change: FlagChange): Promise<StoreOutcome<FlagsChanged>>
   /** All or nothing. `from` and `to` correspond, in order. */
   copy(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
-  /** As `copy`, then removes the originals; after a crash a message is in at least one place (RFC 6851). */
+  /**
+   * Each message is moved or stays, and `from` tells which were moved. After a crash too it is in one of both mailboxes, and
+   * should not be in both (RFC 6851 section 3.3).
+   */
   move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
   /** Removes messages with `\Deleted`; only those in `uids`, when given. Returns what was removed, ascending. */
   expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>>

@@ -1,0 +1,160 @@
+/*
+ * MOVE while others are at work: a message is in one mailbox at every moment, whoever looks and whoever moves it too
+ * (RFC 6851 section 3.3).
+ */
+import * as fs from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import type { Mailbox, Uid } from '@postern/core'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
+import { append, textOf, value } from './conformance.ts'
+import { ann, openTestStore, type TestStore } from './kit.ts'
+
+// The disk of a busy machine is slow; no test waits for a time to pass.
+vi.setConfig({ testTimeout: 120_000 })
+
+const names = ['INBOX', 'Left', 'Right']
+const subjects = ['one', 'two', 'three']
+
+let opened: TestStore
+const stores: MaildirStore[] = []
+
+beforeEach(async () => {
+  opened = await openTestStore({ disk: diskWith(async () => undefined) })
+  const account = await opened.store.openAccount(ann)
+  for (const name of ['Left', 'Right']) value(await account.create(name))
+  for (const subject of subjects) await append(opened.store, ann, 'INBOX', subject, { flags: ['\\Flagged', 'kept'] })
+})
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close()
+  await opened.end()
+})
+
+/** The file system without its syncs, and with `before` called before every call. */
+function diskWith(before: () => Promise<void>): Disk {
+  const wrapped = (target: Disk | FileHandle, name: string | symbol): unknown => {
+    const member: unknown = Reflect.get(target, name, target)
+    if (typeof member !== 'function') return member
+    if (name === 'sync' || name === 'datasync') return before
+    return async (...args: unknown[]) => {
+      await before()
+      const result: unknown = await Reflect.apply(member, target, args)
+      return name === 'open' ? new Proxy<FileHandle>(result as FileHandle, { get: wrapped }) : result
+    }
+  }
+  return new Proxy<Disk>(fs, { get: wrapped })
+}
+
+async function openBox(
+  name: string,
+  before: () => Promise<void> = async () => undefined,
+  limits = {},
+): Promise<Mailbox> {
+  const store = openMaildirStore({ root: opened.root, hostname: `mx${stores.length}`, disk: diskWith(before), limits })
+  stores.push(store)
+  return value(await (await store.openAccount(ann)).open(name, 'read-write'))
+}
+
+/** Who holds a lock is not waited for: what comes then is refused, and that is no order that can be. */
+const impatient = { lockWaitMs: 1, lockRetryMs: 1 }
+
+/** Where each message is, by one who comes now; `undefined` when a lock keeps it from looking. */
+async function places(limits = {}): Promise<readonly string[] | undefined> {
+  const store = openMaildirStore({
+    root: opened.root,
+    hostname: 'looks',
+    disk: diskWith(async () => undefined),
+    limits,
+  })
+  const found: string[] = []
+  try {
+    const account = await store.openAccount(ann)
+    for (const name of names) {
+      const mailbox = await account.open(name, 'read-only')
+      if (!mailbox.ok) return undefined
+      for (const { uid, flags } of mailbox.value.records()) {
+        const text = (await textOf(mailbox.value, uid)) ?? ''
+        found.push(`${/^Subject: (\w+)/.exec(text)?.[1]} ${flags.toSorted().join(' ')}`)
+      }
+    }
+    return found.toSorted()
+  } finally {
+    await store.close()
+  }
+}
+
+const everyOnce = subjects.map((subject) => `${subject} \\Flagged kept`).toSorted()
+
+test('whoever looks before any call of a MOVE finds each message in one mailbox', async () => {
+  let calls = -1
+  const looks: (readonly string[] | undefined)[] = []
+  const inbox = await openBox('INBOX', async () => {
+    if (calls < 0) return
+    calls += 1
+    looks.push(await places(impatient))
+  })
+  calls = 0
+  const { from } = value(await inbox.move([1, 2, 3] as Uid[], 'Left'))
+  calls = -1
+  expect(from).toEqual([1, 2, 3])
+  const told = looks.filter((look) => look !== undefined)
+  expect(told.length).toBeGreaterThan(5)
+  expect(told).toEqual(told.map(() => everyOnce))
+})
+
+test('two sessions that move the same messages, the one before any call of the other: each message is moved once', async () => {
+  let calls = -1
+  let at = 0
+  let both: readonly Uid[] = []
+  let theirs: readonly Uid[] = []
+  const other = await openBox('INBOX', undefined, impatient)
+  const inbox = await openBox('INBOX', async () => {
+    if (calls < 0 || calls++ !== at) return
+    const moved = await other.move(both, 'Right')
+    if (moved.ok) theirs = moved.value.from
+  })
+  const everything = [...everyOnce]
+  for (let isOver = false; !isOver; at += 1) {
+    both = []
+    for (const subject of [`first${at}`, `second${at}`]) {
+      both = [...both, (await append(opened.store, ann, 'INBOX', subject)).uid]
+      everything.push(`${subject} `)
+    }
+    await inbox.refresh()
+    await other.refresh()
+    theirs = []
+    calls = 0
+    const { from } = value(await inbox.move(both, 'Left'))
+    isOver = calls <= at
+    calls = -1
+    expect([...theirs, ...from], `before call ${at}`).toEqual(both)
+  }
+  expect(at).toBeGreaterThan(10)
+  expect(await places()).toEqual(everything.toSorted())
+})
+
+test('moves that cross each other do not wait for each other', async () => {
+  const [one, two, three, four] = await Promise.all(['INBOX', 'Left', 'INBOX', 'Left'].map((name) => openBox(name)))
+  const ways = [
+    [one, 'Left'],
+    [two, 'INBOX'],
+    [three, 'Left'],
+    [four, 'INBOX'],
+  ] as const
+  const toldFrom: number[] = []
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(
+      ways.map(async ([box, target]) => {
+        await box?.refresh()
+        const moved = await box?.move(
+          box.records().map(({ uid }) => uid),
+          target,
+        )
+        if (moved?.ok === true) toldFrom.push(moved.value.from.length)
+      }),
+    )
+  }
+  // None was refused, as one that waits for a lock for too long is.
+  expect(toldFrom).toHaveLength(40)
+  expect(await places()).toEqual(everyOnce)
+})
