@@ -82,6 +82,9 @@ export const limits = {
   /** Of these, how many a worker is told when it starts: one message of under 1 MB. */
   maxKnownClientsTold: 10_000,
 
+  /** How old a quota of the accounts file may be, milliseconds. Every message that comes or goes asks for it twice. */
+  quotaFreshMs: 1000,
+
   /** Changed mailboxes are gathered for this long before other workers hear of them; RFC 2177 asks for no more than promptness. */
   mailboxHintMs: 50,
 

@@ -4,6 +4,7 @@ import {
   limits as coreLimits,
   type AuthOutcome,
   type Authenticator,
+  type Awaitable,
   type CertificateClaim,
   type ConnectionInfo,
   type Credentials,
@@ -14,6 +15,7 @@ import {
 } from '@postern/core'
 import type { AccountsConfig, ConfigProblem, LimitsConfig, OauthConfig } from '../config/schema.ts'
 import { GatewayError } from '../errors.ts'
+import { limits as gatewayLimits } from '../limits.ts'
 import { clientKey } from '../policy/client-key.ts'
 import type { QuotaLimits } from '@postern/maildir'
 import { readAccounts, type Accounts } from './accounts-file.ts'
@@ -85,6 +87,8 @@ export class FileAuthenticator implements Authenticator {
   readonly #checks: PasswordChecks
   #known: KnownAccounts | undefined
   #reading: Promise<KnownAccounts> | undefined
+  /** When the file was last as it is known, ms of the monotonic clock. */
+  #lookedAtMs = -Infinity
 
   constructor(options: FileAuthenticatorOptions) {
     this.#options = options
@@ -133,14 +137,14 @@ export class FileAuthenticator implements Authenticator {
     return (await this.#accounts()).aliases.get(address)
   }
 
-  /** What the account may hold; `undefined` without limits. @throws {GatewayError} as `has`. */
-  async quotaOf(account: string): Promise<QuotaLimits | undefined> {
-    const known = (await this.#accounts()).accounts.get(account)
-    if (known?.quotaBytes === undefined && known?.quotaMessages === undefined) return undefined
-    return {
-      ...(known.quotaBytes === undefined ? {} : { bytes: known.quotaBytes }),
-      ...(known.quotaMessages === undefined ? {} : { messages: known.quotaMessages }),
-    }
+  /**
+   * What the account may hold; `undefined` without limits. Each message that comes or goes asks, so the file is not looked at
+   * for it again and again. @throws {GatewayError} as `has`.
+   */
+  quotaOf(account: string): Awaitable<QuotaLimits | undefined> {
+    const known = this.#known
+    const isFresh = known !== undefined && performance.now() - this.#lookedAtMs < gatewayLimits.quotaFreshMs
+    return isFresh ? quotaIn(known, account) : this.#accounts().then((now) => quotaIn(now, account))
   }
 
   /** The account that stands first in the file. @throws {GatewayError} as `has`. */
@@ -220,8 +224,12 @@ export class FileAuthenticator implements Authenticator {
   async #accounts(): Promise<KnownAccounts> {
     const { file } = this.#options
     if (file === undefined) return (this.#known ??= know('', new Map(), undefined))
+    const lookedAtMs = performance.now()
     const version = await versionOf(file)
-    if (this.#known?.version === version) return this.#known
+    if (this.#known?.version === version) {
+      this.#lookedAtMs = lookedAtMs
+      return this.#known
+    }
     // Logins that come together read the file once.
     this.#reading ??= this.#read(file, version).finally(() => {
       this.#reading = undefined
@@ -283,6 +291,12 @@ function know(version: string, accounts: Accounts, scramDecoy: Buffer | undefine
 function mostCommon<T>(all: readonly T[], keyOf: (one: T) => unknown): T | undefined {
   const groups = Map.groupBy(all, keyOf)
   return [...groups.values()].sort((a, b) => b.length - a.length)[0]?.[0]
+}
+
+function quotaIn({ accounts }: KnownAccounts, account: string): QuotaLimits | undefined {
+  const { quotaBytes: bytes, quotaMessages: messages } = accounts.get(account) ?? {}
+  if (bytes === undefined && messages === undefined) return undefined
+  return { ...(bytes === undefined ? {} : { bytes }), ...(messages === undefined ? {} : { messages }) }
 }
 
 /** Changes with every replacement of the file, and with every change in place that moves its clock or rights. */

@@ -1,7 +1,7 @@
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decoyScramKeys, secret, type AuthOutcome, type ScramKeys } from '@postern/core'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { changeAccounts } from '../../src/auth/accounts-file.ts'
 import {
   createAuthenticator,
@@ -19,6 +19,10 @@ let annsHash: PasswordHash
 let bobsHash: PasswordHash
 beforeAll(async () => {
   ;[annsHash, bobsHash] = await Promise.all([hashPassword('ann’s password'), hashPassword('bob’s password')])
+})
+
+afterEach(() => {
+  vi.useRealTimers()
 })
 
 async function accountsOf(accounts: Readonly<Record<string, PasswordHash>>): Promise<string> {
@@ -63,6 +67,25 @@ async function prepared(file: string): Promise<FileAuthenticator> {
   await by.prepare()
   return by
 }
+
+test('a quota that is changed holds a second later at most', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const file = await accountsOf({ ann: annsHash })
+  const by = authenticator(file)
+  const allow = (quotaBytes: number) =>
+    changeAccounts(file, () => new Map([['ann', { password: annsHash, quotaBytes }]]))
+  expect(await by.quotaOf('ann')).toBeUndefined()
+  await allow(2 ** 20)
+  vi.advanceTimersByTime(1_000)
+  expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 20 })
+  await allow(2 ** 21)
+  const asked = performance.now()
+  while (performance.now() < asked + 1_000) {
+    expect([2 ** 20, 2 ** 21]).toContain((await by.quotaOf('ann'))?.bytes)
+    vi.advanceTimersByTime(100)
+  }
+  expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 21 })
+})
 
 describe('keys for SCRAM', () => {
   test('are found, with the account', async () => {
