@@ -41,8 +41,8 @@ export interface Marks {
 
 export const noMarks: Marks = { letters: '', extra: 0n }
 
-/** Combinations of flags remembered; what people use is a few dozen. */
-const maxSharedFlags = 4_096
+/** Combinations of flags remembered, of some 300 bytes each; what people use is a few dozen. */
+const maxSharedFlags = 512
 
 export class Keywords {
   /** `undefined` where a number is missing; position is the letter's place in the alphabet. */
