@@ -177,6 +177,13 @@ export class KnownMessages {
     return [...this.early.keys()].filter((uid) => uid < uidNext && !listed.has(uid))
   }
 
+  /** A message with a lower UID than one of `messages` was not met yet. */
+  isAnyHidden(): boolean {
+    const last = this.messages.at(-1)?.uid ?? 0
+    for (const { uid } of this.unseen.values()) if (uid < last) return true
+    return false
+  }
+
   /** UIDNEXT for who is shown `messages`: what has a line, but was not met yet, comes later than this is told. */
   nextToShow(uidNext: Uid): Uid {
     const last = this.messages.at(-1)?.uid ?? 0

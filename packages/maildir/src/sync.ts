@@ -18,6 +18,9 @@
  *   changed something in between, `cur` is read again a moment later all the same.
  * - Two processes find the same new file. UIDs are given under the lock, after reading what others appended.
  * - A delivery is linked into `new` before its UID is appended. Whoever comes first gives the UID; the other finds it.
+ * - Messages come while the folders are read, and of two only the later one is seen; or files that were seen get their UIDs
+ *   behind those of others that were not. A message is told before those with higher UIDs, since a client asks from UIDNEXT on: so
+ *   the look is made a second time, under the lock.
  * - A line of the UID list without a file: its message was removed, or is just being moved here (`move.ts`), or was not put
  *   in place by one that died. It is looked for a second time like any missing message, and then marked as expunged.
  * - A base name that comes back after it was expunged is a new message: it gets a new UID.
@@ -115,8 +118,14 @@ export class MailboxIndex {
     })
     if (look.twins.length > 0) await resolveTwins(look, this.#parts)
     const isAnyMissing = !look.isFirst && (await known.isAnyMissing(look.seen, readNew, readCur))
-    if (known.unseen.size > 0 || isAnyMissing) await this.#settle(look.fresh)
-    if (look.fresh.size > 0) await this.#assign(look.fresh)
+    let mustSettle = known.unseen.size > 0 || isAnyMissing
+    const { maxLooks } = this.#parts.context.limits
+    for (let tries = 0; tries < maxLooks && (tries === 0 || mustSettle); tries++) {
+      if (mustSettle) await this.#settle(look.fresh)
+      if (look.fresh.size > 0) await this.#assign(look.fresh)
+      await known.publish()
+      mustSettle = known.isAnyHidden()
+    }
     const claimed = options.claim ? await claimNew(this.#parts) : []
     await uidList.compact()
     await known.publish()

@@ -52,6 +52,43 @@ describe('files of other programs', () => {
     await other.store.close()
   })
 
+  test('of two messages that come while a folder is read only the second is seen: neither is told before both are', async () => {
+    await opened.end()
+    let onRead: (() => Promise<unknown>) | undefined
+    const opendir = (async (path: string, options: object) => {
+      const act = path.endsWith('/new') ? onRead : undefined
+      if (act === undefined) return disk.opendir(path, options)
+      onRead = undefined
+      await act()
+      // As POSIX allows of names that come while a folder is read.
+      const entries = await disk.readdir(path, { withFileTypes: true })
+      return entries.filter(({ name }) => name !== first)
+    }) as unknown as Disk['opendir']
+    let first = ''
+    await begin({ disk: { ...disk, opendir } })
+    await append(opened.store, ann, 'INBOX', 'one', { flags: ['\\Flagged'] })
+    await append(opened.store, ann, 'INBOX', 'two')
+    await inbox.refresh()
+    const other = await openTestStore({ root: opened.root })
+    const theirs = value(await (await other.store.openAccount(ann)).open('INBOX', 'read-only'))
+    onRead = async () => {
+      value(await theirs.copy([1, 2] as Uid[], 'INBOX'))
+      first = (await disk.readdir(at('new'))).find((name) => name.endsWith(':2,F')) ?? ''
+    }
+    const told: number[] = []
+    for (let look = 0; look < 3; look++) {
+      const next = inbox.uidNext()
+      const { arrived } = await inbox.refresh()
+      told.push(...arrived.map(({ uid }) => uid))
+      for (const { uid } of arrived) expect(uid).toBeGreaterThanOrEqual(next)
+      await put('touch', undefined, 'tmp')
+    }
+    expect(onRead).toBeUndefined()
+    expect(first).not.toBe('')
+    expect(told).toEqual([3, 4])
+    await other.store.close()
+  })
+
   test('a keyword that another process has just given is taken away by who did not look since', async () => {
     await append(opened.store, ann, 'INBOX', 'one')
     await inbox.refresh()
