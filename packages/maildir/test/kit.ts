@@ -1,9 +1,10 @@
 /** Stores in temporary directories, and what they are made of. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import * as fs from 'node:fs/promises'
+import { mkdtemp, readdir, rm, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Uid } from '@postern/core'
-import type { MaildirProblem, MaildirStore, MaildirStoreOptions } from '../src/index.ts'
+import type { Disk, MaildirProblem, MaildirStore, MaildirStoreOptions, OpenFile } from '../src/index.ts'
 import { openMaildirStore } from '../src/index.ts'
 import type { UidLine } from '../src/uidlist.ts'
 import { value } from './conformance.ts'
@@ -48,4 +49,25 @@ export async function filesBelow(path: string): Promise<string[]> {
 /** A line of a UID list. */
 export function lineOf(uid: number, base = `${uid}.example`): UidLine {
   return { uid: uid as Uid, dateMs: 0, rawBytes: 1, bytes: 1, base }
+}
+
+function unsynced<T extends OpenFile | FileHandle>(file: T): T {
+  return new Proxy(file, {
+    get(target, key) {
+      if (key === 'sync' || key === 'datasync') return async () => undefined
+      const member: unknown = Reflect.get(target, key, target)
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member
+    },
+  })
+}
+
+/**
+ * The file system without its syncs, which no order depends on.
+ *
+ * @param inPlace - what may be called on the event loop.
+ */
+export function unsyncedDisk({ openLocalFile, ...inPlace }: Partial<Disk> = {}): Disk {
+  const open = (async (...args: Parameters<typeof fs.open>) => unsynced(await fs.open(...args))) as typeof fs.open
+  if (openLocalFile === undefined) return { ...fs, ...inPlace, open }
+  return { ...fs, ...inPlace, open, openLocalFile: async (...args) => unsynced(await openLocalFile(...args)) }
 }

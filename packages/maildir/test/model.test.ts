@@ -7,15 +7,14 @@
  */
 import { lstatSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { MailboxGoneError, type Account, type Flag, type Mailbox, type MessageRecord, type Uid } from '@postern/core'
 import { expect, test, vi } from 'vitest'
-import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
-import { openLocalFile, type OpenFile } from '../src/local-file.ts'
+import { openMaildirStore, type MaildirStore } from '../src/index.ts'
+import { openLocalFile } from '../src/local-file.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
-import { ann, openTestStore, type TestStore } from './kit.ts'
+import { ann, openTestStore, unsyncedDisk, type TestStore } from './kit.ts'
 
 // The disk of a busy machine is slow; no test waits for a time to pass.
 vi.setConfig({ testTimeout: 3_600_000 })
@@ -148,7 +147,7 @@ class World {
 
   async start(at: number): Promise<void> {
     const { root } = this.opened
-    const disk = unsyncedDisk(this.#isLocal)
+    const disk = unsyncedDisk(this.#isLocal ? { lstatSync, openLocalFile } : {})
     // A change of another program in the same tick as one of ours is otherwise seen a second later.
     const store = openMaildirStore({ root, hostname: `mx${at}`, disk, limits: { ownChangeRescanMs: 0 } })
     this.processes[at] = { store, account: await store.openAccount(ann) }
@@ -200,25 +199,6 @@ class World {
     for (const session of this.sessions) await session?.mailbox.close()
     for (const { store } of this.processes) await store.close()
   }
-}
-
-function unsynced<T extends OpenFile | FileHandle>(file: T): T {
-  return new Proxy(file, {
-    get(target, key) {
-      if (key === 'sync' || key === 'datasync') return async () => undefined
-      const member: unknown = Reflect.get(target, key, target)
-      return typeof member === 'function' ? (member.bind(target) as unknown) : member
-    },
-  })
-}
-
-/** The file system without its syncs, which no order depends on. */
-function unsyncedDisk(isLocal: boolean): Disk {
-  const open = (async (...args: Parameters<typeof fs.open>) => unsynced(await fs.open(...args))) as typeof fs.open
-  const local: Pick<Disk, 'openLocalFile'> = {
-    openLocalFile: async (...args) => unsynced(await openLocalFile(...args)),
-  }
-  return isLocal ? { ...fs, open, lstatSync, ...local } : { ...fs, open }
 }
 
 /** An assertion of a step. Each run is within the test, and fails it. */

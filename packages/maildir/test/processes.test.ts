@@ -9,6 +9,7 @@ import type { Mailbox } from '@postern/core'
 import { openMaildirStore } from '../src/index.ts'
 import { append, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
+import { compareStores, Told } from './stress.ts'
 
 interface Worker {
   readonly child: ChildProcess
@@ -79,6 +80,27 @@ test('ST-05: four processes deliver and give UIDs at once: each message has one 
   }
   await verify(lines)
 })
+
+test('ST-05: three processes that do everything at once tell no contradiction', async () => {
+  const script = join(import.meta.dirname, 'stress.ts')
+  const seed = Number(process.env['POSTERN_STRESS_SEED'] ?? Date.now() % 1_000_000)
+  const seconds = process.env['POSTERN_STRESS_SECONDS'] ?? '1'
+  const told = new Told()
+  const outputs = await Promise.all(
+    [seed, seed + 1, seed + 2].map(async (own) => {
+      const args = ['--conditions=@postern/source', script, opened.root, ann, String(own), seconds]
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+      let text = ''
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+      await once(child, 'close')
+      return text
+    }),
+  )
+  for (const text of outputs) told.join(Told.fromText(text))
+  await compareStores([opened.store], ann, told)
+  expect(told.faults.slice(0, 10), `from seed ${seed}`).toEqual([])
+  expect(told.operations).toBeGreaterThan(10)
+}, 3_600_000)
 
 test('ST-01: processes that are killed while delivering lose nothing they acknowledged', async () => {
   const told: string[] = []
