@@ -22,7 +22,7 @@ beforeAll(async () => {
     listener('mx', { protocol: 'smtp', bind: ports.mx, mode: 'require', trusted: ['127.0.0.1'] }),
     listener('open', { protocol: 'smtp', bind: ports.open, mode: 'off' }),
     `[admin]\nbind = "127.0.0.1:${ports.admin}"\ntoken-file = "admin.token"`,
-    '[limits]\ndrain-notice = "1s"\ndrain-timeout = "5s"',
+    '[limits]\ndrain-notice = "1m"\ndrain-timeout = "30s"',
   ].join('\n\n')
   gateway = await startGateway({ config, adminPort: ports.admin, folder })
 })
@@ -134,6 +134,8 @@ describe('what an operator does', () => {
     check.send(Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex'))
     expect((await check.reply()).code).toBe(421)
     await come(ports.open, '127.0.3.2')
+    // The rest of the minute is nobody's wish any more.
+    gateway.signal('SIGTERM')
     await gateway.waitForLog('that it stops', ({ event }) => event === 'gateway.stopping')
     // It was in a transaction: that ends first, and then it hears why it is to go.
     expect((await working.ask('RSET')).code).toBe(250)
@@ -141,5 +143,6 @@ describe('what an operator does', () => {
     expect(await drained).toMatchObject({ code: 0, stdout: expect.stringMatching(/^leaving: /) })
     const end = await gateway.waitForLog('how it ended', ({ event }) => event === 'gateway.stopped')
     expect(end).toMatchObject({ finished: 1, cut: 0, inDoubt: 0 })
+    await gateway.stop()
   })
 })

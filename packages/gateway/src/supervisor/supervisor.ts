@@ -366,7 +366,8 @@ export class Supervisor implements AdminSubject {
       this.#isLeaving = true
       this.#log.leaving(drainNoticeMs)
       this.#machine.tell({ type: 'leave' })
-      setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs)
+      // A signal may end it sooner, and then nothing is left to wait for.
+      setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs).unref()
     }
     return drainNoticeMs + drainTimeoutMs
   }
