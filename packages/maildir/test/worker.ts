@@ -11,7 +11,8 @@ import { limits } from '../src/limits.ts'
 import * as disk from 'node:fs/promises'
 
 const [root = '', account = '', task = '', count = '0'] = process.argv.slice(2)
-const store = openMaildirStore({ root, hostname: 'worker' })
+// Four of them share a lock here, on a disk that others may use as well.
+const store = openMaildirStore({ root, hostname: 'worker', limits: { lockWaitMs: 60_000 } })
 
 async function deliver(text: string, flags: readonly string[]): Promise<void> {
   const outcome = await store.deliver(account, 'INBOX', { flags })

@@ -123,7 +123,7 @@ class Client {
         this.#heard = this.#heard.slice(end)
         return line
       },
-      { timeout: 20_000, interval: 2 },
+      { timeout: 30_000, interval: 2 },
     )
   }
 

@@ -221,7 +221,10 @@ describe('certificates of clients', () => {
   const ann = makeCertificate('ann@example.org')
   const eve = makeCertificate('eve@example.org')
   const asking = (certificates: 'request' | 'require', ca = ann.cert): TlsGate =>
-    new TlsGate(implicit, [mx], ticketKeys, { tlsHandshakeTimeoutMs: 5000 }, new Handshakes(100), { certificates, ca })
+    new TlsGate(implicit, [mx], ticketKeys, { tlsHandshakeTimeoutMs: 30_000 }, new Handshakes(100), {
+      certificates,
+      ca,
+    })
 
   test.each<[string, TlsGate, ConnectionOptions, string]>([
     ['signed by whom we believe', asking('request'), ann, 'ann@example.org'],
@@ -326,7 +329,7 @@ describe('certificates of one name side by side', () => {
       implicit,
       certificates,
       ticketKeys,
-      { tlsHandshakeTimeoutMs: 5000 },
+      { tlsHandshakeTimeoutMs: 30_000 },
       new Handshakes(9),
       { certificates: 'off' },
       rules,

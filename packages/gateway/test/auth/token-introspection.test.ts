@@ -17,7 +17,7 @@ function introspection(
   const whole = {
     introspectionUrl: service.url,
     accountClaim: 'username',
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     cacheMs: 60_000,
     ...config,
   }

@@ -159,11 +159,11 @@ describe('TLS', () => {
 
 describe('when nothing comes of it', () => {
   test.each([
-    ['silence', () => {}, ['--timeout', '50ms'], 69, /said nothing for 50 ms; perhaps it waits for a PROXY header/],
+    ['silence', () => {}, ['--timeout', '300ms'], 69, /said nothing for 300 ms; perhaps it waits for a PROXY header/],
     [
       'silence, with a header',
       () => {},
-      ['--timeout', '50ms', '--proxy', 'v1'],
+      ['--timeout', '300ms', '--proxy', 'v1'],
       69,
       /perhaps it waits for a TLS handshake/,
     ],

@@ -169,7 +169,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     proxy: {
       mode: 'mixed',
       trustedNetworks: ['127.0.0.1'],
-      headerTimeoutMs: 5000,
+      headerTimeoutMs: 30_000,
       maxHeaderBytes: 4096,
       optionalWaitMs: 100,
       refusesSecondHeader: true,
