@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { within } from './patience.ts'
+import { usualPatienceMs, within } from './patience.ts'
 
 export interface DialogueOptions {
   readonly host?: string
@@ -38,7 +38,7 @@ export class Dialogue {
   }
 
   static async connect(port: number, options: DialogueOptions = {}): Promise<Dialogue> {
-    const { host = '127.0.0.1', from, timeoutMs = 10_000 } = options
+    const { host = '127.0.0.1', from, timeoutMs = usualPatienceMs } = options
     const socket = connectTcp({
       host,
       port,

@@ -1,9 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Sessions } from '../../packages/gateway/src/admin/status.ts'
 import { temporaryFolder } from './folder.ts'
-import { within } from './patience.ts'
+import { eventually, usualPatienceMs, within } from './patience.ts'
 import { run, start, type Outcome, type RunOptions } from './run.ts'
 
 /** The compiled command: what `npm start` and a package run, so what is proven is what is used. */
@@ -42,7 +44,7 @@ export interface Gateway {
   readonly log: readonly LogRecord[]
   /** The first record, from the start or yet to come, that the predicate accepts. */
   readonly waitForLog: (what: string, accepts: (record: LogRecord) => boolean, ms?: number) => Promise<LogRecord>
-  /** Waits until everything written before now has reached us; logs are gathered before they are written. */
+  /** Waits until everything that was logged before now has reached us. */
   readonly settleLog: () => Promise<void>
   /** Process ids of the workers that run now. */
   readonly workers: () => readonly number[]
@@ -92,7 +94,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   })
 
   await Promise.race([
-    log.waitFor('that every listener accepts', ({ event }) => event === 'gateway.ready', 50_000),
+    log.waitFor('that every listener accepts', ({ event }) => event === 'gateway.ready', 100_000),
     exit.then((code) => {
       throw new Error(`the gateway ended with ${code} before it was ready:\n${log.text}`)
     }),
@@ -103,8 +105,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     folder,
     configFile,
     log: log.records,
-    waitForLog: (what, accepts, ms = 10_000) => log.waitFor(what, accepts, ms),
-    settleLog: () => log.settle(),
+    waitForLog: (what, accepts, ms = usualPatienceMs) => log.waitFor(what, accepts, ms),
+    settleLog: () => log.settle(options.adminPort),
     workers: () => childrenOf(pid),
     rewriteConfig: (change) => {
       writeFileSync(configFile, change(readFileSync(configFile, 'utf8')))
@@ -116,10 +118,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-      const code = await within(20_000, () => `the gateway to stop:\n${log.text}`, exit).catch((error: unknown) => {
-        child.kill('SIGKILL')
-        throw error
-      })
+      const code = await within(usualPatienceMs, () => `the gateway to stop:\n${log.text}`, exit).catch(
+        (error: unknown) => {
+          child.kill('SIGKILL')
+          throw error
+        },
+      )
       log.requireJson()
       if (code !== 0) throw new Error(`the gateway ended with ${code ?? child.signalCode}:\n${log.text}`)
     },
@@ -155,6 +159,18 @@ function complete({ config, adminPort }: GatewayOptions): string {
   return `${parts.join('\n\n')}\n`
 }
 
+/** Longer than lines wait to be written. */
+const gatheredMs = 220
+/** Questions for open sessions that come sooner have the answer of the one before. */
+const askedEveryMs = 110
+const readEveryMs = 20
+
+async function haveAllAnswered(adminPort: number): Promise<true | undefined> {
+  const response = await fetch(`http://127.0.0.1:${adminPort}/sessions`).catch(() => undefined)
+  if (response?.ok !== true) return undefined
+  return ((await response.json()) as Pick<Sessions, 'missing'>).missing === 0 || undefined
+}
+
 class Log {
   readonly records: LogRecord[] = []
   readonly #notJson: string[] = []
@@ -162,14 +178,15 @@ class Log {
   #lines = ''
   #errors = ''
   #isEnded = false
+  #reads = 0
   readonly #keeps: (record: LogRecord) => boolean
 
   constructor(child: ChildProcess, keeps: (record: LogRecord) => boolean = () => true) {
     this.#keeps = keeps
-    child.stdout?.on('data', (chunk: Buffer) => {
-      this.#read(chunk.toString())
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#read(text)
     })
-    child.stderr?.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#errors += text))
   }
 
   get text(): string {
@@ -201,12 +218,21 @@ class Log {
     }
   }
 
-  /** Lines wait at most a fifth of a second in a worker before they are written. */
-  async settle(): Promise<void> {
-    if (!this.#isEnded) await new Promise((resolve) => setTimeout(resolve, 500))
+  /**
+   * Lines wait a fifth of a second in a worker before they are written, on a machine that is busy longer. A worker that
+   * answers the supervisor's question behind that time has written them; then we read until nothing comes.
+   */
+  async settle(adminPort: number): Promise<void> {
+    await pause(gatheredMs)
+    for (let asked = 0; asked < 2 && !this.#isEnded; asked += 1) {
+      await eventually('every worker to answer', async () => this.#isEnded || (await haveAllAnswered(adminPort)))
+      await pause(askedEveryMs)
+    }
+    for (let seen = -1; seen !== this.#reads; await pause(readEveryMs)) seen = this.#reads
   }
 
   #read(text: string): void {
+    this.#reads += 1
     const lines = (this.#lines + text).split('\n')
     this.#lines = lines.pop() ?? ''
     for (const line of lines) {

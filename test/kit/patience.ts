@@ -1,3 +1,6 @@
+/** For whatever is waited for: how soon it comes on a machine that is busy is no matter of a test. */
+export const usualPatienceMs = 30_000
+
 /** Rejects when `promise` takes longer, saying what was waited for: no test hangs, and each says where it stood. */
 export async function within<T>(ms: number, what: string | (() => string), promise: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
@@ -19,7 +22,7 @@ export async function within<T>(ms: number, what: string | (() => string), promi
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  ms = 30_000,
+  ms = usualPatienceMs,
 ): Promise<T> {
   const end = performance.now() + ms
   for (;;) {

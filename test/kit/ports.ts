@@ -1,13 +1,16 @@
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 
 // Below the range from which Linux takes the local ports of outgoing connections (32768 and up), so that no client of a
 // test can sit on a port between its choice here and its use by a server.
 const lowest = 20_000
 const highest = 32_000
+/** Each process chooses from blocks of so many, which are its own for as long as it listens on the first port of each. */
+const blockPorts = 100
 
-const given = new Set<number>()
+/** Of the block that is chosen from; the last one is the next. */
+const left: number[] = []
 
-/** Ports that were free on every address a moment ago; none is given twice by one process. */
+/** Ports that are free on every address, and that no other process of the tests is given before this one has ended. */
 export async function freePorts<Name extends string>(...names: readonly Name[]): Promise<Record<Name, number>> {
   const ports: Partial<Record<Name, number>> = {}
   for (const name of names) ports[name] = await freePort()
@@ -16,23 +19,35 @@ export async function freePorts<Name extends string>(...names: readonly Name[]):
 
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = lowest + Math.floor(Math.random() * (highest - lowest))
-    if (given.has(port) || !(await isFree(port))) continue
-    given.add(port)
+    const port = left.pop() ?? (await takeBlock())
+    const server = await listening(port)
+    if (server === undefined) continue
+    await new Promise((resolve) => server.close(resolve))
     return port
   }
 }
 
-function isFree(port: number): Promise<boolean> {
+/** @returns the first of its ports to choose. */
+async function takeBlock(): Promise<number> {
+  for (;;) {
+    const first = lowest + blockPorts * Math.floor((Math.random() * (highest - lowest)) / blockPorts)
+    const holder = await listening(first)
+    if (holder === undefined) continue
+    holder.unref()
+    for (let port = first + blockPorts - 1; port > first + 1; port -= 1) left.push(port)
+    return first + 1
+  }
+}
+
+/** Nothing, where somebody listens already. */
+function listening(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
-    const server = createServer()
+    const server = createServer((socket) => socket.destroy())
     server.once('error', () => {
-      resolve(false)
+      resolve(undefined)
     })
     server.listen({ port, host: '0.0.0.0', exclusive: true }, () => {
-      server.close(() => {
-        resolve(true)
-      })
+      resolve(server)
     })
   })
 }

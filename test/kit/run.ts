@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { afterAll } from 'vitest'
+import { usualPatienceMs } from './patience.ts'
 
 export interface Outcome {
   /** null when a signal ended it. */
@@ -19,7 +20,7 @@ export interface RunOptions {
 
 /** Runs a program to its end and tells how it ended; one that takes too long is killed, and that is an error. */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const { input = '', timeoutMs = 20_000, ...rest } = options
+  const { input = '', timeoutMs = usualPatienceMs, ...rest } = options
   const child = start(command, args, rest)
   const stdout = collect(child.stdout)
   const stderr = collect(child.stderr)

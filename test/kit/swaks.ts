@@ -11,7 +11,7 @@ export interface SwaksOptions {
 
 /** Sends one message with swaks, or whatever `args` turn it into; the transcript is its output. */
 export function swaks({ port, to = 'ann@example.org', subject = 'test', args = [] }: SwaksOptions): Promise<Outcome> {
-  const session = `--server 127.0.0.1 --port ${port} --timeout 10 --helo client.example.net --from bob@example.net --to ${to}`
+  const session = `--server 127.0.0.1 --port ${port} --timeout 30 --helo client.example.net --from bob@example.net --to ${to}`
   return peer('swaks', [...session.split(' '), '--header', `Subject: ${subject}`, ...args])
 }
 
