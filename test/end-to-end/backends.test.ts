@@ -7,7 +7,7 @@ import { makeCertificate, type Certificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { temporaryFolder } from '../kit/folder.ts'
-import { startGateway, type Gateway } from '../kit/gateway.ts'
+import { startGateway, type Gateway, type LogRecord } from '../kit/gateway.ts'
 import { startHaproxy } from '../kit/haproxy.ts'
 import { startLoad } from '../kit/load.ts'
 import { eventually } from '../kit/patience.ts'
@@ -162,32 +162,32 @@ describe('backends that fail', () => {
       expect(await swaks({ port: gateway.port, to: 'ann@example.net', args: proxyV2('203.0.113.41') })).toMatchObject({
         code: 0,
       })
-      expect(performance.now() - startedAt).toBeLessThan(5_000)
+      expect(performance.now() - startedAt).toBeLessThan(15_000)
     }
-    const told = await gateway.waitForLog('that it is down', ({ event }) => event === 'upstream.down')
-    expect(told).toMatchObject({
-      upstream: 'inside',
-      backend: `127.0.0.1:${down}`,
-      reason: expect.stringContaining('ECONNREFUSED'),
-    })
-    expect(await health(gateway.admin)).toMatchObject({
-      status: 200,
-      body: {
-        upstreams: {
-          inside: [
-            { backend: `127.0.0.1:${down}`, state: 'down', reason: expect.stringContaining('ECONNREFUSED') },
-            { backend: `127.0.0.1:${up.port}`, state: 'up' },
-          ],
+    const isDown = ({ event, backend }: LogRecord): boolean =>
+      event === 'upstream.down' && backend === `127.0.0.1:${down}`
+    const told = await gateway.waitForLog('that it is down', isDown)
+    expect(told).toMatchObject({ upstream: 'inside', reason: expect.stringContaining('ECONNREFUSED') })
+    await expect
+      .poll(() => health(gateway.admin))
+      .toMatchObject({
+        status: 200,
+        body: {
+          upstreams: {
+            inside: [
+              { backend: `127.0.0.1:${down}`, state: 'down', reason: expect.stringContaining('ECONNREFUSED') },
+              { backend: `127.0.0.1:${up.port}`, state: 'up' },
+            ],
+          },
         },
-      },
-    })
+      })
     const late = await listenAsSmtp(down)
     await gateway.waitForLog(
       'that it is back',
       ({ event, backend }) => event === 'upstream.up' && backend === `127.0.0.1:${down}`,
     )
     late.close()
-    expect(gateway.log.filter(({ event }) => event === 'upstream.down')).toHaveLength(1)
+    expect(gateway.log.filter(isDown)).toHaveLength(1)
     await gateway.stop()
   })
 
@@ -224,7 +224,7 @@ describe('backends that fail', () => {
         const startedAt = performance.now()
         const { stdout } = await swaks({ port: gateway.port, to: `ann@${kind}.example`, args })
         expect(stdout).toContain(`<** ${reply}`)
-        expect(performance.now() - startedAt).toBeLessThan(20_000)
+        expect(performance.now() - startedAt).toBeLessThan(28_000)
       }),
     )
     await gateway.stop()
@@ -344,6 +344,7 @@ describe('X4: health checks tell of the backends', () => {
     const haproxy = await startHaproxy(`defaults
   mode tcp
   timeout connect 5s
+  timeout check 20s
   timeout client 20s
   timeout server 20s
 backend gateways
@@ -472,6 +473,7 @@ test('J7: two gateways behind one HAProxy, one of them killed under load: no ack
   const haproxy = await startHaproxy(`defaults
   mode tcp
   timeout connect 2s
+  timeout check 20s
   timeout client 20s
   timeout server 20s
   retries 2
@@ -492,12 +494,14 @@ backend gateways
   await one.kill()
   // Clients of the dead one connect again, and go on at the other.
   await load.acknowledgedMore(200)
+  await eventually('every client to be served by the other', () => {
+    const served = new Set(other.log.filter(({ event }) => event === 'smtp.transaction').map(({ client }) => client))
+    return served.size === 8 || undefined
+  })
   await load.stop()
 
   const { ledger } = load
   expect(ledger.broken.length).toBeGreaterThan(0)
-  const served = new Set(other.log.filter(({ event }) => event === 'smtp.transaction').map(({ client }) => client))
-  expect(served.size).toBe(8)
   await eventually('every acknowledged message at the backend', () => {
     const there = new Set(sink.messages().map((message) => /^Subject: (load-\d+)$/m.exec(message)?.[1]))
     const missing = [...ledger.acknowledged].filter((subject) => !there.has(subject))

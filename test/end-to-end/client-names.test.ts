@@ -25,7 +25,7 @@ beforeAll(async () => {
   const tables = [
     '[proxy]\ntrusted-networks = ["127.0.0.1"]',
     '[policy]\nignored-hosts = ["10.0.0.0/24"]',
-    `[dns]\nservers = ["${dns.address}"]\ntimeout = "500ms"\ntries = 1`,
+    `[dns]\nservers = ["${dns.address}"]\ntimeout = "2s"\ntries = 1`,
     listener('mx', { protocol: 'smtp', bind: ports.mx, mode: 'require' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,

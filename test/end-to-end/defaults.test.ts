@@ -45,7 +45,7 @@ beforeAll(async () => {
   pid = child.pid ?? 0
   stop = async () => {
     child.kill('SIGTERM')
-    if (child.exitCode === null) await within(20_000, 'the gateway to stop', once(child, 'close'))
+    if (child.exitCode === null) await within(30_000, 'the gateway to stop', once(child, 'close'))
     return child.exitCode
   }
   await eventually('the lines to try', () => {
@@ -96,8 +96,8 @@ function printedCommand(program: string, containing = ''): string {
 test('J8, S15: what is printed for nc is greeted', async () => {
   const command = printedCommand('printf')
   expect(command).toContain(String.raw`'PROXY TCP4 203.0.113.7 127.0.0.1 45678 25\r\n'`)
-  // The terminal of a person stays open; here nc is told when to go.
-  const { stdout } = await shell(['nc'], command.replace('nc ', 'nc -q 1 '))
+  // The terminal of a person stays open; here nc goes when it has heard something.
+  const { stdout } = await shell(['nc'], command.replace('nc ', 'nc -q 20 -W 1 '))
   expect(stdout).toMatch(/^220 localhost /)
 })
 
@@ -150,7 +150,7 @@ test.each([
   ['2587 submission, no header', 2587, /^220 /],
   ['2143 imap, no header', 2143, /^\* OK /],
 ])('%s', async (_, port, greeting) => {
-  const { stdout } = await shell(['nc'], `nc -q 1 127.0.0.1 ${port} </dev/null`)
+  const { stdout } = await shell(['nc'], `nc -q 20 -W 1 127.0.0.1 ${port} </dev/null`)
   expect(stdout).toMatch(greeting)
 })
 

@@ -49,7 +49,7 @@ test('connect-with-a-header reaches front-an-https-server, which sees the client
   const { cert, key } = await makeCertificate()
   const server = start(process.execPath, argumentsFor('front-an-https-server.ts', key, cert, '0'))
   afterAll(() => server.kill())
-  const port = await within(10_000, 'the server to listen', portOf(server))
+  const port = await within(30_000, 'the server to listen', portOf(server))
   const { code, stdout, stderr } = await run(
     process.execPath,
     argumentsFor('connect-with-a-header.ts', port, '198.51.100.23', cert),

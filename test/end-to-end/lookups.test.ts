@@ -64,7 +64,7 @@ describe('a service over HTTP, as nginx asks it', () => {
     service.listen(servicePort, '127.0.0.1')
     await once(service, 'listening')
     gateway = await startBefore(
-      `[lookup.service]\nurl = "http://127.0.0.1:${servicePort}/auth"\ntimeout = "500ms"`,
+      `[lookup.service]\nurl = "http://127.0.0.1:${servicePort}/auth"\ntimeout = "2s"`,
       '[[route]]\nrecipients = ["a.example", "b.example"]\nask = "service"\nto = "inside"',
     )
   })
@@ -97,7 +97,7 @@ describe('a service over HTTP, as nginx asks it', () => {
       const startedAt = performance.now()
       const { stdout } = await swaks({ port: gateway.port, to: 'ann@b.example', args: proxyV2('203.0.113.63') })
       expect(stdout).toMatch(/<\*\* 4\d\d /)
-      expect(performance.now() - startedAt).toBeLessThan(5_000)
+      expect(performance.now() - startedAt).toBeLessThan(15_000)
     }
     await defers()
     expect(await gateway.waitForLog('the failure', ({ event }) => event === 'lookup.failed')).toMatchObject({
@@ -157,7 +157,7 @@ describe('Redis', () => {
     redisPort = await freePort()
     await startRedis()
     gateway = await startBefore(
-      `[lookup.directory]\nurl = "redis://127.0.0.1:${redisPort}"\ntimeout = "500ms"`,
+      `[lookup.directory]\nurl = "redis://127.0.0.1:${redisPort}"\ntimeout = "10s"`,
       '[[route]]\nask = "directory"',
     )
   })
@@ -190,7 +190,7 @@ describe('Redis', () => {
     await once(redis, 'close')
     const startedAt = performance.now()
     expect((await to('bob@b.example')).stdout).toContain('<** 451 ')
-    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    expect(performance.now() - startedAt).toBeLessThan(15_000)
     await startRedis()
     await eventually('mail to go on', async () => ((await to('bob@b.example')).code === 0 ? true : undefined))
   })

@@ -12,7 +12,7 @@ let gateway: Gateway
 
 beforeAll(async () => {
   const tables = [
-    '[proxy]\ntrusted-networks = ["127.0.0.1"]\nheader-timeout = "3s"',
+    '[proxy]\ntrusted-networks = ["127.0.0.1"]\nheader-timeout = "1m"',
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'require' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, mode: 'require' }),
   ]

@@ -24,7 +24,7 @@ beforeAll(async () => {
     const from = types === '@types/node' ? join(root, 'node_modules', types) : besideTypesOfNode(types)
     cpSync(realpathSync(from), join(project, 'node_modules', types), { recursive: true, dereference: true })
   }
-})
+}, 120_000)
 
 async function pack(): Promise<{ readonly filename: string; readonly files: readonly string[] }> {
   const { stdout } = await succeed('npm', ['pack', core, '--json', '--pack-destination', project])

@@ -75,7 +75,7 @@ message['From'] = 'jörg@example.net'
 message['To'] = sys.argv[2]
 message['Subject'] = 'by smtplib'
 message.set_content('grüße\\n')
-with smtplib.SMTP('127.0.0.1', int(sys.argv[1]), local_hostname='python.example', timeout=10) as client:
+with smtplib.SMTP('127.0.0.1', int(sys.argv[1]), local_hostname='python.example', timeout=30) as client:
     assert client.send_message(message) == {}
 `
   expect(await peer('python3', ['-c', script, `${ports.mx}`, bob.name])).toMatchObject({ code: 0, stderr: '' })

@@ -12,9 +12,11 @@ import { freePorts } from '../kit/ports.ts'
 import { ends, sslTlv, tlv, v2 } from '../kit/proxy-header.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
 
-/** Every name below the folder, whatever deep. */
+/** Every name below the folder, whatever deep; but for notes on messages that were read, which are written a second later. */
 function filesIn(folder: string): readonly string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).toSorted()
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => !/\/(?:postern-notes$|tmp\/)/.test(name))
+    .toSorted()
 }
 
 const ports = await freePorts('admin', 'mx', 'proxied', 'submission', 'proxiedSubmission', 'lmtp', 'imap')

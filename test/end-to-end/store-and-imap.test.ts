@@ -273,7 +273,7 @@ describe('C2: imapflow', () => {
         const idle = waiting.idle()
         const sent = await swaks({ port: ports.direct, to: erin.name, subject: `while idle ${round}` })
         expect(sent).toMatchObject({ code: 0 })
-        expect(await within(10_000, 'EXISTS', told)).toBe(exists + round)
+        expect(await within(30_000, 'EXISTS', told)).toBe(exists + round)
         await waiting.noop()
         await idle
       }
@@ -385,7 +385,7 @@ describe('envelopes that are refused', () => {
   })
 
   test('a message larger than SIZE is refused at MAIL when it is declared, and at the dot when not', async () => {
-    const client = await Dialogue.connect(ports.direct, { timeoutMs: 30_000 })
+    const client = await Dialogue.connect(ports.direct)
     await client.reply()
     const { text } = await client.ask('EHLO client.example.net')
     const size = Number(/^SIZE (\d+)$/m.exec(text)?.[1])
@@ -403,7 +403,7 @@ describe('envelopes that are refused', () => {
   })
 
   test('lines without end and unknown commands are refused and end, with the others served', async () => {
-    const endless = await Dialogue.connect(ports.direct, { timeoutMs: 20_000 })
+    const endless = await Dialogue.connect(ports.direct)
     await endless.reply()
     endless.send('x'.repeat(300_000))
     expect(await endless.end()).toMatch(/^(?:500 [^\r\n]*\r\n)?421 [^\r\n]*\r\n$/)
@@ -455,7 +455,8 @@ test('C2: on disk it is Maildir++, complete files in new or cur, readable by its
     expect(statSync(file).mode & 0o077).toBe(0)
     expect(readFileSync(file).subarray(-2).toString('hex')).toBe('0d0a')
   }
-  for (const folder of folders) expect(readdirSync(join(folder, 'tmp'))).toEqual([])
+  // A message of a client that went is perhaps still on its way.
+  for (const folder of folders) await expect.poll(() => readdirSync(join(folder, 'tmp'))).toEqual([])
 })
 
 test('no password is in any log line, and no worker died', async () => {

@@ -43,7 +43,7 @@ beforeAll(async () => {
     listener('direct', { protocol: 'imap', bind: ports.direct, tls: 'starttls', mode: 'off' }),
     listener('direct-tls', { protocol: 'submission', bind: ports.directTls, tls: 'implicit', mode: 'mixed' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
-    '[limits]\ntls-handshake-timeout = "2s"',
+    '[limits]\ntls-handshake-timeout = "1m"',
   ]
   gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin })
 })

@@ -90,7 +90,7 @@ async function backendThat({ step, way }: (typeof rows)[number]): Promise<number
 
 test.each(rows)('BK-02: $protocol, at $step it $way: 4yz in bounded time, and the session goes on', async (row) => {
   const startedAt = performance.now()
-  const client = await Dialogue.connect(ports.front, { timeoutMs: 20_000 })
+  const client = await Dialogue.connect(ports.front)
   await client.reply()
   await client.ask('EHLO client.example.net')
   expect((await client.ask('MAIL FROM:<bob@example.net>')).code).toBe(250)

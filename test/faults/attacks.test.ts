@@ -73,7 +73,7 @@ async function openMany(count: number, port: number, bytes: Uint8Array | string,
       const localAddress = `${from}.${1 + ((sockets.length + index) % 200)}`
       const socket = connect({ host: '127.0.0.1', port, localAddress, noDelay: true })
       socket.on('error', () => {})
-      await within(20_000, 'a connection', once(socket, 'connect'))
+      await within(30_000, 'a connection', once(socket, 'connect'))
       socket.write(bytes)
       return socket
     })
@@ -122,7 +122,7 @@ async function pour(socket: Socket, piece: Buffer, bytes: number, patienceMs = 5
 }
 
 async function signedIn(user: Account): Promise<Dialogue> {
-  const client = await Dialogue.connect(ports.imaps, { timeoutMs: 30_000 })
+  const client = await Dialogue.connect(ports.imaps)
   await client.startTls()
   await client.line()
   expect((await client.imap(`a LOGIN ${user.name} "${user.password}"`)).at(-1)).toMatch(/^a OK /)
@@ -192,6 +192,7 @@ describe('headers', () => {
 
   test('PX-26: health checks and bare connects that close at once', async () => {
     const count = perTier({ change: 300, nightly: 10_000, release: 10_000 })
+    await gateway.settleLog()
     const before = gateway.log.length
     await attack({
       run: async () => {
@@ -247,7 +248,7 @@ describe('TLS', () => {
         for (let at = 0; at < names.length; at += 10) {
           await Promise.all(
             names.slice(at, at + 10).map(async (name) => {
-              const client = await Dialogue.connect(ports.imaps, { timeoutMs: 30_000 })
+              const client = await Dialogue.connect(ports.imaps)
               await client.startTls(name)
               expect(await client.line()).toMatch(/^\* OK /)
               client.destroy()
@@ -551,7 +552,7 @@ test('RS-07: all processors busy', async () => {
     run: async () => {
       const program = fileURLToPath(new URL('busy.ts', import.meta.url))
       const busy = Array.from({ length: 4 }, () => start(process.execPath, [program]))
-      await Promise.all(busy.map((each) => within(20_000, 'a busy process', once(each.stdout ?? each, 'data'))))
+      await Promise.all(busy.map((each) => within(30_000, 'a busy process', once(each.stdout ?? each, 'data'))))
       await new Promise((resolve) => setTimeout(resolve, perTier({ change: 1_000, nightly: 20_000, release: 20_000 })))
       return () => {
         for (const each of busy) each.kill('SIGKILL')

@@ -26,7 +26,7 @@ async function connected(troubles: Troubles): Promise<Ends> {
   const proxy = await startChaosProxy((listening.address() as AddressInfo).port, () => troubles)
   const accepted = once(listening, 'connection') as Promise<[Socket]>
   const client = connect({ host: '127.0.0.1', port: proxy.port, allowHalfOpen: true, noDelay: true })
-  const [server] = await within(20_000, 'a connection', accepted)
+  const [server] = await within(30_000, 'a connection', accepted)
   cleanUps.push(
     () => once(listening.close(), 'close'),
     () => proxy.stop(),
@@ -42,7 +42,7 @@ function endOf(socket: Socket): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   socket.once('end', () => resolve('end'))
   socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-  return within(20_000, 'the end of a connection', promise)
+  return within(30_000, 'the end of a connection', promise)
 }
 
 test('without trouble bytes and ends pass both ways', async () => {
@@ -82,7 +82,7 @@ test('a half-close: the server may go on speaking', async () => {
   expect(atServer.join('')).toBe('abc')
   const heard = once(client, 'data') as Promise<[Buffer]>
   server.write('still here')
-  const [chunk] = await within(20_000, 'the other direction', heard)
+  const [chunk] = await within(30_000, 'the other direction', heard)
   expect(chunk.toString()).toBe('still here')
 })
 
@@ -91,7 +91,7 @@ test('a stall: the other direction goes on', async () => {
   client.write('abcdef')
   const arrived = once(client, 'data')
   server.write('heard')
-  await within(20_000, 'the other direction', arrived)
+  await within(30_000, 'the other direction', arrived)
   expect('abc'.startsWith(atServer.join(''))).toBe(true)
 })
 

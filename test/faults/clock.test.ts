@@ -6,6 +6,7 @@ import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
 import { temporaryFolder } from '../kit/folder.ts'
 import { ann, startGateway } from '../kit/gateway.ts'
+import { heldTogether } from '../kit/held-together.ts'
 import { eventually } from '../kit/patience.ts'
 import { requirePeer } from '../kit/peers.ts'
 import { freePorts } from '../kit/ports.ts'
@@ -49,16 +50,21 @@ test('RS-06, ST-08: the clock jumps by hours and years, both ways', async () => 
     const mail = await Dialogue.connect(ports.smtp, { from: '127.0.4.1' })
     await mail.reply()
     await mail.ask('EHLO client.example')
-    const many = '127.0.4.2'
-    const heard: string[] = []
+    let many = ''
     const comes = async (from: string): Promise<string> => {
       const client = await Dialogue.connect(ports.smtp, { from, timeoutMs: 30_000 })
       const line = await client.line()
       client.destroy()
       return line.slice(0, 3)
     }
-    for (let n = 0; n < 6; n++) heard.push(await comes(many))
-    expect(heard).toEqual(['220', '220', '220', '220', '220', '421'])
+    const expected = ['220', '220', '220', '220', '220', '421']
+    const found = await heldTogether(gateway, expected, async (round) => {
+      many = `127.0.4.${200 + round}`
+      const heard: string[] = []
+      for (let n = 0; n < 6; n++) heard.push(await comes(many))
+      return heard
+    })
+    expect(found).toEqual(expected)
     const dates: string[] = []
     for (const [index, [name, seconds]] of jumps.entries()) {
       jump(seconds)

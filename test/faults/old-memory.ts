@@ -16,7 +16,7 @@ export interface Ports {
 }
 
 async function signedIn(port: number, { name, password }: Account): Promise<Dialogue> {
-  const client = await Dialogue.connect(port, { timeoutMs: 30_000 })
+  const client = await Dialogue.connect(port)
   await client.startTls()
   await client.line()
   await client.imap(`a LOGIN ${name} "${password}"`)
@@ -25,7 +25,7 @@ async function signedIn(port: number, { name, password }: Account): Promise<Dial
 }
 
 async function greeted(port: number): Promise<Dialogue> {
-  const client = await Dialogue.connect(port, { timeoutMs: 30_000 })
+  const client = await Dialogue.connect(port)
   await client.reply()
   await client.ask('EHLO client.example')
   return client

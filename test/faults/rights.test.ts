@@ -63,7 +63,7 @@ function headersFor(source: string): readonly Buffer[] {
 }
 
 async function connectWith(header: Buffer, port = ports.smtp): Promise<Dialogue> {
-  const client = await Dialogue.connect(port, { timeoutMs: 20_000 })
+  const client = await Dialogue.connect(port)
   client.send(header)
   return client
 }
@@ -166,7 +166,7 @@ test('PX-10: a header later in a session, in each of its states', async () => {
   expect((await client.ask('EHLO client.example')).lines[0]).toContain('203.0.113.7')
   client.destroy()
 
-  const imap = await Dialogue.connect(ports.imaps, { timeoutMs: 20_000 })
+  const imap = await Dialogue.connect(ports.imaps)
   await imap.startTls()
   await imap.line()
   await imap.imap(`a LOGIN ${ann.name} "${ann.password}"`)
@@ -181,7 +181,7 @@ test('PX-10: a header later in a session, in each of its states', async () => {
 })
 
 async function fingerprint(): Promise<string> {
-  const client = await Dialogue.connect(ports.imaps, { timeoutMs: 20_000 })
+  const client = await Dialogue.connect(ports.imaps)
   const secure = await client.startTls()
   const { fingerprint256 } = secure.getPeerCertificate()
   client.destroy()
@@ -217,7 +217,7 @@ test(
       Array.from({ length: 2 }, async () => {
         while (!stopping.signal.aborted) {
           try {
-            const client = await Dialogue.connect(ports.imaps, { timeoutMs: 20_000 })
+            const client = await Dialogue.connect(ports.imaps)
             await client.startTls()
             if (!(await client.line()).startsWith('* OK')) failures.push('no greeting')
             client.destroy()

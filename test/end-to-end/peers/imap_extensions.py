@@ -60,7 +60,7 @@ def literal(octets, kind=b""):
     return kind + b"{%d+}\r\n" % len(octets) + octets
 
 
-with socket.create_connection((host, int(port)), timeout=20) as sock:
+with socket.create_connection((host, int(port)), timeout=30) as sock:
     client = Connection(sock)
     client.until(rb"ready\r\n")
     client.start_tls()

@@ -25,7 +25,7 @@ message = (
     b"Message-ID: <python@example.org>\r\n\r\nThe text of it.\r\n"
 )
 
-with imaplib.IMAP4(host, int(port), timeout=10) as client:
+with imaplib.IMAP4(host, int(port), timeout=30) as client:
     assert "LOGINDISABLED" in client.capabilities, client.capabilities
     client.starttls(context)
     assert "LOGINDISABLED" not in client.capabilities, client.capabilities

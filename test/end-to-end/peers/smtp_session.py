@@ -11,7 +11,7 @@ context = ssl.create_default_context()
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
 
-with smtplib.SMTP(host, int(port), local_hostname="python.example", timeout=10) as client:
+with smtplib.SMTP(host, int(port), local_hostname="python.example", timeout=30) as client:
     client.starttls(context=context)
     code, text = client.ehlo()
     print(code, text.decode())
