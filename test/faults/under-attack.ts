@@ -10,6 +10,7 @@ import { descriptors, residentBytes } from './processes.ts'
 const mib = 2 ** 20
 /** How long an ordinary client may wait for its greeting, whatever another one does. */
 const patienceMs = 1000
+const attempts = 3
 /** A visit before the attack, and one behind it, at each port. */
 const visitsAround = 2
 
@@ -38,11 +39,13 @@ export interface Endured {
  * Attacks while an ordinary client comes again and again. What every attack is judged by: the client is greeted within a
  * second each time, no worker dies, memory stays below its bound, and behind it all descriptors are given back.
  *
- * The one slow greeting of a machine that was busy elsewhere is no proof: over the second, the attack is made once more.
+ * The one slow greeting of a machine that was busy elsewhere is no proof: over the second, the attack is made again. What is
+ * slow in each of three attacks is slow by the attack.
  */
 export async function underAttack(target: Target, attack: Attack): Promise<Endured> {
   let endured = await endure(target, attack)
-  if (endured.slowestMs > patienceMs) endured = await endure(target, attack)
+  for (let made = 1; made < attempts && endured.slowestMs > patienceMs; made += 1)
+    endured = await endure(target, attack)
   const { visits, p99Ms, slowestMs, grownBytes } = endured
   tellWaits({ visits, p99Ms: rounded(p99Ms), slowestMs: rounded(slowestMs), grownMib: rounded(grownBytes / mib) })
   tellFigure(
