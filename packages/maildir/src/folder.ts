@@ -49,6 +49,8 @@ export class Folder {
   readonly #context: StoreContext
   readonly #index: MailboxIndex
   readonly #turns = new Turns()
+  /** Looks that wait for their turn. */
+  readonly #awaited: Partial<Record<'claiming' | 'looking', Promise<readonly Uid[]> | undefined>> = {}
   readonly #arrivals: Arrivals
   #shown: ShownMailbox | undefined
   readonly #announce: (folder: Folder) => void
@@ -109,9 +111,25 @@ export class Folder {
     return this.#index.journal.expungedSince(of, modseq)
   }
 
-  /** Looks at the disk. With `claim`, takes what is in `new` and returns its UIDs. */
+  /**
+   * Looks at the disk. With `claim`, takes what is in `new` and returns its UIDs.
+   *
+   * A look that nobody has begun yet is as good as one of one's own: thousands of sessions that one change has woken make two
+   * or three of them. What it takes is the first one's.
+   */
   async refresh(claim: boolean): Promise<readonly Uid[]> {
-    const claimed = await this.#turns.run(() => this.#sync({ claim }))
+    const kind = claim ? 'claiming' : 'looking'
+    const awaited = this.#awaited[kind]
+    if (awaited !== undefined) {
+      await awaited
+      return []
+    }
+    const look = this.#turns.run(() => {
+      this.#awaited[kind] = undefined
+      return this.#sync({ claim })
+    })
+    this.#awaited[kind] = look
+    const claimed = await look
     if (claimed.length > 0) this.#changed()
     return claimed
   }

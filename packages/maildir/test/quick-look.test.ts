@@ -1,5 +1,5 @@
 /** A look at a mailbox of which nothing changed costs no read; and whatever anybody changed, the very next look tells. */
-import { lstatSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, renameSync, symlinkSync, unlinkSync, type Dirent } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -62,6 +62,54 @@ async function settle(mailbox: Mailbox, counting: { calls: number }): Promise<vo
     { timeout: 20_000, interval: 5 },
   )
 }
+
+test('many sessions of a process that ask at once share a look: each is told, and one has the message as recent', async () => {
+  const counting = countingDisk(nfs)
+  const first = await elsewhere(counting.disk)
+  const account = await others[0]!.openAccount(ann)
+  const opening = Array.from({ length: 50 }, async () => value(await account.open('INBOX', 'read-write')))
+  const sessions = [first, ...(await Promise.all(opening))]
+  await append(opened.store, ann, 'INBOX', 'four')
+  counting.calls = 0
+  await first.refresh()
+  const callsOfOne = counting.calls
+  await Promise.all(sessions.map((session) => session.refresh()))
+
+  await append(opened.store, ann, 'INBOX', 'five')
+  counting.calls = 0
+  const told = await Promise.all(sessions.map(async (session) => (await session.refresh()).arrived))
+  expect(told.map((arrived) => arrived.length)).toEqual(sessions.map(() => 1))
+  expect(counting.calls).toBeLessThanOrEqual(2 * callsOfOne)
+  expect(sessions.filter((session) => session.recent().has(told[0]![0]!.uid))).toHaveLength(1)
+})
+
+test('a look that has begun is nobody else’s: who asks behind a change has it', async () => {
+  // The first look has read the names in `new`, and is held; the change comes between the two.
+  const seen = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  let mayHold = false
+  const opendir = async (path: string, options: { readonly encoding: 'latin1' }): Promise<readonly Dirent[]> => {
+    const names: Dirent[] = []
+    for await (const entry of await disk.opendir(path, options)) names.push(entry)
+    if (mayHold && path.endsWith('/new')) {
+      mayHold = false
+      seen.resolve()
+      await held.promise
+    }
+    return names
+  }
+  const counting = countingDisk(nfs, { opendir: opendir as unknown as Disk['opendir'] })
+  const first = await elsewhere(counting.disk)
+  const second = value(await (await others[0]!.openAccount(ann)).open('INBOX', 'read-write'))
+  mayHold = true
+  const before = first.refresh()
+  await seen.promise
+  await append(opened.store, ann, 'INBOX', 'four')
+  const behind = second.refresh()
+  held.resolve()
+  await before
+  expect((await behind).arrived).toHaveLength(1)
+})
 
 describe('a look at a mailbox of which nothing changed', () => {
   test('waits for no call of the file system where it is local', async () => {
