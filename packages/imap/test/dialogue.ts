@@ -50,6 +50,8 @@ export class TestSession {
   /** Asks for a drain at every write when set: a client that reads slowly. */
   isFull = false
   drains = 0
+  /** How often others were given the event loop. */
+  turns = 0
   #written: Buffer[] = []
   #wakeAsked = false
   readonly #connection: ConnectionInfo
@@ -68,7 +70,10 @@ export class TestSession {
         connection: this.#connection,
         output,
         signal: new AbortController().signal,
-        turn: () => nextTurn(),
+        turn: () => {
+          this.turns += 1
+          return nextTurn()
+        },
         wake: () => {
           this.#wakeAsked = true
         },

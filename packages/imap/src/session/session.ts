@@ -81,6 +81,8 @@ class ImapSession implements SessionMachine {
     let hasTold = false
     if (selected !== undefined && (isIdling || wanted.atOnce !== 'nothing')) {
       if (!(await this.#state.look())) return this.#byeMailboxGone()
+      // One change wakes all who idle there: others are answered between what each of them is told.
+      await this.#state.turn()
       hasTold = await tellNews(this.#state, isIdling || wanted.atOnce === 'all')
     }
     await this.#tellOthers()

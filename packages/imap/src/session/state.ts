@@ -81,7 +81,7 @@ export class SessionState {
   readonly limits: ImapLimits
   readonly output: Output
   readonly wake: () => void
-  readonly #turn: () => Promise<void>
+  readonly turn: () => Promise<void>
   /** Present where mail may be at backends. */
   readonly login: BackendLogin | undefined
   signedIn: SignedIn | undefined
@@ -125,7 +125,7 @@ export class SessionState {
     this.limits = { ...defaultLimits, ...options.limits }
     this.output = context.output
     this.wake = () => context.wake()
-    this.#turn = () => context.turn()
+    this.turn = () => context.turn()
     const { logins, authenticator, proxyLimits } = options
     this.login =
       logins === undefined
@@ -304,7 +304,7 @@ export class SessionState {
   async #giveTurn(): Promise<void> {
     this.#pieces = 0
     this.#looksAtClock = true
-    await this.#turn()
+    await this.turn()
   }
 
   #assertThere(): void {

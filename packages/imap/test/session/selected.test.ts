@@ -268,6 +268,16 @@ test('IDLE tells what comes, keeps the line warm, and ends with DONE', async () 
   await play(session, '!rest\nC: b NOOP\nS: * 4 EXISTS\nS: * 4 RECENT\nS: b OK *')
 })
 
+test('IM-18: all who idle may hear of one change: others have the event loop before each of them is told', async () => {
+  const { store } = three()
+  const session = await selectedInbox({ store })
+  await play(session, 'C: a IDLE\nS: + idling')
+  const before = session.turns
+  store.put(account, 'INBOX', 'Subject: four\r\n\r\nfourth\r\n')
+  await play(session, '!rest\nS: * 4 EXISTS\nS: * 4 RECENT')
+  expect(session.turns).toBe(before + 1)
+})
+
 test('IM-18: anything but DONE ends IDLE as BAD; DONE may be pipelined', async () => {
   const session = await selectedInbox(three())
   session.take()
