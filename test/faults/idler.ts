@@ -1,11 +1,12 @@
 /*
  * Many IMAP sessions that are signed in and idle, as a process of its own, so that what they cost here is nobody's memory
- * but its own: `idler.ts plain|tls PORT COUNT USERS`, with the password of all users on standard input. It opens them a
- * few at a time, tells `idle` in a line when all of them idle, and holds them until standard input ends.
+ * but its own: `idler.ts plain|tls PORT COUNT USERS`, with the password of all users in the first line of standard input. It
+ * opens them a few at a time, tells `idle` in a line when all of them idle, and holds them until standard input ends. Each
+ * further line is a word that the gateway is about to say to all of them: `listening`, and when they heard it, in a line of JSON.
  */
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 
 const [channel = '', ...numbers] = process.argv.slice(2)
 const [port = 0, count = 0, users = 1] = numbers.map(Number)
@@ -14,19 +15,48 @@ const lanes = 16
 /** The balancer that says for whom it speaks: clients of ten thousand addresses, and TLS that it has ended. */
 const clientOf = (index: number): readonly number[] => [203, 0, 113 + (index >> 8), index & 255]
 
-const password = await new Promise<string>((resolve) => {
-  process.stdin.once('data', (chunk) => resolve(chunk.toString().trim()))
-})
-const released = once(process.stdin, 'end')
+/** When the first half and the last of the sessions heard a word, milliseconds since 1970. */
+export interface Heard {
+  readonly word: string
+  readonly half: number
+  readonly last: number
+}
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+const password = String((await lines.next()).value)
 let next = 0
+let listening: { readonly word: string; readonly at: number[] } | undefined
 await Promise.all(
   Array.from({ length: lanes }, async () => {
     while (next < count) await open(next++)
   }),
 )
 process.stdout.write('idle\n')
-await released
+for await (const word of { [Symbol.asyncIterator]: () => lines }) {
+  listening = { word, at: [] }
+  process.stdout.write('listening\n')
+}
 process.exit(0)
+
+/** Of one session. What is said may come in pieces. */
+function ear(): (chunk: Buffer) => void {
+  let heard: typeof listening
+  let text = ''
+  return (chunk) => {
+    if (listening === undefined || heard === listening) return
+    const { word, at } = listening
+    text += chunk.toString('latin1')
+    if (!text.includes(word)) {
+      text = text.slice(-word.length)
+      return
+    }
+    heard = listening
+    text = ''
+    if (at.push(Date.now()) < count) return
+    const told: Heard = { word, half: at[count >> 1] ?? 0, last: at.at(-1) ?? 0 }
+    process.stdout.write(`${JSON.stringify(told)}\n`)
+  }
+}
 
 async function open(index: number): Promise<void> {
   // One address has no more than some 28,000 ports to give.
@@ -43,6 +73,7 @@ async function open(index: number): Promise<void> {
   const dialogue = `a LOGIN ${user} "${password}"\r\nb SELECT INBOX\r\nc IDLE\r\n`
   await said(socket, '* OK', '')
   await said(socket, '+ ', dialogue)
+  socket.on('data', ear())
 }
 
 /** Sends, and waits for a line that begins so. */

@@ -263,7 +263,7 @@ IM-14 | C | change  | kept   | hostile names and headers: every response parses
 IM-15 | C | change  | kept   | odd sections and partials
 IM-16 | C | change  | kept   | SORT and THREAD over thousands of references
 IM-17 | C | change  | kept   | an ID of two hundred pairs
-IM-18 | C | nightly | partly | IDLE and what is not DONE; many idle sessions on one mailbox | ten thousand sessions on one mailbox are not run
+IM-18 | C | release | kept   | IDLE and what is not DONE; ten thousand sessions that idle on one mailbox hear of it within two seconds
 IM-19 | C | change  | kept   | bad commands in a row end the session
 IM-20 | B | change  | kept   | a client that never reads holds its own commands back
 IM-21 | C | change  | kept   | sessions of a user are bounded, and those that vanish are counted off
