@@ -199,10 +199,11 @@ function parseSectionText(tokens: Tokens): Section['text'] {
   return undefined
 }
 
+/** `partial = "<" number64 "." nz-number64 ">"` (RFC 9051 section 9). */
 function parsePartial(tokens: Tokens): { offset: number; count: number } | 'malformed' | undefined {
   if (!takeExactly(tokens, '<')) return undefined
-  const offset = tokens.number()
+  const offset = tokens.number64()
   if (offset === undefined || !takeExactly(tokens, '.')) return 'malformed'
-  const count = tokens.number()
+  const count = tokens.number64()
   return count === undefined || count === 0 || !takeExactly(tokens, '>') ? 'malformed' : { offset, count }
 }

@@ -172,7 +172,7 @@ class Parser {
       }
       case 'LARGER':
       case 'SMALLER': {
-        const bytes = tokens.space() ? tokens.number() : undefined
+        const bytes = tokens.space() ? tokens.number64() : undefined
         return bytes === undefined ? undefined : { key: name === 'LARGER' ? 'larger' : 'smaller', bytes }
       }
       case 'OLDER':

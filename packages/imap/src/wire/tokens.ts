@@ -11,6 +11,8 @@ const ASTRING = 2
 const LIST = 4
 const TAG = 8
 
+const maxNumber64 = 0x7fff_ffff_ffff_ffffn
+
 /** What each octet may be part of. 8-bit octets are part of nothing outside strings. */
 const classes: Uint8Array = classify()
 
@@ -114,6 +116,20 @@ export class Tokens {
     if (at === start) return undefined
     this.at = at
     return value
+  }
+
+  /**
+   * `number64 = 1*DIGIT`, at most 9223372036854775807 (RFC 9051 section 9): octets of a message. What is above 2^53 - 1, and more
+   * than any message has, is taken for that.
+   */
+  number64(): number | undefined {
+    const start = this.at
+    let at = start
+    while (at < this.text.length && '0123456789'.includes(this.text.charAt(at))) at += 1
+    const digits = this.text.slice(start, at).replace(/^0+(?=\d)/, '')
+    if (digits === '' || digits.length > 19 || BigInt(digits) > maxNumber64) return undefined
+    this.at = at
+    return Math.min(Number(digits), Number.MAX_SAFE_INTEGER)
   }
 
   /** The characters of a sequence set, to be read by `parseSequenceSet`. */

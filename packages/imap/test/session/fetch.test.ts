@@ -130,6 +130,8 @@ test.for([
   ['BODY.PEEK[2.3]', 'BODY[2.3]'],
   ['BODY.PEEK[2.2.1.1.1.1.1.1.1.1.1]', 'BODY[2.2.1.1.1.1.1.1.1.1.1]'],
   ['BODY.PEEK[4294967295]', 'BODY[4294967295]'],
+  ['BODY.PEEK[]<4294967296.4294967296>', 'BODY[]<4294967296>'],
+  ['BINARY.PEEK[1]<4294967296.4294967296>', 'BINARY[1]<4294967296>'],
 ])('IM-15: what is not there is told as nothing: %s', async ([items, label]) => {
   expect(await fetched(items ?? '')).toBe(`${label} {0}\r\n`)
 })
@@ -147,6 +149,7 @@ test.for([
   'BODY[]<0>',
   'BODY[]<0.0>',
   'BODY[]<-1.5>',
+  'BODY[]<0.9223372036854775808>',
   `BODY[1${'.1'.repeat(100)}]`,
   '()',
   '(FLAGS',

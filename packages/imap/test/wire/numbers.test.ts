@@ -44,3 +44,18 @@ test('JS-03: the largest of 32 bits is one', () => {
   expect(parseSequenceSet('4294967295', limits.maxSequenceRanges)).toBeDefined()
   expect(new Tokens('4294967295', limits).number()).toBe(4_294_967_295)
 })
+
+test.each([
+  ['0', 0],
+  ['007', 7],
+  ['4294967296', 4_294_967_296],
+  ['9007199254740991', Number.MAX_SAFE_INTEGER],
+  ['9223372036854775807', Number.MAX_SAFE_INTEGER],
+  ['9223372036854775808', undefined],
+  ['9'.repeat(400), undefined],
+  ['', undefined],
+  ['-1', undefined],
+  ['٣', undefined],
+])('RFC 9051 section 9: %s octets', (text, octets) => {
+  expect(new Tokens(text, limits).number64()).toBe(octets)
+})
