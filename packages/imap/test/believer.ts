@@ -20,7 +20,11 @@ export class Believer {
     if (meant !== undefined && meant !== 0 && found !== undefined && Number(found) !== meant)
       this.#fault(command, answer)
     for (const line of answer.split('\r\n')) this.#believe(line, command)
-    if (!/t OK [^\r\n]*\r\n$/.test(answer)) this.#fault(command, answer)
+    // Of messages that another session expunged none is copied.
+    const ending = /^(?:COPY|MOVE) /.test(command)
+      ? /t (?:OK|NO \[EXPUNGEISSUED\]) [^\r\n]*\r\n$/
+      : /t OK [^\r\n]*\r\n$/
+    if (!ending.test(answer)) this.#fault(command, answer)
   }
 
   #believe(line: string, command: string): void {

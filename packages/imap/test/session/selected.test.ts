@@ -236,6 +236,40 @@ test('IM-22: a message that another session expunged is never another message', 
   )
 })
 
+test('RFC 2180 section 4.4.1: messages that are all gone were not copied, nor moved; of some of them the others were', async () => {
+  const { store } = three()
+  const sessions = [
+    await selectedInbox({ store }),
+    await selectedInbox({ store }),
+    await selectedInbox({ store }),
+  ] as const
+  await sessions[0].ask('w CREATE Sent')
+  await sessions[0].ask('x STORE 1:2 +FLAGS \\Deleted')
+  await sessions[0].ask('y EXPUNGE')
+  await play(
+    sessions[1],
+    `
+    C: a COPY 1:2 Sent
+    S: * 1 EXPUNGE
+    S: * 1 EXPUNGE
+    S: a NO [EXPUNGEISSUED] None of the messages is there any more
+    C: b UID MOVE 1:2 Sent
+    S: b OK No messages matched
+    `,
+  )
+  await play(
+    sessions[2],
+    `
+    C: a MOVE 2:3 Sent
+    S: * OK [COPYUID 1002 3 1] Moved to Sent
+    S: * 1 EXPUNGE
+    S: * 1 EXPUNGE
+    S: * 1 EXPUNGE
+    S: a OK *
+    `,
+  )
+})
+
 test('.SILENT keeps back only what the client knows', async () => {
   const { store } = three()
   const session = await selectedInbox({ store })

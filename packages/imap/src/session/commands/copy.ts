@@ -40,7 +40,10 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
     how === 'copy' ? await selected.mailbox.copy(uids, target.name) : await selected.mailbox.move(uids, target.name)
   if (!done.ok) return refusedAsTarget(done.refusal)
   const { uidValidity, from, to } = done.value
-  if (from.length === 0) return someGone
+  // A client that copies in order to delete, or moves, must not believe that it did (RFC 2180 section 4.4.1); of UIDs that are gone
+  // nothing has to be said (RFC 9051 section 6.4.9).
+  if (from.length === 0)
+    return naming === 'uid' ? someGone : no('None of the messages is there any more', 'EXPUNGEISSUED')
   state.noteOwn(target.name, uidValidity, to)
   const code: ResponseCode = `COPYUID ${uidValidity} ${encodeNumbers(from)} ${encodeNumbers(to)}`
   if (how === 'copy') return ok('Copy completed', code)
