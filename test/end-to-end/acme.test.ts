@@ -10,7 +10,8 @@ import { eventually } from '../kit/patience.ts'
 import { startPebble, type Pebble } from '../kit/pebble.ts'
 import { freePorts } from '../kit/ports.ts'
 
-const patienceMs = 30_000
+/** Who orders asks again after 5, 10 and 20 seconds whether it is done. */
+const patienceMs = 90_000
 const ports = await freePorts('admin', 'submissions', 'challenge')
 let pebble: Pebble
 let gateway: Gateway
@@ -48,11 +49,15 @@ async function greeted() {
 
 /** Until a new client sees a certificate for these names. */
 async function serves(names: readonly string[]): Promise<void> {
-  await eventually(`a certificate for ${names.join(', ')}`, async () => {
-    const seen = await greeted()
-    seen.client.destroy()
-    return seen.names.toSorted().join() === names.toSorted().join() || undefined
-  })
+  await eventually(
+    `a certificate for ${names.join(', ')}`,
+    async () => {
+      const seen = await greeted()
+      seen.client.destroy()
+      return seen.names.toSorted().join() === names.toSorted().join() || undefined
+    },
+    patienceMs,
+  )
 }
 
 const kept = (name: string): string => join(gateway.folder, 'data/acme', name)
