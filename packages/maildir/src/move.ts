@@ -84,6 +84,9 @@ export async function moveLocked(
   target: HeldMailbox,
   messages: readonly StoredMessage[],
 ): Promise<MovedMessages> {
+  if (messages.length === 0) {
+    return { uidValidity: target.index.uidList.header.uidValidity, from: [], to: [], missed: [] }
+  }
   const files = await prepare(context, target, messages)
   const { changes } = target.index.subFolders
   const { uidValidity, uids } = await giveUids(files, {

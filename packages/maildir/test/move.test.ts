@@ -158,3 +158,31 @@ test('moves that cross each other do not wait for each other', async () => {
   expect(toldFrom).toHaveLength(40)
   expect(await places()).toEqual(everyOnce)
 })
+
+test('a large mailbox is not read again since a message was moved out of it', async () => {
+  const reads: string[] = []
+  const root = opened.root
+  const disk = new Proxy<Disk>(fs, {
+    get(target, name: keyof Disk) {
+      const member: unknown = Reflect.get(target, name, target)
+      if (name !== 'opendir') return member
+      return (...args: Parameters<Disk['opendir']>) => {
+        reads.push(String(args[0]))
+        return target.opendir(...args)
+      }
+    },
+  })
+  // So that no look is too close to a change before it.
+  const limits = { dirtyWindowMs: -1, coarseDirtyWindowMs: -1, ownChangeRescanMs: 3_600_000 }
+  const store = openMaildirStore({ root, hostname: 'counts', disk, limits })
+  stores.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  await inbox.refresh()
+  reads.length = 0
+  expect(value(await inbox.move([1] as Uid[], 'Left')).from).toEqual([1])
+  // Of messages that are gone nothing is written.
+  expect(value(await inbox.move([1] as Uid[], 'Left')).from).toEqual([])
+  expect(await inbox.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+  expect(reads.filter((path) => path.endsWith('/Maildir/cur'))).toEqual([])
+  expect(await places()).toEqual(everyOnce)
+})
