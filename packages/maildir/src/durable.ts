@@ -122,3 +122,14 @@ export async function writeAll(handle: OpenFile, bytes: Buffer, position: number
     done += bytesWritten
   }
 }
+
+/** Fills `bytes` from `position` on; false when the file ends before. */
+export async function readAll(handle: OpenFile, bytes: Buffer, position: number): Promise<boolean> {
+  let done = 0
+  while (done < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done)
+    if (bytesRead === 0) return false
+    done += bytesRead
+  }
+  return true
+}

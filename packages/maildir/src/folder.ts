@@ -9,10 +9,12 @@ import type { Marks } from './keywords.ts'
 import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
+import { MailboxSnapshot } from './mailbox-snapshot.ts'
 import type { StoredMessage } from './message.ts'
 import { moveLocked, type MovedMessages } from './move.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
 import { Arrivals, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
+import type { Snapshot } from './snapshot.ts'
 import { MailboxIndex } from './sync.ts'
 import { Turns } from './turns.ts'
 import { ChangeWatch, messageFolders } from './watch.ts'
@@ -46,6 +48,7 @@ export class Folder {
   readonly place: MailboxPlace
   readonly watch: ChangeWatch
   readonly notes: MailboxNotes
+  readonly snapshot: MailboxSnapshot
   readonly #context: StoreContext
   readonly #index: MailboxIndex
   readonly #turns = new Turns()
@@ -64,6 +67,7 @@ export class Folder {
     this.watch = new ChangeWatch(context.disk, context.limits, messageFolders(place.path))
     this.#index = new MailboxIndex(place, context, (work) => this.#locked(work))
     this.notes = new MailboxNotes(this, context)
+    this.snapshot = new MailboxSnapshot(this, context)
     this.#arrivals = new Arrivals({
       place,
       context,
@@ -132,6 +136,14 @@ export class Folder {
     const claimed = await look
     if (claimed.length > 0) this.#changed()
     return claimed
+  }
+
+  /** What is known of it, as another process may begin with it; after a look, when `look` is set. */
+  capture(look: boolean): Promise<Snapshot | undefined> {
+    return this.#turns.run(async () => {
+      if (look) await this.#sync({ claim: false })
+      return this.#index.capture()
+    })
   }
 
   /** Runs `work` alone: no other session of this process and no other process changes the mailbox meanwhile. */
@@ -297,6 +309,7 @@ export class Folder {
       async () => {
         await this.#sync({ claim: false, thorough })
         if (target !== this) await target.#sync({ claim: false })
+        for (const folder of [this, target]) await folder.#index.known.index()
         const done = await insideBoth(
           [this, target],
           (folder, work) => folder.#locked(work),
@@ -361,14 +374,23 @@ export class Folder {
   /** Within a turn: looks at the disk, and shows sessions what it found. */
   async #sync(options: Parameters<MailboxIndex['sync']>[0]): Promise<readonly Uid[]> {
     try {
+      const isFirst = this.#shown === undefined
       const claimed = await this.#index.sync(options)
       this.#show()
+      if (isFirst) this.#mayWriteSnapshot()
       return claimed
     } catch (error) {
       // Deleted or renamed in the middle of the look: that is no fault of the disk.
       if (isErrno(error, 'ENOENT')) await this.#index.subFolders.assertThere()
       throw error
     }
+  }
+
+  /** For the process that opens the mailbox next. */
+  #mayWriteSnapshot(): void {
+    const { begunWith } = this.#index
+    if (begunWith !== undefined) this.snapshot.begunWith(begunWith)
+    this.snapshot.due()
   }
 
   #show(): void {
@@ -454,6 +476,7 @@ export class Folder {
   ): Promise<void> {
     const { messagesPerLock, renameRetries } = this.#context.limits
     let left = uids
+    await this.#index.known.index()
     try {
       for (let tries = 0; left.length > 0 && tries <= renameRetries; tries++) {
         if (tries > 0) await this.#index.sync({ claim: false, thorough: true })

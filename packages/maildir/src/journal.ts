@@ -26,14 +26,15 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
-import { replaceFile, writeAll } from './durable.ts'
+import { readAll, replaceFile, writeAll } from './durable.ts'
 import { isErrno } from './errors.ts'
 import { knownLetters } from './filename.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 export const journalName = 'postern-journal'
-const headerBytes = 192
+export const journalHeaderBytes = 192
+const headerBytes = journalHeaderBytes
 export const recordBytes = 32
 /** A header that is being overwritten is right again within microseconds. */
 const headerTries = 20
@@ -123,7 +124,7 @@ export async function salvageRecords(
     const text = head.toString('latin1')
     if (Number(/^postern-journal 1 V(\d{10}) /.exec(text)?.[1]) !== uidValidity) return []
     const { size } = await handle.stat()
-    const counted = parseHeader(text)?.length ?? maxBytes
+    const counted = parseJournalHeader(text)?.length ?? maxBytes
     const records = Buffer.allocUnsafe(Math.max(0, Math.min(counted, size - headerBytes, maxBytes)))
     if (!(await readAll(handle, records, headerBytes))) return []
     return intactIn(records)
@@ -188,7 +189,7 @@ export async function appendToJournal(
     writtenMs: written.nowMs,
     boot: written.boot,
   }
-  await writeAll(handle, encodeHeader(next), 0)
+  await writeAll(handle, encodeJournalHeader(next), 0)
   return next
 }
 
@@ -204,7 +205,7 @@ export async function writeJournal(
   let header: JournalHeader = { ...start, length: 0, generation, chain: chainOf(generation) }
   await replaceFile(disk, folder, journalName, async (handle) => {
     header = { ...header, ...(await writeRecords(handle, header, records, perTurn)) }
-    await writeAll(handle, encodeHeader(header), 0)
+    await writeAll(handle, encodeJournalHeader(header), 0)
   })
   return header
 }
@@ -288,13 +289,13 @@ async function readHeader(handle: OpenFile): Promise<JournalHeader | undefined> 
   for (let tries = 0; tries < headerTries; tries++) {
     const { bytesRead } = await handle.read(bytes, 0, headerBytes, 0)
     if (bytesRead < headerBytes) return undefined
-    const header = parseHeader(bytes.toString('latin1'))
+    const header = parseJournalHeader(bytes.toString('latin1'))
     if (header !== undefined) return header
   }
   return undefined
 }
 
-function parseHeader(text: string): JournalHeader | undefined {
+export function parseJournalHeader(text: string): JournalHeader | undefined {
   const fields = headerPattern.exec(text)
   if (fields === null) return undefined
   const [, validity, highest, floor, length, generation = '', time, boot = '', chain = '', check = ''] = fields
@@ -311,7 +312,7 @@ function parseHeader(text: string): JournalHeader | undefined {
   }
 }
 
-function encodeHeader(header: JournalHeader): Buffer {
+export function encodeJournalHeader(header: JournalHeader): Buffer {
   const { uidValidity, highest, floor, length, generation, writtenMs, boot, chain } = header
   const fields =
     `postern-journal 1 V${digits(uidValidity, 10)} M${digits(highest, 16)} F${digits(floor, 16)} ` +
@@ -325,13 +326,3 @@ const digits = (value: number, width: number): string => String(value).padStart(
 const hex = (value: number): string => value.toString(16).padStart(8, '0')
 
 const chainOf = (generation: string): number => crc32(generation)
-
-async function readAll(handle: OpenFile, bytes: Buffer, position: number): Promise<boolean> {
-  let done = 0
-  while (done < bytes.length) {
-    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done)
-    if (bytesRead === 0) return false
-    done += bytesRead
-  }
-  return true
-}

@@ -4,7 +4,7 @@ import type { JournalRecord, MessageState } from './journal.ts'
 import { Keywords } from './keywords.ts'
 import type { FoundFile } from './measure.ts'
 import { indexOfUid, StoredMessage, unknownState } from './message.ts'
-import { inTurns, sortInTurns } from './turns.ts'
+import { inTurns, sortInTurns, yieldTurn } from './turns.ts'
 import type { UidLine } from './uidlist.ts'
 
 /** What this process knows of a mailbox's messages. Nothing here looks at the disk. */
@@ -12,8 +12,6 @@ export class KnownMessages {
   /** Messages in place, ascending by UID; a new array at each change. */
   messages: readonly StoredMessage[] = []
   keywords: Keywords = new Keywords()
-  /** In no order of UIDs. Holds what `messages` holds, between two looks perhaps more or less. */
-  readonly byBase: Map<string, StoredMessage> = new Map()
   /** What the journal says of messages that were not met yet. */
   readonly early: Map<Uid, MessageState> = new Map()
   /** Messages whose flags are not what the journal says. */
@@ -24,6 +22,10 @@ export class KnownMessages {
   readonly inNew: Set<string> = new Set()
   /** What changed since the last time that it was shown; `undefined` is gone. */
   readonly #changes = new Map<Uid, StoredMessage | undefined>()
+  readonly #byBase = new Map<string, StoredMessage>()
+  /** Messages of a snapshot, and how many of them are in `#byBase` by now. */
+  #restored: readonly StoredMessage[] = []
+  #indexed = 0
   /** Something is to be shown where nothing was: then it is all of `byBase`, and no change is noted for each. */
   #isFirstToShow = false
   /** Within `meeting` of a first look: lines and states that were used, and are still in their tables. */
@@ -36,6 +38,47 @@ export class KnownMessages {
   /** @param perTurn - messages handled before others have the event loop. */
   constructor(perTurn: number) {
     this.#perTurn = perTurn
+  }
+
+  /** In no order of UIDs. Holds what `messages` holds, between two looks perhaps more or less. */
+  get byBase(): Map<string, StoredMessage> {
+    this.#indexTo(this.#restored.length)
+    return this.#byBase
+  }
+
+  /** Of `byBase`, without making it. */
+  get size(): number {
+    return this.#byBase.size + this.#restored.length - this.#indexed
+  }
+
+  /** Takes over what another process knew; nothing was known here. They ascend by UID. */
+  restore(messages: readonly StoredMessage[]): void {
+    this.messages = messages
+    for (const message of messages) if (message.isNew) this.inNew.add(message.base)
+    this.#restored = messages
+    this.#indexed = 0
+  }
+
+  /**
+   * Before many messages are asked for by base name. A mailbox that is as it was in its snapshot needs no such table to be
+   * selected, and to make it for a hundred thousand takes as long as all the rest.
+   */
+  async index(): Promise<void> {
+    while (this.#indexed < this.#restored.length) {
+      this.#indexTo(Math.min(this.#indexed + this.#perTurn, this.#restored.length))
+      await yieldTurn()
+    }
+  }
+
+  #indexTo(end: number): void {
+    if (this.#restored.length === 0) return
+    for (; this.#indexed < end; this.#indexed += 1) {
+      const message = this.#restored[this.#indexed]
+      if (message !== undefined) this.#byBase.set(message.base, message)
+    }
+    if (end < this.#restored.length) return
+    this.#restored = []
+    this.#indexed = 0
   }
 
   /** Lines of the UID list whose file was not seen yet, by base name. */

@@ -96,7 +96,7 @@ export interface MaildirLimits {
   readonly cleanupEveryMs: number
   /**
    * Messages of mailboxes that nobody has open, kept in memory so that the next SELECT or STATUS reads only what changed. Each
-   * takes some 400 bytes, and a mailbox of 100,000 that is not kept a second of CPU.
+   * takes some 400 bytes, and a mailbox of 100,000 that is neither kept nor in a snapshot a second of CPU.
    */
   readonly maxIdleMessages: number
   /** Mailboxes that nobody has open, kept likewise. */
@@ -116,6 +116,20 @@ export interface MaildirLimits {
   readonly notesDelayMs: number
   /** How long it is believed that no other process noted a message, ms. */
   readonly notesFreshMs: number
+  /**
+   * Messages from which on a snapshot of a mailbox is written for the process that opens it next. With fewer, to look at all
+   * of it takes less than 50 ms.
+   */
+  readonly minSnapshotMessages: number
+  /** Octets of a snapshot. A larger one is neither written nor read: some two million messages. */
+  readonly maxSnapshotBytes: number
+  /**
+   * How long a snapshot waits after the first look, and after the last session left, ms. By then the times of the folders
+   * are past, and a client that comes again at once is back.
+   */
+  readonly snapshotDelayMs: number
+  /** Least time between two snapshots of one mailbox, whoever writes them, ms. One of 100,000 messages has 12 MB. */
+  readonly snapshotPauseMs: number
   /** Files of one mailbox that are reported as no messages, once each; more are skipped in silence. */
   readonly maxReportedFiles: number
   /**
@@ -177,6 +191,10 @@ export const limits: MaildirLimits = {
   notesTidyMs: 600_000,
   notesDelayMs: 1_000,
   notesFreshMs: 1_000,
+  minSnapshotMessages: 5_000,
+  maxSnapshotBytes: 256 * 1024 * 1024,
+  snapshotDelayMs: 3_000,
+  snapshotPauseMs: 600_000,
   maxReportedFiles: 1_000,
   maxExpungedLog: 100_000,
   maxSalvagedBytes: 67_108_864,

@@ -16,7 +16,7 @@ export class Look {
 
   constructor(known: KnownMessages) {
     this.#known = known
-    this.isFirst = known.byBase.size === 0
+    this.isFirst = known.size === 0
   }
 
   take(name: string, isNew: boolean): void {

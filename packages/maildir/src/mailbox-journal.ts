@@ -52,6 +52,17 @@ export class MailboxJournal {
     this.#path = `${place.path}/${journalName}`
   }
 
+  /** How far it was read; `undefined` before it was. */
+  get position(): { readonly header: JournalHeader; readonly deadRecords: number } | undefined {
+    return this.#header && { header: this.#header, deadRecords: this.#deadRecords }
+  }
+
+  /** Goes on where another process was that followed this same journal. */
+  restore(header: JournalHeader, deadRecords: number): void {
+    this.#header = header
+    this.#deadRecords = deadRecords
+  }
+
   /** No change that sessions can see has a higher modification sequence, and none that they cannot has a lower one. */
   get highest(): number {
     let highest = Math.max(this.#provisional, this.#header?.highest ?? 0)
@@ -159,7 +170,7 @@ export class MailboxJournal {
   /** Whether most of its records do not count any more. */
   get isLoose(): boolean {
     const { limits } = this.#context
-    return this.#deadRecords > Math.max(limits.minDeadLines, this.#known.byBase.size / 4, this.#recordCount / 2)
+    return this.#deadRecords > Math.max(limits.minDeadLines, this.#known.size / 4, this.#recordCount / 2)
   }
 
   /** Writes the journal anew without what does not count; the lock is held. */
@@ -261,6 +272,7 @@ export class MailboxJournal {
     this.#header = header
     if (!isNews) return
     const known = this.#known
+    await known.index()
     if (!isWhole) {
       // Each replaces an earlier one, or will be replaced by a later one: what is dead is only estimated.
       this.#deadRecords += bytes.length / recordBytes

@@ -37,6 +37,22 @@ export class MailboxUidList {
     return this.#header
   }
 
+  /** Something was read of it. */
+  get isRead(): boolean {
+    return this.#header !== undefined
+  }
+
+  /** Lines that do not count. */
+  get deadLines(): number {
+    return this.#deadLines
+  }
+
+  /** Goes on where another process was that followed this same list. */
+  restore(header: UidListHeader, deadLines: number): void {
+    this.#header = header
+    this.#deadLines = deadLines
+  }
+
   /** What others appended since the last look; all of it at the first, and when it was written anew. */
   async read(): Promise<void> {
     const { limits } = this.#context
@@ -125,7 +141,7 @@ export class MailboxUidList {
   async compact(): Promise<void> {
     const { disk, limits } = this.#context
     const known = this.#known
-    if (this.#deadLines <= Math.max(limits.minDeadLines, known.byBase.size / 4)) return
+    if (this.#deadLines <= Math.max(limits.minDeadLines, known.size / 4)) return
     await this.#locked(async () => {
       await this.readLocked()
       const { uidValidity, uidNext } = this.header
@@ -152,6 +168,7 @@ export class MailboxUidList {
       if (isOther) this.#known.forgetStates()
       return
     }
+    if (entries.length > 0) await this.#known.index()
     await inTurns(entries, namesPerTurn, (entry) => {
       if (typeof entry === 'number') {
         this.#deadLines += 2

@@ -25,7 +25,15 @@ export class StoredMessage implements MessageRecord {
   readonly state: MessageState
   readonly #dateMs: number
 
-  constructor(line: Omit<UidLine, 'base'>, file: string, isNew: boolean, state: MessageState, keywords: Keywords) {
+  /** @param letters - those of the file, when the caller knows them. */
+  constructor(
+    line: Omit<UidLine, 'base'>,
+    file: string,
+    isNew: boolean,
+    state: MessageState,
+    keywords: Keywords,
+    letters: string = lettersOf(file),
+  ) {
     this.uid = line.uid
     this.bytes = line.bytes
     this.rawBytes = line.rawBytes
@@ -33,7 +41,7 @@ export class StoredMessage implements MessageRecord {
     this.file = file
     this.isNew = isNew
     this.state = state
-    this.flags = keywords.flagsOf({ letters: lettersOf(file), extra: state.extra })
+    this.flags = keywords.flagsOf({ letters, extra: state.extra })
   }
 
   get internalDate(): Date {

@@ -148,7 +148,7 @@ class Store implements MaildirStore, FolderPool {
     for (const folder of folders) folder.close()
     this.#folders.clear()
     this.watches.close()
-    await Promise.all(folders.map((folder) => folder.notes.letGo()))
+    await Promise.all(folders.flatMap((folder) => [folder.notes.letGo(), folder.snapshot.end()]))
     await Promise.all(this.#background)
     await this.#context.openJournals.close()
   }
@@ -180,6 +180,7 @@ class Store implements MaildirStore, FolderPool {
     // Behind the others: the idle ones are in order of their last use.
     this.#folders.delete(folder.place.path)
     this.#folders.set(folder.place.path, folder)
+    folder.snapshot.due()
     this.#dropIdle()
   }
 
@@ -192,6 +193,7 @@ class Store implements MaildirStore, FolderPool {
   /** Nothing is kept of a folder whose path means something else by now; who still uses it leaves it in the end. */
   #leave(folder: Folder): void {
     folder.notes.drop()
+    folder.snapshot.drop()
     this.inBackground(folder.place, () => folder.closeFiles())
   }
 
@@ -252,6 +254,7 @@ class Store implements MaildirStore, FolderPool {
       this.inBackground(folder.place, async () => {
         await folder.closeFiles()
         await folder.notes.letGo()
+        await folder.snapshot.end()
       })
     }
   }

@@ -9,6 +9,7 @@ import { isErrno, StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
 import { FolderChanges } from './local-changes.ts'
 import { QuickStat } from './quick-stat.ts'
+import { stateOfFolder } from './snapshot.ts'
 import { yieldTurn } from './turns.ts'
 
 export type SubFolder = 'new' | 'cur'
@@ -19,6 +20,8 @@ interface FolderTime {
   /** A change of our own gave the folder this time. */
   readonly isOurs: boolean
   /** A change of another program may hide behind this time: read again from this moment on, ms since 1970. */
+  /** `stateOfFolder` as it was before it was read; `undefined` when we changed it since. */
+  readonly asRead: string | undefined
   readonly readAgainAtMs: number
 }
 
@@ -40,9 +43,9 @@ export class SubFolders {
   }
 
   /** Their times now. Makes a folder that is missing: other programs make `cur` and `new` only when they first need them. */
-  async times(): Promise<Record<SubFolder, bigint>> {
+  async times(): Promise<Record<SubFolder, BigIntStats>> {
     const [fresh, current] = await Promise.all([this.#statFolder('new'), this.#statFolder('cur')])
-    return { new: fresh.mtimeNs, cur: current.mtimeNs }
+    return { new: fresh, cur: current }
   }
 
   /** Makes what is missing of them, and `tmp`. */
@@ -59,14 +62,28 @@ export class SubFolders {
     return known === undefined || known.mtimeNs !== mtimeNs || Date.now() >= known.readAgainAtMs
   }
 
-  /** Reads a folder whose time was `mtimeNs` just before. */
-  async read(folder: SubFolder, mtimeNs: bigint, visit: (name: string) => void): Promise<void> {
+  /** Reads a folder that was as `before` says just before. */
+  async read(folder: SubFolder, before: BigIntStats, visit: (name: string) => void): Promise<void> {
+    const { mtimeNs } = before
     const known = this.#times[folder]
     const isOurs = known?.isOurs === true && known.mtimeNs === mtimeNs
     // As of now, before reading: a change while we read is what might hide.
     const readAgainAtMs = this.isTimeSettled(mtimeNs) ? never : isOurs ? this.#rescanAtMs() : atOnce
     await this.eachName(folder, visit)
-    this.#times[folder] = { mtimeNs, isOurs, readAgainAtMs }
+    this.#times[folder] = { mtimeNs, isOurs, asRead: stateOfFolder(before), readAgainAtMs }
+  }
+
+  /** How a folder was when it was read; `undefined` when something may hide behind its time. */
+  asRead(folder: SubFolder): string | undefined {
+    const known = this.#times[folder]
+    return known?.readAgainAtMs === never ? known.asRead : undefined
+  }
+
+  /** Takes for read what another process read, while the folder is as it was then; only where questions are asked in place. */
+  restore(folder: SubFolder, asRead: string | undefined): void {
+    const now = this.quick.of(`${this.#place.path}/${folder}`)
+    if (now === undefined || stateOfFolder(now) !== asRead) return
+    this.#times[folder] = { mtimeNs: now.mtimeNs, isOurs: false, asRead, readAgainAtMs: never }
   }
 
   /** Both are read at the next sync. */
@@ -103,7 +120,7 @@ export class SubFolders {
       if (known !== undefined && known.mtimeNs === before?.mtimeNs) {
         const after = await this.statKnown(path)
         const readAgainAtMs = Math.min(known.readAgainAtMs, this.#rescanAtMs())
-        this.#times.cur = after && { mtimeNs: after.mtimeNs, isOurs: true, readAgainAtMs }
+        this.#times.cur = after && { mtimeNs: after.mtimeNs, isOurs: true, asRead: undefined, readAgainAtMs }
       }
     }
   }

@@ -29,13 +29,19 @@
  *   change is recorded as one of this moment; is it not, then both folders are read again.
  * - One base name in both folders, or twice with other flags: it was renamed while we read, when the name that we knew is
  *   gone. Otherwise these are two files: the one we did not know is given a base name of its own.
+ * - A process that begins with a snapshot is where another one was, perhaps long ago, and then looks as that one would look
+ *   again. Between the two the UID list and the journal have grown, and the snapshot is ignored when they are other files
+ *   by now. A folder is read unless its inode, mtime and ctime are those of a moment when all of it was read and the tick
+ *   of the clock was over: a time may be set back, ctime not.
  */
 import type { Uid, UidValidity } from '@postern/core'
 import { claimNew } from './claim.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { baseOf, sortByArrival } from './filename.ts'
+import { readJournal } from './journal.ts'
 import { Keywords, keywordsName, type Marks } from './keywords.ts'
 import { KnownMessages } from './known-messages.ts'
+import { bootId } from './lock.ts'
 import { Look } from './look.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
 import { MailboxJournal } from './mailbox-journal.ts'
@@ -43,9 +49,11 @@ import { MailboxUidList } from './mailbox-uid-list.ts'
 import { measureFiles, pathOfFile, type FoundFile } from './measure.ts'
 import type { PlacedFiles, PreparedFile } from './placing.ts'
 import { QuickLook } from './quick-look.ts'
+import { SnapshotFile, type Snapshot, type SnapshotHeader } from './snapshot.ts'
 import { SubFolders } from './sub-folders.ts'
 import { inTurns } from './turns.ts'
 import { resolveTwins } from './twins.ts'
+import { readUidList } from './uidlist.ts'
 
 /** One mailbox as this process knows it, compared with the disk. */
 export class MailboxIndex {
@@ -59,6 +67,8 @@ export class MailboxIndex {
   readonly #skipped = new Set<string>()
   /** Of the table of keywords when it was read; `undefined` when it may have been replaced in the same tick of the clock since. */
   #keywordsTime: bigint | undefined
+
+  #begunWith: SnapshotHeader | undefined
 
   constructor(place: MailboxPlace, context: StoreContext, locked: MailboxParts['locked']) {
     this.known = new KnownMessages(context.limits.namesPerTurn)
@@ -79,6 +89,7 @@ export class MailboxIndex {
     const isDone = options.thorough !== true && this.isSettled && !(options.claim && this.known.inNew.size > 0)
     if (isDone && this.quickLook.isAsSeen()) return []
     await this.subFolders.quick.prepare()
+    if (!this.uidList.isRead && this.journal.position === undefined) await this.#restore()
     const stamp = this.quickLook.take()
     const claimed: Uid[] = []
     const { maxLooks } = this.#parts.context.limits
@@ -101,20 +112,89 @@ export class MailboxIndex {
     )
   }
 
+  /** The snapshot that this process began with; `undefined` when it looked at all of the mailbox. */
+  get begunWith(): SnapshotHeader | undefined {
+    return this.#begunWith
+  }
+
+  /** What is known, for a process that begins with it; `undefined` unless that would know all that this one does. */
+  capture(): Snapshot | undefined {
+    const { known, uidList, journal, subFolders } = this
+    const boot = bootId()
+    // A file that is no message now may be one later, and nothing but reading the folder tells.
+    if (boot === '' || !subFolders.quick.isLocal || !this.isSettled || this.#skipped.size > 0) return undefined
+    const { messages } = known
+    if (journal.position === undefined || messages.length !== known.size) return undefined
+    const header = {
+      boot,
+      messages: messages.length,
+      uidList: uidList.header,
+      deadLines: uidList.deadLines,
+      journal: journal.position.header,
+      deadRecords: journal.position.deadRecords,
+      folders: { new: subFolders.asRead('new'), cur: subFolders.asRead('cur') },
+    }
+    return { header, messages }
+  }
+
+  /**
+   * Begins where a process was that wrote a snapshot, as long as the files that it followed are still the same and have only
+   * grown. The look that comes next is then one as that process would make it.
+   */
+  async #restore(): Promise<void> {
+    const { known, uidList, journal, subFolders } = this
+    const { place, context } = this.#parts
+    const { quick } = subFolders
+    if (!quick.isLocal) return
+    try {
+      const file = await SnapshotFile.open(quick, place.path, context.limits)
+      if (file === undefined) return
+      try {
+        const { header } = file
+        if (header.boot !== bootId() || !(await this.#isOfTheseFiles(header))) return
+        // Before the messages, so that none has to be made a second time.
+        await this.followKeywords()
+        const messages = await file.read(known.keywords, context.limits)
+        if (messages === undefined) return
+        known.restore(messages)
+        uidList.restore(header.uidList, header.deadLines)
+        journal.restore(header.journal, header.deadRecords)
+        subFolders.restore('new', header.folders.new)
+        subFolders.restore('cur', header.folders.cur)
+        this.#begunWith = header
+      } finally {
+        await file.close()
+      }
+    } catch {
+      // It is a cache: whatever is wrong with it, or with the disk, is met again by the look at all of the mailbox.
+    }
+  }
+
+  async #isOfTheseFiles({ uidList, journal }: SnapshotHeader): Promise<boolean> {
+    const { place, context, subFolders } = this.#parts
+    const list = await readUidList(subFolders.quick, place.path, uidList, context.limits)
+    if (list.status !== 'read' || list.isWhole) return false
+    const log = await readJournal(subFolders.quick, place.path, journal)
+    if (log.status !== 'read' || log.isWhole) return false
+    // Of as many records nothing is read, and nothing compared.
+    return log.header.length > journal.length || log.header.chain === journal.chain
+  }
+
   async #look(options: { readonly claim: boolean; readonly thorough?: boolean }): Promise<readonly Uid[]> {
     const { journal, known, subFolders, uidList } = this
     // The list before the folders: a line that is read here has its file in place already, or gets it under the lock.
     await uidList.read()
     // To a process that knows nothing yet: messages that meet their files have their states at once, and not at a second pass.
-    if (known.byBase.size === 0 && known.unseen.size > 0) await journal.read(uidList.header.uidValidity)
-    const [mtimes, keywordsTime] = await Promise.all([subFolders.times(), this.#timeOfKeywords()])
+    if (known.size === 0 && known.unseen.size > 0) await journal.read(uidList.header.uidValidity)
+    const [folders, keywordsTime] = await Promise.all([subFolders.times(), this.#timeOfKeywords()])
     await this.#readKeywords(keywordsTime)
-    const readNew = options.thorough === true || subFolders.mustRead('new', mtimes.new)
-    const readCur = options.thorough === true || subFolders.mustRead('cur', mtimes.cur)
+    const readNew = options.thorough === true || subFolders.mustRead('new', folders.new.mtimeNs)
+    const readCur = options.thorough === true || subFolders.mustRead('cur', folders.cur.mtimeNs)
+    if (readNew || readCur) await known.index()
     const look = new Look(known)
     await known.meeting(look.isFirst, async () => {
-      if (readNew) await subFolders.read('new', mtimes.new, (name) => look.take(name, true))
-      if (readCur) await subFolders.read('cur', mtimes.cur, (name) => look.take(name, false))
+      if (readNew) await subFolders.read('new', folders.new, (name) => look.take(name, true))
+      if (readCur) await subFolders.read('cur', folders.cur, (name) => look.take(name, false))
     })
     if (look.twins.length > 0) await resolveTwins(look, this.#parts)
     const isAnyMissing = !look.isFirst && (await known.isAnyMissing(look.seen, readNew, readCur))
@@ -260,7 +340,7 @@ export class MailboxIndex {
       await subFolders.eachName('new', (name) => found.set(baseOf(name), { name, isNew: true }))
       await subFolders.eachName('cur', (name) => found.set(baseOf(name), { name, isNew: false }))
       const after = await subFolders.times()
-      if (before.new !== after.new || before.cur !== after.cur) continue
+      if (before.new.mtimeNs !== after.new.mtimeNs || before.cur.mtimeNs !== after.cur.mtimeNs) continue
       const gone: Uid[] = []
       await inTurns(known.byBase, namesPerTurn, ([base, message]) => {
         const file = found.get(base)

@@ -36,7 +36,8 @@ import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
 export const uidListName = 'postern-uidlist'
-const headerBytes = 128
+export const uidListHeaderBytes = 128
+const headerBytes = uidListHeaderBytes
 /** A header that is being overwritten is right again within microseconds. */
 const headerTries = 20
 export const maxUid = 4_294_967_295
@@ -173,7 +174,7 @@ export class UidListWriter {
       throw error
     }
     const header = { ...this.#header, uidNext: uidNext as Uid, length: length + bytes.length, chain }
-    await writeAll(this.#handle, encodeHeader(header), 0)
+    await writeAll(this.#handle, encodeUidListHeader(header), 0)
     this.#header = header
   }
 
@@ -192,7 +193,7 @@ export class UidListWriter {
     let uidNext: number = this.#header.uidNext
     for (const entry of entries) if (typeof entry !== 'number') uidNext = Math.max(uidNext, entry.uid + 1)
     const header = { ...this.#header, uidNext: uidNext as Uid, length: end.length, chain: end.chain }
-    await writeAll(this.#handle, encodeHeader(header), 0)
+    await writeAll(this.#handle, encodeUidListHeader(header), 0)
     this.#header = header
   }
 }
@@ -224,7 +225,7 @@ export async function writeUidList(
     }
     await flush()
     header = { ...header, length, chain }
-    await writeAll(handle, encodeHeader(header), 0)
+    await writeAll(handle, encodeUidListHeader(header), 0)
   })
   return header
 }
@@ -252,14 +253,13 @@ async function readHeader(handle: OpenFile): Promise<UidListHeader | string> {
   for (let tries = 0; tries < headerTries; tries++) {
     const { bytesRead } = await handle.read(bytes, 0, headerBytes, 0)
     if (bytesRead < headerBytes) return `header cut off at byte ${bytesRead}`
-    const header = parseHeader(bytes)
+    const header = parseUidListHeader(bytes.toString('latin1'))
     if (header !== undefined) return header
   }
   return 'header fails its checksum'
 }
 
-function parseHeader(bytes: Buffer): UidListHeader | undefined {
-  const text = bytes.toString('latin1')
+export function parseUidListHeader(text: string): UidListHeader | undefined {
   const fields = headerPattern.exec(text)
   if (fields === null) return undefined
   const [, validity = '', next = '', length = '', generation = '', chain = '', check = ''] = fields
@@ -273,7 +273,7 @@ function parseHeader(bytes: Buffer): UidListHeader | undefined {
   }
 }
 
-function encodeHeader(header: UidListHeader): Buffer {
+export function encodeUidListHeader(header: UidListHeader): Buffer {
   const fields =
     `postern-uidlist 1 V${digits(header.uidValidity, 10)} N${digits(header.uidNext, 10)} ` +
     `L${digits(header.length, 15)} G${header.generation} C${hex(header.chain)}`

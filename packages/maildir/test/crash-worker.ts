@@ -76,6 +76,10 @@ const store = openMaildirStore({
     minDeadLines: 6,
     maxExpungedLog: 50,
     namesPerTurn: 1,
+    // After the first look and at the end, beside all the rest, a snapshot is written.
+    minSnapshotMessages: 1,
+    snapshotDelayMs: 0,
+    snapshotPauseMs: 0,
     // However slow the machine is.
     maxLoopWaitMs: Number.POSITIVE_INFINITY,
     inPlaceTurnMs: Number.POSITIVE_INFINITY,

@@ -40,6 +40,9 @@ export async function openTestStore(options: Partial<MaildirStoreOptions> = {}):
   return { store, account: ann, root, maildir: join(root, ann, 'Maildir'), problems, end }
 }
 
+/** Of a store that writes a snapshot of any mailbox as soon as it may. */
+export const snapshotsAtOnce = { minSnapshotMessages: 1, snapshotDelayMs: 0, snapshotPauseMs: 0 }
+
 /** Every file below, with its path from there. */
 export async function filesBelow(path: string): Promise<string[]> {
   const entries = await readdir(path, { recursive: true, withFileTypes: true })

@@ -14,7 +14,7 @@ import { expect, test, vi } from 'vitest'
 import { openMaildirStore, type MaildirStore } from '../src/index.ts'
 import { openLocalFile } from '../src/local-file.ts'
 import { append, message, refusal, textOf, value } from './conformance.ts'
-import { ann, openTestStore, unsyncedDisk, type TestStore } from './kit.ts'
+import { ann, openTestStore, snapshotsAtOnce, unsyncedDisk, type TestStore } from './kit.ts'
 
 // The disk of a busy machine is slow; no test waits for a time to pass.
 vi.setConfig({ testTimeout: 3_600_000 })
@@ -149,7 +149,10 @@ class World {
     const { root } = this.opened
     const disk = unsyncedDisk(this.#isLocal ? { lstatSync, openLocalFile } : {})
     // A change of another program in the same tick as one of ours is otherwise seen a second later.
-    const store = openMaildirStore({ root, hostname: `mx${at}`, disk, limits: { ownChangeRescanMs: 0 } })
+    // One of them keeps nothing in memory that nobody has selected, and begins with a snapshot each time.
+    const idle = at === 0 ? {} : { maxIdleMailboxes: 0 }
+    const limits = { ...snapshotsAtOnce, ownChangeRescanMs: 0, ...idle }
+    const store = openMaildirStore({ root, hostname: `mx${at}`, disk, limits })
     this.processes[at] = { store, account: await store.openAccount(ann) }
   }
 
