@@ -48,6 +48,8 @@ export class MailboxNotes {
   /** Which mailbox they are of: another UIDVALIDITY makes all of them wrong. */
   #uidValidity: UidValidity | undefined
   #arena: NoteArena | undefined
+  /** Takes its place when the file is written anew. */
+  #nextArena: NoteArena | undefined
   #position: NotesPosition | undefined
   #loading: Promise<void> | undefined
   /** Records that are not in the file. */
@@ -91,6 +93,7 @@ export class MailboxNotes {
       return
     }
     const record = arena.set(uid, note)
+    this.#nextArena?.set(uid, note)
     this.#unwritten.push(record)
     this.#unwrittenBytes += record.length
     if (this.#unwrittenBytes >= limits.chunkBytes * 4) void this.flush()
@@ -190,8 +193,14 @@ export class MailboxNotes {
       const bytes = Buffer.concat([...arena.recordsOf(messages.map(({ uid }) => uid))])
       const kept = new NoteArena(bytes.length)
       await kept.take(bytes, limits)
-      this.#position = await writeNotes(disk, place.path, uidValidity, [bytes])
-      this.#arena = kept
+      // What is noted from here on is in neither file: it is appended to the new one.
+      this.#nextArena = kept
+      try {
+        this.#position = await writeNotes(disk, place.path, uidValidity, [bytes])
+        this.#arena = kept
+      } finally {
+        this.#nextArena = undefined
+      }
     })
   }
 }

@@ -202,6 +202,29 @@ describe('bounds', () => {
     expect((await stat(file())).size).toBeLessThan(bounds.maxNotesBytes)
   })
 
+  test('what is noted while they are written anew stays in memory', async () => {
+    const during = Promise.withResolvers<void>()
+    let inbox: Mailbox | undefined
+    const open = (async (path: string, ...rest: [string, number]) => {
+      const handle = await disk.open(path, ...rest)
+      if (path.endsWith('/postern-notes.new') && inbox !== undefined) {
+        inbox.remember?.(3 as Uid, 'meanwhile')
+        during.resolve()
+      }
+      return handle
+    }) as typeof disk.open
+    await note((uid) => `first ${uid}`)
+    const here = await elsewhere({ disk: { ...disk, open }, limits: { chunkBytes: 10, notesDelayMs: 0 } })
+    await recallAll(here.inbox)
+    inbox = here.inbox
+    for (let round = 0; round < 6; round += 1) inbox.remember?.(1 as Uid, `again ${round}`)
+    await during.promise
+    await here.inbox.refresh()
+    expect(await here.inbox.recall?.(3 as Uid)).toBe('meanwhile')
+    await here.end()
+    expect(await found()).toEqual(['again 5', 'first 2', 'meanwhile'])
+  })
+
   test('of many mailboxes those used longest ago are let go, and read again', async () => {
     const account = await opened.store.openAccount(ann)
     for (const name of ['A', 'B', 'C']) {
