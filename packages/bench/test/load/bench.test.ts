@@ -21,7 +21,7 @@ async function started(server: Promise<TinyServer>): Promise<TinyServer> {
 }
 
 function load(server: TinyServer, options: Omit<LoadOptions, 'url'>, scheme = 'smtp'): Promise<LoadResult> {
-  return bench({ url: `${scheme}://127.0.0.1:${server.port}`, connections: 2, timeout: 5, ...options })
+  return bench({ url: `${scheme}://127.0.0.1:${server.port}`, connections: 2, timeout: 30, ...options })
 }
 
 /** Each connection a dialogue of its own. */
