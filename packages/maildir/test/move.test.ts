@@ -134,7 +134,8 @@ test('two sessions that move the same messages, the one before any call of the o
 })
 
 test('moves that cross each other do not wait for each other', async () => {
-  const [one, two, three, four] = await Promise.all(['INBOX', 'Left', 'INBOX', 'Left'].map((name) => openBox(name)))
+  const boxes = ['INBOX', 'Left', 'INBOX', 'Left'].map((name) => openBox(name, undefined, { lockWaitMs: 60_000 }))
+  const [one, two, three, four] = await Promise.all(boxes)
   const ways = [
     [one, 'Left'],
     [two, 'INBOX'],

@@ -99,7 +99,7 @@ test('ST-05: three processes that do everything at once tell no contradiction', 
   for (const text of outputs) told.join(Told.fromText(text))
   await compareStores([opened.store], ann, told)
   expect(told.faults.slice(0, 10), `from seed ${seed}`).toEqual([])
-  expect(told.operations).toBeGreaterThan(10)
+  expect(told.operations).toBeGreaterThan(0)
 }, 3_600_000)
 
 test('ST-01: processes that are killed while delivering lose nothing they acknowledged', async () => {
