@@ -19,9 +19,9 @@ interface FolderTime {
   readonly mtimeNs: bigint
   /** A change of our own gave the folder this time. */
   readonly isOurs: boolean
-  /** A change of another program may hide behind this time: read again from this moment on, ms since 1970. */
   /** `stateOfFolder` as it was before it was read; `undefined` when we changed it since. */
   readonly asRead: string | undefined
+  /** A change of another program may hide behind this time: read again from this moment on, ms since 1970. */
   readonly readAgainAtMs: number
 }
 
