@@ -195,6 +195,7 @@ describe('DN-04: what becomes of a client that is listed', () => {
   })
 
   test('the log is told of what is only noted', () => {
+    decide('203.0.113.1')
     expect(notes).toContain('203.0.113.1 is on noted.example (127.0.0.2)')
   })
 
