@@ -8,9 +8,11 @@
  * is followed by itself; there are no more kinds than the routes to our own listeners have patterns, and one for all that
  * none of them names.
  */
-import { parseIpAddress } from '@postern/core'
+import { parseIpAddress, type IpAddress } from '@postern/core'
 import { networkInterfaces } from 'node:os'
+import { networks } from '../policy/networks.ts'
 import { patternsOf } from '../route/patterns.ts'
+import { leadsOut, upstreamOf } from '../route/route-table.ts'
 import { formatBackendAddress, type BackendAddress } from './backend-address.ts'
 import { isLoopback } from './bind-address.ts'
 import type { Resolving } from './resolving.ts'
@@ -41,6 +43,8 @@ export function refuseLoops(surroundings: Surroundings, { problems }: Pick<Resol
   const { listeners, upstreams, routes } = surroundings
   const doors = doorsOf(listeners, upstreams)
   if (doors.size === 0) return
+  const ours = [...doors.values()].flat().flatMap(({ address }) => ('host' in address ? hostsOf(address.host) : []))
+  const clients = ['127.0.0.1', '::1', ...ours].map((host) => parseIpAddress(host)).filter((each) => each !== undefined)
   // What is wrong with a route may be the condition by which it ends a loop.
   const isSound = routes.map((_, index) => problems.isSound('route', index))
   const told = new Set<string>()
@@ -48,12 +52,12 @@ export function refuseLoops(surroundings: Surroundings, { problems }: Pick<Resol
     const isOfKind = ({ protocol }: { readonly protocol: string }): boolean =>
       (protocol === 'imap') === (kind === 'logins')
     const ways = new Set(upstreams.filter(isOfKind).map(({ name }) => name))
-    const decisions = new Decisions(routes, { kind, ways, isSound })
+    const decisions = new Decisions(routes, { kind, ways, isSound, clients })
     for (const traveller of travellers(surroundings, { kind, ways, doors })) {
       const stepsFrom = (listener: string): readonly Step[] => {
         const route = decisions.first(traveller, listener) ?? -1
         const to = routes[route]?.to
-        if (to?.kind !== 'upstream' || isSound[route] === false) return []
+        if (to?.kind !== 'upstream') return []
         return (doors.get(to.upstream) ?? []).map((door) => ({ listener, route, door }))
       }
       for (const loop of loopsAmong(listeners.filter(isOfKind), stepsFrom)) {
@@ -158,42 +162,61 @@ function travellers(
   return [...names].flatMap((name) => rights.map((isStranger) => ({ name, isStranger })))
 }
 
-/** The routes that decide for certain. One with another condition may hold or not, so the next one may be asked. */
+interface Known extends OfKind {
+  readonly isSound: readonly boolean[]
+  /** What our own connections come from. */
+  readonly clients: readonly IpAddress[]
+}
+
+/** The routes that decide about what comes from us, as far as anybody can say. */
 class Decisions {
   readonly #routes: readonly RouteConfig[]
   readonly #isSound: readonly boolean[]
   /** Places in the file. */
   readonly #byPattern = new Map<string, number[]>()
   readonly #ofAll: number[] = []
+  /** Of which nobody can say whether they decide what comes from us. */
+  readonly #unsure = new Set<number>()
 
-  constructor(
-    routes: readonly RouteConfig[],
-    { kind, ways, isSound }: OfKind & { readonly isSound: readonly boolean[] },
-  ) {
+  constructor(routes: readonly RouteConfig[], { kind, ways, isSound, clients }: Known) {
     this.#routes = routes
     this.#isSound = isSound
     for (const [place, { to, listeners: _, ...conditions }] of routes.entries()) {
-      if (to.kind === 'lookup' || (to.kind === 'upstream' && !ways.has(to.upstream))) continue
+      const upstream = upstreamOf(to)
+      if (upstream !== undefined && !ways.has(upstream)) continue
       const { [kind === 'mail' ? 'recipients' : 'users']: patterns, ...others } = conditions
-      if (isSound[place] === false || Object.keys(conditions).length === 0) this.#ofAll.push(place)
-      else if (patterns === undefined || Object.keys(others).length > 0) continue
+      const isWrong = isSound[place] === false
+      if (!isWrong && !mayHoldForUs(others, clients)) continue
+      if (isWrong || to.kind === 'lookup' || Object.keys(others).length > 0) this.#unsure.add(place)
+      if (isWrong || patterns === undefined) this.#ofAll.push(place)
       else {
         for (const pattern of patterns) this.#byPattern.set(pattern, [...(this.#byPattern.get(pattern) ?? []), place])
       }
     }
   }
 
+  /** The route that decides for certain; `undefined` as well when one before it may. */
   first({ name, isStranger }: Traveller, listener: string): number | undefined {
     const named = [...patternsOf(name)].flatMap((pattern) => this.#byPattern.get(pattern) ?? [])
-    return [...named, ...this.#ofAll]
+    const first = [...named, ...this.#ofAll]
       .sort((a, b) => a - b)
       .find((place) => {
         const { to, recipients, listeners } = this.#routes[place]!
         if (this.#isSound[place] === false) return true
         if (listeners !== undefined && !listeners.includes(listener)) return false
-        return !isStranger || recipients !== undefined || to.kind !== 'upstream'
+        return !isStranger || recipients !== undefined || !leadsOut(to)
       })
+    return first === undefined || this.#unsure.has(first) ? undefined : first
   }
+}
+
+/**
+ * Whether a route that did not hold for somebody may hold for our connection on their behalf. It does not by who they are,
+ * which goes along or is lost on the way.
+ */
+function mayHoldForUs({ recipients, users, clients }: Partial<RouteConfig>, ours: readonly IpAddress[]): boolean {
+  if (recipients !== undefined || users !== undefined) return false
+  return clients === undefined || ours.some((address) => networks(clients).has(address))
 }
 
 // ── the loops ───────────────────────────────────────────────────────────────

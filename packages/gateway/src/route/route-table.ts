@@ -149,12 +149,12 @@ export class RouteTable {
 }
 
 /** To somewhere whose mail is not known to be ours: an upstream, unless a directory that knows our recipients says so. */
-function leadsOut(to: RouteTarget): boolean {
+export function leadsOut(to: RouteTarget): boolean {
   return to.kind === 'upstream' || (to.kind === 'lookup' && !to.namesRecipients)
 }
 
 /** The upstream that a route names, itself or for the answers of its directory. */
-function upstreamOf(to: RouteTarget): string | undefined {
+export function upstreamOf(to: RouteTarget): string | undefined {
   return to.kind === 'upstream' || to.kind === 'lookup' ? to.upstream : undefined
 }
 

@@ -42,6 +42,8 @@ const upstreams = [
   upstream('away', 'smtp', '192.0.2.1:25'),
 ].join('')
 
+const lookup = '[lookup.people]\nurl = "http://127.0.0.1:9/"\n'
+
 /** In the order of the file, each by its conditions and where it leads. */
 function routes(...tables: readonly string[]): string {
   return tables.map((table) => `[[route]]\n${table.replaceAll('; ', '\n')}\n`).join('')
@@ -53,7 +55,9 @@ async function problemsOf(text: string): Promise<readonly string[]> {
 }
 
 async function loops(...tables: readonly string[]): Promise<readonly string[]> {
-  return (await problemsOf(`${listeners}${upstreams}${routes(...tables)}`)).map((text) => text.replace(/^\d+ /, ''))
+  return (await problemsOf(`${listeners}${upstreams}${lookup}${routes(...tables)}`)).map((text) =>
+    text.replace(/^\d+ /, ''),
+  )
 }
 
 const relays = '[smtp]\nrelay-networks = ["127.0.0.0/8"]\n'
@@ -110,6 +114,21 @@ describe('TR-11: a route to a listener of our own', () => {
       ['route[1].to: "to-mx"'],
     ],
     [
+      'for mail of others than one user',
+      ['users = ["ann"]; clients = ["127.0.0.1"]; to = "store"', 'recipients = ["a.example"]; to = "to-mx"'],
+      ['route[1].to: "to-mx"'],
+    ],
+    [
+      'behind a directory that is not asked about what comes from us',
+      ['ask = "people"; clients = ["10.0.0.0/8"]', 'recipients = ["a.example"]; to = "to-mx"'],
+      ['route[1].to: "to-mx"'],
+    ],
+    [
+      'behind a directory that knows no recipients, for a stranger',
+      ['ask = "people"; to = "away"', 'recipients = ["a.example"]; to = "to-mx"'],
+      ['route[1].to: "to-mx"'],
+    ],
+    [
       'for every login',
       ['to = "to-imap"'],
       ['listener imap, route[0], upstream to-imap (127.0.0.1:2143), listener imap'],
@@ -154,6 +173,28 @@ describe('TR-11: a route to a listener of our own', () => {
       ],
     ],
     ['under a condition', ['recipients = ["a.example"]; clients = ["10.0.0.0/8"]; to = "to-mx"']],
+    [
+      'out, for what comes from us',
+      [
+        'recipients = ["a.example"]; clients = ["127.0.0.0/8"]; to = "store"',
+        'recipients = ["a.example"]; to = "to-inner"',
+      ],
+    ],
+    [
+      'out, for who asks for a name',
+      ['server-names = ["mx.a.example"]; to = "store"', 'recipients = ["a.example"]; to = "to-inner"'],
+    ],
+    [
+      'a directory is asked before',
+      [
+        'listeners = ["inner"]; recipients = ["a.example"]; ask = "people"',
+        'recipients = ["a.example"]; to = "to-inner"',
+      ],
+    ],
+    [
+      'a directory is asked about each login before',
+      ['ask = "people"', 'users = ["@a.example"]; to = "to-imap-inner"'],
+    ],
     ['where users of one listener send', ['to = "to-mx"']],
     [
       'logins that end in the store',
@@ -162,7 +203,7 @@ describe('TR-11: a route to a listener of our own', () => {
     ['a directory that may say so', ['ask = "people"; to = "to-mx"']],
     ['another protocol', ['recipients = ["a.example"]; to = "wrong"']],
   ])('a way that ends, or of which nobody can say: %s', async (_, tables) => {
-    const more = `${upstream('wrong', 'smtp', '127.0.0.1:2424', '127.0.0.1:2143')}[lookup.people]\nurl = "http://127.0.0.1:9/"\n`
+    const more = `${upstream('wrong', 'smtp', '127.0.0.1:2424', '127.0.0.1:2143')}${lookup}`
     expect(await problemsOf(`${listeners}${upstreams}${more}${routes(...tables)}`)).toEqual([])
   })
 
@@ -182,10 +223,10 @@ describe('TR-11: a route to a listener of our own', () => {
   test('a route whose condition is wrong ends what comes to it: the mistake is told, and no loop that it might stop', async () => {
     expect(
       await loops(
-        'recipients = ["a.example"]; listeners = ["inner", "nobody"]; to = "store"',
+        'recipients = ["a.example"]; listeners = ["nobody"]; to = "store"',
         'recipients = ["a.example"]; to = "to-inner"',
       ),
-    ).toEqual([expect.stringContaining('route[0].listeners[1]')])
+    ).toEqual([expect.stringContaining('route[0].listeners[0]')])
   })
 
   test('ten thousand recipients are followed at once', async () => {
