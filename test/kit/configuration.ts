@@ -30,13 +30,16 @@ export function listener(name: string, { protocol, bind, tls = 'off', mode, trus
 
 /**
  * A file of `examples/`, with what must differ on this machine put in: ports, addresses, file names. A text that is to
- * be replaced and is not there is an error, so that an example cannot change without its test.
+ * be replaced and is not there is an error, so that an example cannot change without its test. What was put in is not
+ * looked at again: a port may begin as one of the example does.
  */
 export function example(path: string, replacements: Readonly<Record<string, string>>): string {
-  let text = readFileSync(join(import.meta.dirname, '../../examples', path), 'utf8')
-  for (const [from, to] of Object.entries(replacements)) {
+  const text = readFileSync(join(import.meta.dirname, '../../examples', path), 'utf8')
+  for (const from of Object.keys(replacements)) {
     if (!text.includes(from)) throw new Error(`examples/${path} has no ${JSON.stringify(from)}`)
-    text = text.replaceAll(from, to)
   }
-  return text
+  // Where one begins as another does, the longer is meant.
+  const places = Object.keys(replacements).toSorted((a, b) => b.length - a.length)
+  const any = new RegExp(places.map((from) => from.replaceAll(/[$()*+.?[\\\]^{|}]/g, String.raw`\$&`)).join('|'), 'g')
+  return text.replaceAll(any, (from) => replacements[from] ?? '')
 }
