@@ -6,7 +6,7 @@ set -eu
 
 # What is wanted is a capability, not a package: a machine that got it another way is left alone.
 missing_peers() {
-  for command in haproxy nginx chromium smtp-sink swaks curl openssl nc python3 perl strace faketime redis-server rspamd gsasl msmtp dovecot doveadm mbsync fetchmail offlineimap neomutt script pebble pebble-challtestsrv; do
+  for command in haproxy nginx chromium smtp-sink swaks curl openssl nc ip python3 perl strace faketime redis-server rspamd gsasl msmtp dovecot doveadm mbsync fetchmail offlineimap neomutt script pebble pebble-challtestsrv; do
     command -v "$command" >/dev/null 2>&1 || echo "$command"
   done
   # swaks loads these when it is asked for TLS or AUTH.
@@ -43,7 +43,7 @@ unpack_exim() {
 begin
 install_packages \
   haproxy nginx libnginx-mod-stream chromium swaks libio-socket-ssl-perl libnet-ssleay-perl libauthen-sasl-perl \
-  curl openssl ca-certificates netcat-openbsd python3 python3-aiosmtpd postfix strace faketime redis-server rspamd gsasl msmtp dovecot-lmtpd dovecot-imapd isync fetchmail offlineimap3 neomutt bsdutils pebble \
+  curl openssl ca-certificates netcat-openbsd iproute2 python3 python3-aiosmtpd postfix strace faketime redis-server rspamd gsasl msmtp dovecot-lmtpd dovecot-imapd isync fetchmail offlineimap3 neomutt bsdutils pebble \
   libidn12 libspf2-2 libmariadb3 libpq5 libsqlite3-0 libgnutls-dane0
 unpack_exim
 

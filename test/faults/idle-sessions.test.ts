@@ -170,7 +170,7 @@ test.skipIf(tier === 'change').for(counts.flatMap((count) => [['plain', count] a
   },
 )
 
-const together = perTier({ change: 200, nightly: 5_000, release: 10_000 })
+const together = perTier({ change: 100, nightly: 5_000, release: 10_000 })
 
 test(
   `IM-18: ${together} sessions idle on one mailbox, and each is told of a delivery and of a flag`,

@@ -319,7 +319,7 @@ BK-08 | B | nightly | kept   | a slow backend slows its client, and costs no mem
 BK-09 | B | change  | kept   | hostile responses of an IMAP backend: an end, flat memory, and nobody else waits
 BK-10 | C | change  | kept   | certificates of backends that do not hold
 BK-11 | C | nightly | kept   | a backend that flaps is left alone, and found again
-BK-12 | C | nightly | elsewhere | a cable that is cut behind an open connection | needs two network namespaces with a link between them, so root; the deadline of a backend that falls silent is BK-02, a partition of the chaos proxy RS-08
+BK-12 | C | nightly | kept   | a cable that is cut behind an open connection: each ends in time, and mail flows when it is whole again
 BK-13 | C | change  | kept   | a backend that can do less than was promised
 BK-14 | C | change  | kept   | a proxied IDLE whose backend goes
 `,
@@ -367,7 +367,7 @@ RS-04 | C | release | kept   | ten thousand idle IMAP sessions: memory per sessi
 RS-05 | B | change  | kept   | limits are those of the client, and never of its balancer
 RS-06 | C | nightly | kept   | the clock jumps: timeouts and rates go by the steady one
 RS-07 | C | nightly | kept   | all processors busy: an ordinary client is still greeted
-RS-08 | C | nightly | partly | slow, stalling, splitting and resetting networks: nothing acknowledged is lost | splitting, delays, resets and vanishing peers, in the soak; loss of packets needs a kernel with netem
+RS-08 | C | nightly | kept   | networks that are slow, stall, split, reset, lose packets and let some overtake others: nothing acknowledged is lost
 `,
   ),
   part(

@@ -24,6 +24,8 @@ export interface PersistentSenders {
 }
 
 export interface SenderOptions {
+  /** Another machine, as far as the network goes; else this one, and each sender has an address of its own. */
+  readonly host?: string
   readonly port: number
   readonly protocol: 'smtp' | 'lmtp'
   readonly recipients: readonly string[]
@@ -125,8 +127,9 @@ export function startPersistentSenders(options: SenderOptions): PersistentSender
   }
 }
 
-async function greeted({ port, protocol }: SenderOptions, index: number): Promise<Dialogue> {
-  const client = await Dialogue.connect(port, { from: `127.0.3.${index + 1}`, timeoutMs: 20_000 })
+async function greeted({ host, port, protocol }: SenderOptions, index: number): Promise<Dialogue> {
+  const way = host === undefined ? { from: `127.0.3.${index + 1}` } : { host }
+  const client = await Dialogue.connect(port, { ...way, timeoutMs: 20_000 })
   await client.expect(220)
   client.command(protocol === 'lmtp' ? 'LHLO load.example.net' : 'EHLO load.example.net')
   await client.expect(250)

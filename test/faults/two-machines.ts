@@ -1,0 +1,83 @@
+/* Two network namespaces with a cable between them, for what no proxy can do to a connection: packets that are lost. */
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { within } from '../kit/patience.ts'
+import { isRoot } from '../kit/root.ts'
+import { start } from '../kit/run.ts'
+
+export interface TwoMachines {
+  /** What runs a program on the near one, where the gateway is, and on the far one. */
+  readonly near: readonly string[]
+  readonly far: readonly string[]
+  /** The near one, as the tests reach it. */
+  readonly host: string
+  /** Resolves when the cable does so. */
+  readonly cable: (does: 'whole' | 'cut' | 'bad') => Promise<void>
+  readonly remove: () => void
+}
+
+/** Unlike those of any other run on this machine. */
+const name = `pn${process.pid}`
+
+/** Why there can be none here; nothing where there can. */
+export function whyNoMachines(): string | undefined {
+  if (!isRoot) return 'it needs root'
+  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun'
+  const { status, error, stderr } = spawnSync('ip', ['netns', 'add', `${name}x`], { encoding: 'utf8' })
+  if (status !== 0) return error?.message ?? stderr.trim()
+  ip('netns', 'delete', `${name}x`)
+  return undefined
+}
+
+export async function startTwoMachines(): Promise<TwoMachines> {
+  const [near, far, outer, inner] = [`${name}n`, `${name}f`, `${name}o`, `${name}i`]
+  // Of 198.51.100.0/24 a piece that hardly anybody else has at this moment.
+  const base = 4 * (process.pid % 64)
+  const [here, host] = [`198.51.100.${base + 1}`, `198.51.100.${base + 2}`]
+  const remove = (): void => {
+    for (const namespace of [near, far]) spawnSync('ip', ['netns', 'delete', namespace])
+    spawnSync('ip', ['link', 'delete', outer])
+  }
+  // Also when the tests are ended by a signal.
+  process.once('exit', remove)
+  for (const namespace of [near, far]) {
+    ip('netns', 'add', namespace)
+    ip('-n', namespace, 'link', 'set', 'lo', 'up')
+  }
+  ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', near)
+  ip('address', 'add', `${here}/30`, 'dev', outer)
+  ip('link', 'set', outer, 'up')
+  ip('-n', near, 'address', 'add', `${host}/30`, 'dev', inner)
+  ip('-n', near, 'link', 'set', inner, 'up')
+
+  const program = fileURLToPath(new URL('link.py', import.meta.url))
+  const link = start('python3', [program, near, far, `${name}c`])
+  let errors = ''
+  link.stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const lines = createInterface({ input: link.stdout! })
+  const told = (): Promise<unknown> => within(30_000, () => `the cable; ${errors}`, once(lines, 'line'))
+  await told()
+  return {
+    near: ['ip', 'netns', 'exec', near],
+    far: ['ip', 'netns', 'exec', far],
+    host,
+    cable: async (does) => {
+      const done = told()
+      link.stdin?.write(`${does}\n`)
+      await done
+    },
+    remove: () => {
+      process.off('exit', remove)
+      link.kill('SIGKILL')
+      remove()
+    },
+  }
+}
+
+function ip(...args: readonly string[]): void {
+  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`)
+}
