@@ -134,6 +134,10 @@ describe('what an operator does', () => {
     check.send(Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex'))
     expect((await check.reply()).code).toBe(421)
     await come(ports.open, '127.0.3.2')
+    await eventually('all but one to be gone', async () => {
+      const { matches, missing } = (await (await get('/sessions')).json()) as Sessions
+      return (missing === 0 && matches === 1) || undefined
+    })
     // The rest of the minute is nobody's wish any more.
     gateway.signal('SIGTERM')
     await gateway.waitForLog('that it stops', ({ event }) => event === 'gateway.stopping')
