@@ -1,6 +1,7 @@
 // What an operator asks a running gateway, over HTTP and by the command line: one gateway for the whole file.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Sessions, Status } from '../../packages/gateway/src/admin/status.ts'
 import { listener } from '../kit/configuration.ts'
@@ -148,5 +149,30 @@ describe('what an operator does', () => {
     const end = await gateway.waitForLog('how it ended', ({ event }) => event === 'gateway.stopped')
     expect(end).toMatchObject({ finished: 1, cut: 0, inDoubt: 0 })
     await gateway.stop()
+  })
+
+  test('X5: a first SIGTERM behind the notice of a drain does not cut what is promised to finish', async () => {
+    const more = await freePorts('admin', 'open')
+    const folder = temporaryFolder('drained')
+    writeFileSync(join(folder, 'admin.token'), `${token}\n`, { mode: 0o600 })
+    const config = [
+      listener('open', { protocol: 'smtp', bind: more.open, mode: 'off' }),
+      `[admin]\nbind = "127.0.0.1:${more.admin}"\ntoken-file = "admin.token"`,
+      '[limits]\ndrain-notice = "1s"\ndrain-timeout = "2m"',
+    ].join('\n\n')
+    const drained = await startGateway({ config, adminPort: more.admin, folder })
+    const working = await Dialogue.connect(more.open)
+    await working.reply()
+    await working.ask('EHLO client.example')
+    await working.ask('MAIL FROM:<eve@example.net>')
+    const draining = postern(['drain', '-c', drained.configFile], { timeoutMs: 120_000 })
+    await drained.waitForLog('that it stops', ({ event }) => event === 'gateway.stopping')
+    // Longer than one signal may be told twice.
+    await pause(600)
+    drained.signal('SIGTERM')
+    expect((await working.ask('RSET')).code).toBe(250)
+    expect((await working.reply()).code).toBe(421)
+    expect(await draining).toMatchObject({ code: 0 })
+    await drained.stop()
   })
 })

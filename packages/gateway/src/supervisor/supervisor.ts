@@ -60,7 +60,8 @@ export class Supervisor implements AdminSubject {
   #startFailures = 0
   /** Decided as soon as it stops. */
   #exitStatus: number | undefined
-  #stoppingSince = 0
+  /** When a signal first asked for the end. */
+  #askedAt: number | undefined
   #sessionsBefore = { finished: 0, cut: 0, inDoubt: 0 }
   /** Fails health checks, so that balancers turn to others; then it stops. */
   #isLeaving = false
@@ -367,26 +368,27 @@ export class Supervisor implements AdminSubject {
       this.#log.leaving(drainNoticeMs)
       this.#machine.tell({ type: 'leave' })
       // A signal may end it sooner, and then nothing is left to wait for.
-      setTimeout(() => this.#exitStatus ?? this.#stop(), drainNoticeMs).unref()
+      setTimeout(() => this.#exitStatus ?? this.#stopInOrder(), drainNoticeMs).unref()
     }
     return drainNoticeMs + drainTimeoutMs
   }
 
-  /** First: graceful. Again: at once. */
+  /** A signal. First: graceful, also when a drain has begun with it before. Again: at once. */
   #stop(): void {
+    this.#askedAt ??= performance.now()
+    if (this.#exitStatus === undefined) return this.#stopInOrder()
     if (this.#isReplaced) {
       this.#isReplaced = false
       this.#predecessor?.stop()
-      this.#stoppingSince = performance.now()
       this.#slots.stop(this.#config.live.limits.drainTimeoutMs)
       return
     }
-    if (this.#exitStatus !== undefined) {
-      if (performance.now() - this.#stoppingSince < limits.sameSignalMs) return
-      this.#exitStatus = 1
-      this.#slots.kill()
-      return
-    }
+    if (performance.now() - this.#askedAt < limits.sameSignalMs) return
+    this.#exitStatus = 1
+    this.#slots.kill()
+  }
+
+  #stopInOrder(): void {
     notifySystemd('STOPPING=1')
     this.#predecessor?.stop()
     this.#log.stopping(this.#slots.workers.length, this.#config.live.limits.drainTimeoutMs)
@@ -395,7 +397,6 @@ export class Supervisor implements AdminSubject {
 
   #finish(manner: DrainManner): void {
     this.#exitStatus = 0
-    this.#stoppingSince = performance.now()
     this.#sessionsBefore = this.#overview.drainedSessions
     this.#certificates.stop()
     // Without a successor nobody will serve what still waits in the queues: new clients are told at once to go elsewhere.
