@@ -301,14 +301,16 @@ export class Folder {
     }
   }
 
-  /** Moves messages to another mailbox, or within this one, no more of them than a lock is held for; see `move.ts`. */
+  /**
+   * Moves messages to another mailbox, which was looked at, or within this one, no more of them than a lock is held for; see
+   * `move.ts`.
+   */
   async moveTo(target: Folder, uids: readonly Uid[], of: UidValidity, thorough: boolean): Promise<MovedMessages> {
     const moved = await insideBoth(
       [this, target],
       (folder, work) => folder.#turns.run(work),
       async () => {
         await this.#sync({ claim: false, thorough })
-        if (target !== this) await target.#sync({ claim: false })
         for (const folder of [this, target]) await folder.#index.known.index()
         const done = await insideBoth(
           [this, target],

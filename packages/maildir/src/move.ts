@@ -54,6 +54,8 @@ export async function moveMessages(
   let told: CopiedUids | undefined
   let left = uids
   try {
+    // Once: to look at what has come there behind each hundreds of them is a look at all of it in the end.
+    await target.refresh(false)
     for (let tries = 0; tries === 0 || (left.length > 0 && tries <= renameRetries); tries++) {
       const missed: Uid[] = []
       for (let at = 0; at === 0 || at < left.length; at += messagesPerLock) {

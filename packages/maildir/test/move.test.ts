@@ -187,3 +187,23 @@ test('a large mailbox is not read again since a message was moved out of it', as
   expect(reads.filter((path) => path.endsWith('/Maildir/cur'))).toEqual([])
   expect(await places()).toEqual(everyOnce)
 })
+
+test('a mailbox is looked at once, however many messages come into it', async () => {
+  const reads: string[] = []
+  const unsynced = diskWith(async () => undefined)
+  const disk = new Proxy<Disk>(unsynced, {
+    get(target, name: keyof Disk) {
+      if (name !== 'opendir') return Reflect.get(target, name, target) as unknown
+      return (...args: Parameters<Disk['opendir']>) => {
+        reads.push(String(args[0]))
+        return target.opendir(...args)
+      }
+    },
+  })
+  const store = openMaildirStore({ root: opened.root, hostname: 'counts', disk, limits: { messagesPerLock: 1 } })
+  stores.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  expect(value(await inbox.move([1, 2, 3] as Uid[], 'Left')).from).toEqual([1, 2, 3])
+  expect(reads.filter((path) => path.endsWith('/.Left/new'))).toHaveLength(1)
+  expect(await places()).toEqual(everyOnce)
+})
