@@ -284,7 +284,13 @@ export class MailboxIndex {
       const uid = uids[at]
       if (uid !== undefined && file.marks.extra !== 0n) marks.set(uid, file.marks)
     }
-    if (marks.size > 0) await this.journal.recordMarks(uidValidity, marks)
+    if (marks.size === 0) return
+    // Nobody looked since the mailbox was made anew: what is known is none of what its journal tells of.
+    if (this.uidList.isRead && this.uidList.header.uidValidity !== uidValidity) {
+      await this.uidList.readLocked()
+      await this.known.publish()
+    }
+    await this.journal.recordMarks(uidValidity, marks)
   }
 
   /** Takes the keywords of `flags` into the table when they are new; the lock is held. */

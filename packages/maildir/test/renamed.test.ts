@@ -209,6 +209,23 @@ test('a keyword that comes with a message means the same in a mailbox that was d
   await made.close()
 })
 
+test('keywords are kept in a mailbox that was deleted and made again, and not looked at before one more came', async () => {
+  // So many that some are in the journal, and nowhere else.
+  const words = Array.from({ length: 30 }, (_, at) => `word${at}`)
+  value(await others.delete('Box'))
+  value(await others.create('Box'))
+  await append(other, ann, 'Box', 'new', { flags: words })
+  value(await others.status('Box'))
+  await append(opened.store, ann, 'Box', 'late', { flags: words })
+  value(await account.status('Box'))
+  const made = value(await others.open('Box', 'read-only'))
+  expect(made.records().map(({ uid, flags }) => [uid, flags.toSorted()])).toEqual([
+    [1, words.toSorted()],
+    [2, words.toSorted()],
+  ])
+  await made.close()
+})
+
 test('messages that began in two mailboxes of one name are not placed together, and none is left anywhere', async () => {
   const first = value(await opened.store.deliver(ann, 'Box', { flags: [] }))
   await first.write(message('first'))
