@@ -1,7 +1,7 @@
 /* Two network namespaces with a cable between them, for what no proxy can do to a connection: packets that are lost. */
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { within } from '../kit/patience.ts'
@@ -22,14 +22,24 @@ export interface TwoMachines {
 /** Unlike those of any other run on this machine. */
 const name = `pn${process.pid}`
 
-/** Why there can be none here; nothing where there can. */
+/** Why there can be none here; nothing where there can. What is tried is what containers and small kernels deny, each alone. */
 export function whyNoMachines(): string | undefined {
   if (!isRoot) return 'it needs root'
-  if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun'
-  const { status, error, stderr } = spawnSync('ip', ['netns', 'add', `${name}x`], { encoding: 'utf8' })
-  if (status !== 0) return error?.message ?? stderr.trim()
-  ip('netns', 'delete', `${name}x`)
-  return undefined
+  const probe = `${name}x`
+  try {
+    closeSync(openSync('/dev/net/tun', 'r+'))
+    ip('netns', 'add', probe)
+    ip('-n', probe, 'link', 'set', 'lo', 'up')
+    ip('link', 'add', `${name}y`, 'type', 'veth', 'peer', 'name', `${name}z`, 'netns', probe)
+    ip('netns', 'exec', probe, 'sh', '-c', 'cat /proc/sys/net/ipv4/tcp_retries2 >> /proc/sys/net/ipv4/tcp_retries2')
+    return undefined
+  } catch (error) {
+    return (error as Error).message.trim()
+  } finally {
+    // A pair goes with either of its ends.
+    spawnSync('ip', ['link', 'delete', `${name}y`])
+    spawnSync('ip', ['netns', 'delete', probe])
+  }
 }
 
 export async function startTwoMachines(): Promise<TwoMachines> {
@@ -78,6 +88,6 @@ export async function startTwoMachines(): Promise<TwoMachines> {
 }
 
 function ip(...args: readonly string[]): void {
-  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`)
+  const { status, error, stderr } = spawnSync('ip', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr}`)
 }
