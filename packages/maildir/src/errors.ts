@@ -53,6 +53,11 @@ export const refused = (
 export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
   error instanceof Error && 'code' in error && codes.includes(error.code as string)
 
+/** For what can wait until there is room again: any other error is thrown. */
+export function waitForRoom(error: unknown): void {
+  if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error
+}
+
 /**
  * What went wrong as a value for the session, when it is the disk or the lock that went wrong. A bug stays an exception.
  *

@@ -1,6 +1,6 @@
 import type { Uid } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { StoreError } from './errors.ts'
+import { StoreError, waitForRoom } from './errors.ts'
 import { baseOf } from './filename.ts'
 import type { KnownMessages } from './known-messages.ts'
 import type { MailboxParts } from './mailbox-parts.ts'
@@ -150,8 +150,13 @@ export class MailboxUidList {
         lines.push({ uid, dateMs, rawBytes, bytes, base })
       }
       lines.sort((a, b) => a.uid - b.uid)
-      this.#header = await writeUidList(disk, this.#place.path, { uidValidity, uidNext }, lines, limits)
+      // Also when there is no room: it is tried again when as much has come together once more.
       this.#deadLines = 0
+      try {
+        this.#header = await writeUidList(disk, this.#place.path, { uidValidity, uidNext }, lines, limits)
+      } catch (error) {
+        waitForRoom(error)
+      }
     })
   }
 

@@ -37,6 +37,7 @@
 import type { Uid, UidValidity } from '@postern/core'
 import { claimNew } from './claim.ts'
 import type { MailboxPlace, StoreContext } from './context.ts'
+import { waitForRoom } from './errors.ts'
 import { baseOf, sortByArrival } from './filename.ts'
 import { readJournal } from './journal.ts'
 import { Keywords, keywordsName, type Marks } from './keywords.ts'
@@ -364,7 +365,8 @@ export class MailboxIndex {
       await inTurns(found, namesPerTurn, ([base, file]) => {
         if (!known.byBase.has(base)) fresh.set(base, file)
       })
-      await uidList.tombstone(gone)
+      // Whoever reads the list from its start finds out by itself: a full disk keeps nobody from reading.
+      await uidList.tombstone(gone).catch(waitForRoom)
       return
     }
     // Others are at work. Nothing is taken for gone, and the next sync reads both folders again.

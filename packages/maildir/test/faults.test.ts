@@ -74,6 +74,8 @@ const found = async (): Promise<readonly (readonly string[])[]> => {
   return places
 }
 const isInto = (folder: string, { name, path }: Call) => name === 'rename' && path.includes(`/${folder}/`)
+/** What a full disk does to the files beside the messages. */
+const fullBesideMail = ({ name, path }: Call) => (name === 'write' && path.includes('/postern-') ? 'ENOSPC' : undefined)
 
 const leftovers = async () =>
   (await filesBelow(opened.maildir)).filter((path) => /(?:Maildir|\.Copies)\/(?:tmp|new|cur)\//.test(path))
@@ -225,6 +227,31 @@ describe('a session', () => {
       fault = () => undefined
       expect(await inbox.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
       expect(await found()).toEqual([['two', 'three'], ['one']])
+    })
+
+    test('on a disk that is full then keeps nobody from reading', async () => {
+      const others = await openTestStore({ root: opened.root, disk: faultyDisk((call) => fault(call)) })
+      const selected = value(await (await others.store.openAccount(ann)).open('INBOX', 'read-only'))
+      value(await inbox.setFlags([3] as Uid[], { op: 'add', flags: ['\\Deleted'] }))
+      value(await inbox.expunge())
+      // There is room for the UIDs in the other mailbox, and then for nothing more.
+      fault = (call) => {
+        if (isInto('.Away/new', call)) fault = fullBesideMail
+        return undefined
+      }
+      expect(value(await inbox.move([1] as Uid[], 'Away')).from).toEqual([1])
+      expect((await selected.refresh()).expunged).toEqual([1, 3])
+      // To write the UID list anew, since most of its lines are dead, there is no room either.
+      const limits = { minDeadLines: 0 }
+      const late = await openTestStore({ root: opened.root, disk: faultyDisk(fullBesideMail), limits })
+      const mailbox = value(await (await late.store.openAccount(ann)).open('INBOX', 'read-write'))
+      expect(mailbox.records().map(({ uid }) => uid)).toEqual([2])
+      expect(late.problems.map(({ kind }) => kind)).toContain('journal-deferred')
+      await late.store.close()
+      await others.store.close()
+      fault = () => undefined
+      expect(await inbox.refresh()).toEqual({ arrived: [], expunged: [], changed: [] })
+      expect(await found()).toEqual([['two'], ['one']])
     })
 
     test('between two file systems copies, and removes', async () => {
