@@ -11,7 +11,7 @@ import { accepted, isErrno, refusalOf, refused } from './errors.ts'
 import { emailIdOf, pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
-import type { PreparedFile } from './placing.ts'
+import { takeBack, type PreparedFile } from './placing.ts'
 
 /**
  * Messages that are gone are left out; of the others all are copied, or none.
@@ -109,6 +109,9 @@ export async function linkOrCopy(context: StoreContext, folder: string, name: st
       await to.utimes(atime, mtime)
       await to.sync()
       return true
+    } catch (error) {
+      await takeBack([path], context.disk)
+      throw error
     } finally {
       await to.close()
     }
