@@ -203,7 +203,7 @@ export class MailboxIndex {
     const { maxLooks } = this.#parts.context.limits
     for (let tries = 0; tries < maxLooks && (tries === 0 || mustSettle); tries++) {
       if (mustSettle) await this.#settle(look.fresh)
-      if (look.fresh.size > 0) await this.#assign(look.fresh)
+      if (look.fresh.size > 0) await this.#assignIfRoom(look.fresh)
       await known.publish()
       mustSettle = known.isAnyHidden()
     }
@@ -371,6 +371,16 @@ export class MailboxIndex {
     }
     // Others are at work. Nothing is taken for gone, and the next sync reads both folders again.
     subFolders.forgetTimes()
+  }
+
+  /** On a full disk files wait for their UIDs, and others are read: whoever makes room by removing mail has to see it. */
+  async #assignIfRoom(fresh: ReadonlyMap<string, FoundFile>): Promise<void> {
+    try {
+      await this.#assign(fresh)
+    } catch (error) {
+      waitForRoom(error)
+      this.subFolders.forgetTimes()
+    }
   }
 
   /** Gives UIDs to files that have none, in order of arrival. */

@@ -75,7 +75,8 @@ const found = async (): Promise<readonly (readonly string[])[]> => {
 }
 const isInto = (folder: string, { name, path }: Call) => name === 'rename' && path.includes(`/${folder}/`)
 /** What a full disk does to the files beside the messages. */
-const fullBesideMail = ({ name, path }: Call) => (name === 'write' && path.includes('/postern-') ? 'ENOSPC' : undefined)
+const fullBesideMail = ({ name, path }: Call) =>
+  name === 'write' && /\/postern-[\w.-]+$/.test(path) ? 'ENOSPC' : undefined
 
 const leftovers = async () =>
   (await filesBelow(opened.maildir)).filter((path) => /(?:Maildir|\.Copies)\/(?:tmp|new|cur)\//.test(path))
@@ -125,6 +126,19 @@ describe('a delivery', () => {
     isFull = false
     const inbox = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-only'))
     expect(inbox.records().map(({ uid }) => uid)).toEqual([1])
+  })
+
+  test('whose UID has no room on the disk is shown when there is some, and the others until then', async () => {
+    let isFull = false
+    const failing = faultyDisk((call) => (isFull ? fullBesideMail(call) : undefined))
+    opened = await openTestStore({ disk: failing })
+    expect(await tryDelivery()).toBe('ok')
+    isFull = true
+    expect(await tryDelivery()).toBe('ok')
+    const inbox = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
+    expect(inbox.records().map(({ uid }) => uid)).toEqual([1])
+    isFull = false
+    expect((await inbox.refresh()).arrived.map(({ uid }) => uid)).toEqual([2])
   })
 
   test('into a mailbox that is deleted meanwhile is refused', async () => {
@@ -265,6 +279,17 @@ describe('a session', () => {
       expect(await found()).toEqual([['two', 'three'], ['one']])
       const away = value(await account.open('Away', 'read-only'))
       expect(away.records()[0]?.internalDate).toEqual(internalDate)
+    })
+
+    test('between two file systems, that has no room there, leaves nothing there', async () => {
+      fault = (call) => {
+        if (call.name === 'write' && call.path.includes('.Away/tmp/')) return 'ENOSPC'
+        return call.name === 'link' || isInto('.Away/new', call) ? 'EXDEV' : undefined
+      }
+      expect(refusal(await inbox.move([1] as Uid[], 'Away'))).toBe('no-space')
+      expect(refusal(await inbox.copy([1] as Uid[], 'Away'))).toBe('no-space')
+      expect((await filesBelow(opened.maildir)).filter((path) => path.includes('.Away/tmp/'))).toEqual([])
+      expect(await found()).toEqual([['one', 'two', 'three'], []])
     })
 
     test('between two file systems, that cannot remove the original, is undone', async () => {
