@@ -216,7 +216,9 @@ class Decisions {
  */
 function mayHoldForUs({ recipients, users, clients }: Partial<RouteConfig>, ours: readonly IpAddress[]): boolean {
   if (recipients !== undefined || users !== undefined) return false
-  return clients === undefined || ours.some((address) => networks(clients).has(address))
+  if (clients === undefined) return true
+  const named = networks(clients)
+  return ours.some((address) => named.has(address))
 }
 
 // ── the loops ───────────────────────────────────────────────────────────────
