@@ -1,3 +1,4 @@
+import type { StoreOutcome } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
 import { storeAround } from '../destination/store-around.ts'
 import type { LocalMailbox } from './local-mailbox.ts'
@@ -66,16 +67,19 @@ function isFolderName(detail: string): boolean {
 
 /** A store in which every account of the directory has its folders: they are made when they are first needed. */
 export function withFolders(store: MaildirStore): MaildirStore {
+  const ready = async (account: string): Promise<StoreOutcome<void>> =>
+    (await store.exists(account)) ? { ok: true, value: undefined } : store.createAccount(account)
   return storeAround(store, {
     openAccount: async (account) => {
-      if (!(await store.exists(account))) await store.createAccount(account)
+      await ready(account)
       return store.openAccount(account)
     },
     deliver: async (account, mailbox, message) => {
-      const opened = await store.deliver(account, mailbox, message)
       // Mostly it is there, and need not be asked for at each message.
-      if (opened.ok || opened.refusal !== 'no-such-mailbox' || (await store.exists(account))) return opened
-      const made = await store.createAccount(account)
+      const opened = await store.deliver(account, mailbox, message)
+      if (opened.ok || opened.refusal !== 'no-such-mailbox') return opened
+      // By now another delivery may have made it.
+      const made = await ready(account)
       return made.ok ? store.deliver(account, mailbox, message) : made
     },
   })

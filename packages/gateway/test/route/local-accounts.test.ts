@@ -4,8 +4,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { withFolders } from '../../src/route/local-accounts.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
 
+interface Meanwhile {
+  /** What happens between a delivery that is refused and the answer. */
+  readonly afterRefusal?: (store: MaildirStore) => Promise<unknown>
+}
+
 /** A store whose questions about accounts are noted. */
-async function opened() {
+async function opened({ afterRefusal }: Meanwhile = {}) {
   const store = openMaildirStore({ root: await temporaryDirectory() })
   onTestFinished(() => store.close())
   const asked: string[] = []
@@ -19,7 +24,11 @@ async function opened() {
       return store.createAccount(account)
     },
     openAccount: (account) => store.openAccount(account),
-    deliver: (account, mailbox, message) => store.deliver(account, mailbox, message),
+    deliver: async (account, mailbox, message) => {
+      const outcome = await store.deliver(account, mailbox, message)
+      if (!outcome.ok) await afterRefusal?.(store)
+      return outcome
+    },
     notify: () => undefined,
     close: () => store.close(),
   }
@@ -39,6 +48,11 @@ test('the folders of an account are made for its first message, and not asked fo
   expect(asked).toEqual(['exists ann@example.org', 'create ann@example.org'])
   expect(await deliver(store, 'INBOX')).toMatchObject({ ok: true, value: { uid: 2 } })
   expect(asked).toHaveLength(2)
+})
+
+test('folders that another delivery made meanwhile are as good', async () => {
+  const { store } = await opened({ afterRefusal: (real) => real.createAccount('ann@example.org') })
+  expect(await deliver(store, 'INBOX')).toMatchObject({ ok: true, value: { uid: 1 } })
 })
 
 test('a mailbox that is not there is refused, and is not made', async () => {
