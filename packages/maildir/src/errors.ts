@@ -53,9 +53,9 @@ export const refused = (
 export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
   error instanceof Error && 'code' in error && codes.includes(error.code as string)
 
-/** For what can wait until there is room again: any other error is thrown. */
+/** For what can wait until there is room again, or the disk may be written: any other error is thrown. */
 export function waitForRoom(error: unknown): void {
-  if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error
+  if (!isErrno(error, 'ENOSPC', 'EDQUOT', 'EROFS')) throw error
 }
 
 /**

@@ -66,11 +66,17 @@ async function measure(
   if (claimed.raw === size && claimed.crlf === size) return { ...file, dateMs, rawBytes: size, bytes: size }
   // No claim, or a file with LF line ends, or a lie: it is read through.
   if (size > limits.maxForeignMessageBytes) return `larger than ${limits.maxForeignMessageBytes} bytes`
-  const handle = await openMessageFile(disk, folderOf(place, file), path)
-  if (handle === undefined) return undefined
   try {
-    return { ...file, dateMs, rawBytes: size, bytes: size + (await countBareLf(handle, limits)) }
-  } finally {
-    await handle.close()
+    const handle = await openMessageFile(disk, folderOf(place, file), path)
+    if (handle === undefined) return undefined
+    try {
+      return { ...file, dateMs, rawBytes: size, bytes: size + (await countBareLf(handle, limits)) }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    // One that another program keeps to itself, or that is damaged on the disk, keeps nobody from the others.
+    if (isErrno(error, 'EACCES', 'EPERM', 'EIO')) return 'not readable'
+    throw error
   }
 }

@@ -57,7 +57,7 @@ export type Disk = Partial<LocalStats> &
 /** What an operator should hear of; nothing was lost and nothing was refused because of it. */
 export interface MaildirProblem {
   readonly kind:
-    | 'skipped-file' // in cur or new, but no message: a directory, a FIFO, a symbolic link, empty, too large
+    | 'skipped-file' // in cur or new, but no message: a directory, a FIFO, a symbolic link, empty, too large, not readable
     | 'skipped-folder' // its name is no mailbox name in its canonical spelling
     | 'uid-list-rebuilt' // it was damaged: the mailbox has a new UIDVALIDITY
     | 'stale-lock' // of a dead process; broken

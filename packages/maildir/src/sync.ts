@@ -95,12 +95,18 @@ export class MailboxIndex {
     const claimed: Uid[] = []
     const { maxLooks } = this.#parts.context.limits
     // The journal is read last, and may tell of messages that came meanwhile. Their files and lines are in place by now.
-    for (let looks = 0; looks < maxLooks && (looks === 0 || this.known.early.size > 0); looks += 1) {
-      // One by one: as arguments of one call a hundred thousand of them are more than the stack has room for.
-      for (const uid of await this.#look(options)) claimed.push(uid)
-      await this.#followJournal()
+    try {
+      for (let looks = 0; looks < maxLooks && (looks === 0 || this.known.early.size > 0); looks += 1) {
+        // One by one: as arguments of one call a hundred thousand of them are more than the stack has room for.
+        for (const uid of await this.#look(options)) claimed.push(uid)
+        await this.#followJournal()
+      }
+      await this.#knowAllKeywords()
+    } catch (error) {
+      // Not all that was found in them was taken up, and their times would tell that it was.
+      this.subFolders.forgetTimes()
+      throw error
     }
-    await this.#knowAllKeywords()
     this.quickLook.keep(stamp)
     return claimed
   }

@@ -152,6 +152,9 @@ describe('a delivery', () => {
   })
 })
 
+const uidsIn = (mailbox: Mailbox) => mailbox.records().map(({ uid }) => uid)
+const openInbox = async () => (await opened.store.openAccount(ann)).open('INBOX', 'read-only')
+
 describe('a session', () => {
   test('ST-03: UIDs whose sync failed are told to nobody, and the file is not trusted further', async () => {
     let left = 0
@@ -314,6 +317,44 @@ describe('a session', () => {
     await inbox.refresh()
     expect(inbox.records()[1]?.internalDate).toEqual(internalDate)
     expect(await textOf(inbox, copied.to[0] ?? uid)).toBe(message('one').toString())
+  })
+
+  describe('a look at a mailbox into which another program put messages', () => {
+    let fault: (call: Call) => string | undefined
+    beforeEach(async () => {
+      fault = () => undefined
+      // The times of the folders are past at once: what a look did not take up is not found by reading them again all the same.
+      opened = await openTestStore({ disk: faultyDisk((call) => fault(call)), limits: { dirtyWindowMs: -1 } })
+      await append(opened.store, ann, 'INBOX', 'one')
+      await disk.writeFile(join(opened.maildir, 'new', '17.early'), message('early'))
+      await disk.writeFile(join(opened.maildir, 'new', '18.late'), message('late'))
+    })
+
+    test.each(['EDQUOT', 'EROFS'])('that can give no UIDs for %s shows the others', async (code) => {
+      fault = ({ name, path }) => (name === 'datasync' && path.endsWith('postern-uidlist') ? code : undefined)
+      const inbox = value(await openInbox())
+      expect(uidsIn(inbox)).toEqual([1])
+      fault = () => undefined
+      expect((await inbox.refresh()).arrived.map(({ uid }) => uid)).toEqual([2, 3])
+    })
+
+    test.each<[string, (call: Call) => boolean]>([
+      ['in the middle of the folders', ({ name, path }) => name === 'opendir' && path.endsWith('/cur')],
+      ['behind them', ({ name, path }) => name === 'lstat' && path.endsWith('18.late')],
+    ])('that fails %s is made again as if it had not been', async (_where, isThere) => {
+      fault = (call) => (isThere(call) ? 'ELOOP' : undefined)
+      expect(refusal(await openInbox())).toBe('unavailable')
+      fault = () => undefined
+      expect(uidsIn(value(await openInbox()))).toEqual([1, 2, 3])
+    })
+
+    test.each(['EACCES', 'EIO'])('of which one answers with %s shows the others', async (code) => {
+      fault = ({ name, path }) => (name === 'open' && path.endsWith('17.early') ? code : undefined)
+      const inbox = value(await openInbox())
+      expect(uidsIn(inbox)).toEqual([1, 2])
+      expect(await textOf(inbox, 2 as Uid)).toContain('Subject: late')
+      expect(opened.problems).toMatchObject([{ kind: 'skipped-file', detail: '17.early: not readable' }])
+    })
   })
 
   test('a disk that fails is never an exception of an operation that has an outcome', async () => {
