@@ -15,6 +15,7 @@ import type {
   MessageContent,
   MessageRecord,
   MessageWriter,
+  MovedUids,
   SpecialUse,
   StoreAbility,
   StoreOutcome,
@@ -446,10 +447,12 @@ class MemoryMailbox implements Mailbox {
     })
   }
 
-  async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
-    const copied = await this.copy(uids, target)
-    if (copied.ok) this.#remove(copied.value.from)
-    return copied
+  async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<MovedUids>> {
+    const refusal = this.#store.refuses
+    const copied = await this.copy(refusal === undefined ? uids : uids.slice(0, 1), target)
+    if (!copied.ok) return copied
+    this.#remove(copied.value.from)
+    return refusal === undefined ? copied : done({ ...copied.value, refusal })
   }
 
   async expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>> {

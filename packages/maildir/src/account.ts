@@ -5,6 +5,7 @@ import type {
   Mailbox,
   MailboxListing,
   MailboxStatus,
+  MovedUids,
   SpecialUse,
   StoreOutcome,
   StoreRefusal,
@@ -223,7 +224,7 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     return this.#withFolder(target, (folder) => copyMessages(this.#context, source, folder, uids, of))
   }
 
-  async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>> {
+  async move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<MovedUids>> {
     return this.#withFolder(target, (folder) => moveMessages(this.#context, source, folder, uids, of))
   }
 
@@ -337,7 +338,9 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
       await source.refresh(false)
       const uids = source.messages.map((message) => message.uid)
       const moved = await this.move(source, target.name, uids, source.uidValidity)
-      return moved.ok ? done : moved
+      if (!moved.ok) return moved
+      const { refusal } = moved.value
+      return refusal === undefined ? done : refused(refusal, 'some of the messages are still in INBOX')
     })
   }
 

@@ -8,6 +8,7 @@ import {
   type MailboxChanges,
   type MessageContent,
   type MessageRecord,
+  type MovedUids,
   type ObjectId,
   type StoreOutcome,
   type Uid,
@@ -21,7 +22,7 @@ import { indexOfUid } from './message.ts'
 /** What a handle asks of the account it belongs to. */
 export interface MailboxOwner {
   copy(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
-  move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<CopiedUids>>
+  move(source: Folder, target: string, uids: readonly Uid[], of: UidValidity): Promise<StoreOutcome<MovedUids>>
   /** The mailbox, whatever its name is by now; its folder is in use until it is released. */
   find(of: MailboxIdentity): Promise<NamedFolder | undefined>
   release(folder: Folder): void
@@ -182,7 +183,7 @@ export class OpenMailbox implements Mailbox {
     return this.#following((folder) => this.#owner.copy(folder, target, known, this.uidValidity))
   }
 
-  async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>> {
+  async move(uids: readonly Uid[], target: string): Promise<StoreOutcome<MovedUids>> {
     this.#assertOpen()
     if (this.mode === 'read-only') return readOnly
     const known = this.#known(uids)

@@ -11,7 +11,7 @@
  * A rename reaches the disk whole on every file system with a journal of its own; both folders are synced, and only then is
  * the message told to be gone from where it was.
  */
-import type { CopiedUids, StoreOutcome, Uid, UidValidity } from '@postern/core'
+import type { CopiedUids, MovedUids, StoreOutcome, StoreRefusal, Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { linkOrCopy } from './copy.ts'
 import { unlinkIfThere } from './durable.ts'
@@ -37,7 +37,8 @@ export interface MovedMessages extends CopiedUids {
 }
 
 /**
- * Messages that are gone are left out. Of the others some may have been moved before one could not be: those are told.
+ * Messages that are gone are left out. Of the others some may have been moved before one could not be: those are told, and
+ * why the rest was not.
  *
  * @param of - the UIDVALIDITY of the source under which `uids` were told.
  */
@@ -47,11 +48,12 @@ export async function moveMessages(
   target: Folder,
   uids: readonly Uid[],
   of: UidValidity,
-): Promise<StoreOutcome<CopiedUids>> {
+): Promise<StoreOutcome<MovedUids>> {
   const { messagesPerLock, renameRetries } = limits
   // Renamed there and back, it is known twice here.
   const from = source.place.path === target.place.path ? target : source
   let told: CopiedUids | undefined
+  let refusal: StoreRefusal | undefined
   let left = uids
   try {
     // Once: to look at what has come there behind each hundreds of them is a look at all of it in the end.
@@ -67,10 +69,13 @@ export async function moveMessages(
       left = missed
     }
   } catch (error) {
-    if (told === undefined || told.from.length === 0) return refusalOf(error)
+    const refused = refusalOf(error)
+    if (told === undefined || told.from.length === 0) return refused
+    ;({ refusal } = refused)
   }
   if (told === undefined) throw new Error('nothing was tried')
-  return accepted({ uidValidity: told.uidValidity, from: told.from, to: told.to })
+  const moved = { uidValidity: told.uidValidity, from: told.from, to: told.to }
+  return accepted(refusal === undefined ? moved : { ...moved, refusal })
 }
 
 /** What came to a mailbox that was deleted and made again meanwhile has no UID there any more. */

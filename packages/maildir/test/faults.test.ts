@@ -211,12 +211,17 @@ describe('a session', () => {
       expect(await found()).toEqual([['three'], ['one', 'two']])
     })
 
-    test('that fails half-way tells what it moved', async () => {
+    test('that fails half-way tells what it moved, and why no more', async () => {
       let renames = 0
       fault = (call) => (isInto('.Away/new', call) && ++renames === 2 ? 'ENOSPC' : undefined)
-      expect(value(await inbox.move([1, 2, 3] as Uid[], 'Away'))).toMatchObject({ from: [1], to: [1] })
+      const moved = value(await inbox.move([1, 2, 3] as Uid[], 'Away'))
+      expect(moved).toMatchObject({ from: [1], to: [1], refusal: 'no-space' })
       expect(inbox.records().map(({ uid }) => uid)).toEqual([2, 3])
       expect(await found()).toEqual([['two', 'three'], ['one']])
+      // RENAME of INBOX moves its messages.
+      fault = (call) => (isInto('.Old/new', call) && ++renames === 4 ? 'ENOSPC' : undefined)
+      expect(refusal(await account.rename('INBOX', 'Old'))).toBe('no-space')
+      expect(await found()).toEqual([['three'], ['one']])
     })
 
     test.each(['.Away/new', 'Maildir/cur'])('that is not durable in %s is taken back', async (folder) => {

@@ -271,7 +271,7 @@ export interface Mailbox {
    * Each message is moved or stays, and `from` tells which were moved. After a crash too it is in one of both mailboxes, and
    * should not be in both (RFC 6851 section 3.3).
    */
-  move(uids: readonly Uid[], target: string): Promise<StoreOutcome<CopiedUids>>
+  move(uids: readonly Uid[], target: string): Promise<StoreOutcome<MovedUids>>
   /** Removes messages with `\Deleted`; only those in `uids`, when given. Returns what was removed, ascending. */
   expunge(uids?: readonly Uid[]): Promise<StoreOutcome<readonly Uid[]>>
   /** Lets go of the handle. Expunges nothing. */
@@ -283,6 +283,12 @@ export interface CopiedUids {
   readonly uidValidity: UidValidity
   readonly from: readonly Uid[]
   readonly to: readonly Uid[]
+}
+
+/** What a MOVE moved. */
+export interface MovedUids extends CopiedUids {
+  /** Why the others stayed, when it failed half-way. Those that were not there any more are no failure. */
+  readonly refusal?: StoreRefusal
 }
 
 /** Random access to one message: the rest of it is not read. */

@@ -270,6 +270,25 @@ test('RFC 2180 section 4.4.1: messages that are all gone were not copied, nor mo
   )
 })
 
+test('RFC 6851 section 3.3: a MOVE that fails half-way tells what it moved, and that it failed', async () => {
+  const { store } = three()
+  const session = await selectedInbox({ store })
+  store.refuses = 'no-space'
+  await play(
+    session,
+    `
+    C: a MOVE 1:3 Sent
+    S: * OK [COPYUID 1002 1 1] Moved to Sent
+    S: * 1 EXPUNGE
+    S: * 2 RECENT
+    S: a NO [UNAVAILABLE] No space left, try again later
+    C: b UID SEARCH ALL
+    S: * SEARCH 2 3
+    S: b OK *
+    `,
+  )
+})
+
 test('.SILENT keeps back only what the client knows', async () => {
   const { store } = three()
   const session = await selectedInbox({ store })

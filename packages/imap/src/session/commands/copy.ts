@@ -1,3 +1,4 @@
+import type { MovedUids, StoreOutcome } from '@postern/core'
 import { encodeMailboxName } from '../../wire/mailbox-name.ts'
 import { no, ok, type ResponseCode } from '../../wire/response.ts'
 import { encodeNumbers } from '../../wire/sequence-set.ts'
@@ -36,10 +37,10 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   if (how === 'move' && selected.isReadOnly) return no('Mailbox is read-only')
   if (set.messages.length === 0) return ok('No messages matched')
   const uids = set.messages.map(({ record }) => record.uid)
-  const done =
+  const done: StoreOutcome<MovedUids> =
     how === 'copy' ? await selected.mailbox.copy(uids, target.name) : await selected.mailbox.move(uids, target.name)
   if (!done.ok) return refusedAsTarget(done.refusal)
-  const { uidValidity, from, to } = done.value
+  const { uidValidity, from, to, refusal } = done.value
   // A client that copies in order to delete, or moves, must not believe that it did (RFC 2180 section 4.4.1); of UIDs that are gone
   // nothing has to be said (RFC 9051 section 6.4.9).
   if (from.length === 0)
@@ -49,5 +50,7 @@ async function copyMessages(state: SessionState, args: Tokens, naming: Naming, h
   if (how === 'copy') return ok('Copy completed', code)
   state.write(`* OK [${code}] Moved to ${encodeMailboxName(target.name, state.isUtf8)}\r\n`)
   selected.view.expunge(from)
+  // Some could not be moved: the client learns which were, and that the command failed (RFC 6851 section 3.3).
+  if (refusal !== undefined) return refusedAsTarget(refusal)
   return expunged(state, from, 'Move completed')
 }
