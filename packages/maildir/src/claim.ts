@@ -8,6 +8,7 @@ import type { StoredMessage } from './message.ts'
 /** Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2). */
 export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
   const { context, known, subFolders, locked } = mailbox
+  if (known.inNew.size > 0) await known.index()
   const arrived = [...known.inNew].map((base) => known.byBase.get(base)).filter((message) => message !== undefined)
   const claimed: Uid[] = []
   const { messagesPerLock } = context.limits

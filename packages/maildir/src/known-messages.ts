@@ -171,6 +171,7 @@ export class KnownMessages {
   /** What the UID list says, all of it. False when messages that were known are none of its lines. */
   async takeLines(lines: Iterable<UidLine>): Promise<boolean> {
     let isAsKnown = true
+    await this.index()
     this.forgetUnseen()
     await inTurns(lines, this.#perTurn, (line) => this.#unseen.set(line.base, line))
     await inTurns(this.byBase, this.#perTurn, ([base, message]) => {
@@ -249,16 +250,17 @@ export class KnownMessages {
   }
 
   /** The table of keywords, as it is now. */
-  useKeywords(keywords: Keywords): void {
+  async useKeywords(keywords: Keywords): Promise<void> {
     if (keywords.names.join(' ') === this.keywords.names.join(' ')) return
     this.keywords = keywords
-    for (const [base, message] of this.byBase) {
+    await this.index()
+    await inTurns(this.byBase, this.#perTurn, ([base, message]) => {
       if (message.state.extra !== 0n || /[a-z]/.test(message.letters)) {
         const renamed = message.at(message.file, message.isNew, keywords)
         this.byBase.set(base, renamed)
         this.#note(message.uid, renamed)
       }
-    }
+    })
   }
 
   /** Whether a message of a folder that was read was not seen in it. */

@@ -305,13 +305,13 @@ export class MailboxIndex {
     const { context, place } = this.#parts
     const { disk, limits } = context
     // Another process may have added some since.
-    this.known.useKeywords(await Keywords.read(disk, place.path, limits))
+    await this.known.useKeywords(await Keywords.read(disk, place.path, limits))
     const stillMissing = this.known.keywords.marksOf(missing).missing
     if (stillMissing.length === 0) return true
     const grown = this.known.keywords.with(stillMissing, limits)
     if (grown === undefined) return false
     await grown.write(disk, place.path)
-    this.known.useKeywords(grown)
+    await this.known.useKeywords(grown)
     return true
   }
 
@@ -332,7 +332,7 @@ export class MailboxIndex {
     const isSettled = this.subFolders.isTimeSettled(time)
     const keywords = time === 0n ? new Keywords() : await Keywords.read(context.disk, place.path, context.limits)
     this.#keywordsTime = isSettled ? time : undefined
-    this.known.useKeywords(keywords)
+    await this.known.useKeywords(keywords)
   }
 
   /** The second look: under the lock, at both folders, until nobody changes them meanwhile. */

@@ -1,6 +1,8 @@
 import type { Uid } from '@postern/core'
 import { expect, test } from 'vitest'
+import { Keywords } from '../src/keywords.ts'
 import { KnownMessages } from '../src/known-messages.ts'
+import { StoredMessage } from '../src/message.ts'
 import { lineOf } from './kit.ts'
 
 test('a mailbox of 100,000 lines, half of them expunged, is read without a pass for each', async () => {
@@ -23,4 +25,32 @@ test('an expunge names a UID, and not the message that has its name by now', asy
   known.forgetUnseen()
   await known.takeLines([lineOf(4)])
   expect(known.unseen.size).toBe(1)
+})
+
+const table = new Keywords(['plain'])
+
+test.each<[string, number, (known: KnownMessages) => Promise<unknown>]>([
+  ['asked for by name', 10, (known) => known.index()],
+  ['whose keywords changed', 20, (known) => known.useKeywords(table)],
+  ['whose UID list was written anew', 30, (known) => known.takeLines(known.messages)],
+])('others have the event loop while messages of a snapshot are noted, %s', async (_when, least, work) => {
+  const known = new KnownMessages(10)
+  const state = { letters: '', extra: 0n, modseq: 1 }
+  known.restore(
+    Array.from({ length: 100 }, (_, at) => {
+      const line = lineOf(at + 1)
+      return new StoredMessage(line, `${line.base}:2,a`, false, state, known.keywords)
+    }),
+  )
+  let turns = 0
+  let isOver = false
+  const next = () => {
+    turns += 1
+    if (!isOver) setImmediate(next)
+  }
+  setImmediate(next)
+  await work(known)
+  isOver = true
+  expect(turns).toBeGreaterThanOrEqual(least)
+  expect(known.byBase.size).toBe(100)
 })
