@@ -19,7 +19,7 @@ interface FolderTime {
   readonly mtimeNs: bigint
   /** A change of our own gave the folder this time. */
   readonly isOurs: boolean
-  /** `stateOfFolder` as it was before it was read; `undefined` when we changed it since. */
+  /** `stateOfFolder` as it was before it was read; `undefined` when that may change unseen, or we changed it since. */
   readonly asRead: string | undefined
   /** A change of another program may hide behind this time: read again from this moment on, ms since 1970. */
   readonly readAgainAtMs: number
@@ -69,8 +69,10 @@ export class SubFolders {
     const isOurs = known?.isOurs === true && known.mtimeNs === mtimeNs
     // As of now, before reading: a change while we read is what might hide.
     const readAgainAtMs = this.isTimeSettled(mtimeNs) ? never : isOurs ? this.#rescanAtMs() : atOnce
+    // A time that was set back is past at once; what comes in the same tick, and is set back again, has the same ctime too.
+    const asRead = this.isTimeSettled(before.ctimeNs) ? stateOfFolder(before) : undefined
     await this.eachName(folder, visit)
-    this.#times[folder] = { mtimeNs, isOurs, asRead: stateOfFolder(before), readAgainAtMs }
+    this.#times[folder] = { mtimeNs, isOurs, asRead, readAgainAtMs }
   }
 
   /** How a folder was when it was read; `undefined` when something may hide behind its time. */

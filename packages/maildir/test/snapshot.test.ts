@@ -584,6 +584,17 @@ describe('a snapshot is written', () => {
     expect(await isThere()).toBe(true)
   })
 
+  test('that takes no folder for read whose inode changed a moment ago, whatever time it was given', async () => {
+    await disk.utimes(at('cur'), 1_000, 1_000)
+    const store = another({
+      ...watchedDisk(),
+      limits: { ...snapshotsAtOnce, snapshotDelayMs: 600_000, dirtyWindowMs: 600_000 },
+    })
+    await (await select(store, 'INBOX', 'read-only')).close()
+    await store.close()
+    expect(await disk.readFile(file(), 'latin1')).toMatch(/^[^\n]+ C- /)
+  })
+
   test('and not into what was deleted and made again meanwhile', async () => {
     const account = await opened.store.openAccount(ann)
     value(await account.create('Box'))
