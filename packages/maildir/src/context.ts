@@ -6,6 +6,7 @@ import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
 import type { NotesInMemory } from './mailbox-notes.ts'
 import type { UsageCounts } from './quota.ts'
+import type { Turns } from './turns.ts'
 import type { Awaitable } from '@postern/core'
 import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 
@@ -16,6 +17,8 @@ export interface StoreContext {
   readonly inPlace: InPlace
   /** Journals between two changes. */
   readonly openJournals: KeptFiles
+  /** Of those who write snapshots: when many sessions leave at once, each would hold a block of its own. */
+  readonly snapshots: Turns
   readonly limits: MaildirLimits
   readonly locks: LockFiles
   readonly folders: FolderSync

@@ -20,6 +20,8 @@ export class MailboxSnapshot {
   readonly #context: StoreContext
   /** The header of the last one that this process read or wrote. */
   #last: Buffer | undefined
+  /** When the last one could not be written, ms of the monotonic clock: a disk that is full is not filled again at once. */
+  #failedMs = Number.NEGATIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> = Promise.resolve()
   #isOver = false
@@ -61,12 +63,13 @@ export class MailboxSnapshot {
 
   #write(look: boolean): void {
     // Whoever misses it looks at all of the mailbox: what keeps it from being written is no matter for anybody.
-    this.#writing = this.#writing.then(() => this.#writeNow(look)).catch(() => undefined)
+    this.#writing = this.#context.snapshots.run(() => this.#writeNow(look)).catch(() => undefined)
   }
 
   async #writeNow(look: boolean): Promise<void> {
     const { disk, limits, names } = this.#context
     const { path } = this.#mailbox.place
+    if (performance.now() - this.#failedMs < limits.snapshotPauseMs) return
     const there = await lstatIfThere(disk, `${path}/${snapshotName}`)
     // Whoever wrote it, and whatever the clock says.
     if (there !== undefined && Math.abs(Date.now() - Number(there.mtimeMs)) < limits.snapshotPauseMs) return
@@ -74,7 +77,11 @@ export class MailboxSnapshot {
     if (known === undefined || known.messages.length < limits.minSnapshotMessages) return
     const header = encodeHeader(known.header)
     if (there !== undefined && this.#last?.equals(header) === true) return
-    await writeSnapshot(disk, path, names.next(), known, limits)
-    this.#last = header
+    try {
+      await writeSnapshot(disk, path, names.next(), known, limits)
+      this.#last = header
+    } catch {
+      this.#failedMs = performance.now()
+    }
   }
 }

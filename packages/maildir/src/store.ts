@@ -22,6 +22,7 @@ import { NotesInMemory } from './mailbox-notes.ts'
 import { parseMailboxName } from './names.ts'
 import type { MaildirStore, MaildirStoreOptions } from './options.ts'
 import { UsageCounts } from './quota.ts'
+import { Turns } from './turns.ts'
 
 /** Opens a store over `options.root`. Costs nothing until an account is used. */
 export function openMaildirStore(options: MaildirStoreOptions): MaildirStore {
@@ -70,6 +71,7 @@ class Store implements MaildirStore, FolderPool {
       },
       notesInMemory: new NotesInMemory(limits.maxNotesMemoryBytes),
       openJournals: new KeptFiles(limits.maxOpenJournals),
+      snapshots: new Turns(),
       names: new UniqueNames(options.hostname ?? hostname(), now),
       folders: new FolderSync(disk),
       counts: new UsageCounts(),

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { lstatSync } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Mailbox, Uid } from '@postern/core'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -36,6 +37,8 @@ function eachItsOwn(): void {
 
 const at = (...names: string[]) => join(opened.maildir, ...names)
 const file = () => at(snapshotName)
+/** Where a snapshot is written before it is in place. */
+const isInTmp = (path: unknown) => /\/(?:Maildir|\.Box)\/tmp\//.test(String(path))
 const isThere = () =>
   disk.access(file()).then(
     () => true,
@@ -593,6 +596,44 @@ describe('a snapshot is written', () => {
     await (await select(store, 'INBOX', 'read-only')).close()
     await store.close()
     expect(await disk.readFile(file(), 'latin1')).toMatch(/^[^\n]+ C- /)
+  })
+
+  test('one at a time, however many mailboxes are left at once', async () => {
+    const account = await opened.store.openAccount(ann)
+    value(await account.create('Box'))
+    await append(opened.store, ann, 'Box', 'one')
+    let writing = 0
+    let most = 0
+    const noting: Disk['open'] = (path, ...rest) => {
+      if (isInTmp(path)) most = Math.max(most, (writing += 1))
+      return disk.open(path, ...rest)
+    }
+    const slow: Disk['rename'] = async (from, to) => {
+      await pause(20)
+      await disk.rename(from, to)
+      if (String(to).endsWith(snapshotName)) writing -= 1
+    }
+    const bounds = { ...snapshotsAtOnce, snapshotDelayMs: 600_000 }
+    const store = another({ disk: watchedDisk({ open: noting, rename: slow }).disk, limits: bounds })
+    for (const name of ['INBOX', 'Box']) await (await select(store, name, 'read-only')).close()
+    await store.close()
+    expect([most, writing, await isThere()]).toEqual([1, 0, true])
+  })
+
+  test('not soon after one could not be written', async () => {
+    let tries = 0
+    const full: Disk['open'] = (path, ...rest) => {
+      if (!isInTmp(path)) return disk.open(path, ...rest)
+      tries += 1
+      return Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }))
+    }
+    const bounds = { ...snapshotsAtOnce, snapshotPauseMs: 3_600_000 }
+    const store = another({ disk: watchedDisk({ open: full }).disk, limits: bounds })
+    await (await select(store)).close()
+    await vi.waitFor(() => expect(tries).toBe(1), { timeout: 30_000 })
+    await (await select(store)).close()
+    await store.close()
+    expect(tries).toBe(1)
   })
 
   test('and not into what was deleted and made again meanwhile', async () => {
