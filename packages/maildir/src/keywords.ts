@@ -61,6 +61,11 @@ export class Keywords {
     return [...this.#table.filter((name) => name !== undefined), passed]
   }
 
+  /** Whether each letter means the same. */
+  isAs(other: Keywords): boolean {
+    return this.#table.length === other.#table.length && this.#table.every((name, at) => name === other.#table[at])
+  }
+
   /** Letters that the table does not know are kept in the file name and shown to nobody. */
   flagsOf({ letters, extra }: Marks): readonly Flag[] {
     const key = extra === 0n ? letters : `${letters} ${extra}`

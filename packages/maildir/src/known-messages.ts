@@ -251,7 +251,7 @@ export class KnownMessages {
 
   /** The table of keywords, as it is now. */
   async useKeywords(keywords: Keywords): Promise<void> {
-    if (keywords.names.join(' ') === this.keywords.names.join(' ')) return
+    if (keywords.isAs(this.keywords)) return
     this.keywords = keywords
     await this.index()
     await inTurns(this.byBase, this.#perTurn, ([base, message]) => {

@@ -54,3 +54,15 @@ test.each<[string, number, (known: KnownMessages) => Promise<unknown>]>([
   expect(turns).toBeGreaterThanOrEqual(least)
   expect(known.byBase.size).toBe(100)
 })
+
+test('a table that gives a keyword another letter is another table', async () => {
+  const known = new KnownMessages(10)
+  await known.useKeywords(new Keywords(['plain']))
+  await known.takeLines([lineOf(1)])
+  known.meet(lineOf(1), { name: `${lineOf(1).base}:2,a`, isNew: false })
+  await known.publish()
+  expect(known.messages[0]?.flags).toEqual(['plain'])
+  await known.useKeywords(new Keywords([undefined, 'plain']))
+  await known.publish()
+  expect(known.messages[0]?.flags).toEqual([])
+})
