@@ -1,4 +1,5 @@
 import type { BigIntStats } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Flag, FlagChange, MessageContent, StoreOutcome, Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { messageContent, openMessageFile } from './content.ts'
@@ -56,6 +57,8 @@ export class Folder {
   readonly #awaited: Partial<Record<'claiming' | 'looking', Promise<readonly Uid[]> | undefined>> = {}
   readonly #arrivals: Arrivals
   #shown: ShownMailbox | undefined
+  /** Until when other processes may take the lock first, ms of the monotonic clock. */
+  #givesWayUntilMs = 0
   readonly #announce: (folder: Folder) => void
   /** Sessions and operations that use this object now. */
   users = 0
@@ -430,6 +433,8 @@ export class Folder {
   }
 
   async #acquire() {
+    const pauseMs = this.#givesWayUntilMs - performance.now()
+    if (pauseMs >= 1) await pause(pauseMs)
     try {
       return await this.#context.locks.acquire(`${this.place.path}/${lockName}`, this.#index.subFolders.changes)
     } catch (error) {
@@ -445,6 +450,10 @@ export class Folder {
     } finally {
       const { changes } = this.#index.subFolders
       await this.#context.locks.release(lock, `${this.place.path}/${lockName}`, this.isLocal, changes)
+      // A disk that is slow to sync makes a process whose clients are many hold it for all but the whole time.
+      const { lockPauseShare, lockRetryMs } = this.#context.limits
+      const nowMs = performance.now()
+      this.#givesWayUntilMs = nowMs + Math.min((nowMs - lock.sinceMs) * lockPauseShare, lockRetryMs)
     }
   }
 

@@ -27,6 +27,11 @@ export interface MaildirLimits {
   /** Longest pause between two tries for a lock, ms; tries start at 1 ms and double. */
   readonly lockRetryMs: number
   /**
+   * Before a process takes a mailbox's lock again it leaves it free for this share of the time that it held it, and for no
+   * longer than `lockRetryMs`: others that wait look for it now and then, and would never find it free.
+   */
+  readonly lockPauseShare: number
+  /**
    * A lock whose owner this process cannot look at (another machine, another PID namespace) is broken when it stood
    * unchanged for this long on our own monotonic clock, ms. Thousands of times longer than a lock is ever held.
    */
@@ -159,6 +164,7 @@ export const limits: MaildirLimits = {
   maxForeignMessageBytes: 512 * 1024 * 1024,
   lockWaitMs: 10_000,
   lockRetryMs: 25,
+  lockPauseShare: 0.1,
   foreignLockMs: 60_000,
   maxOpenJournals: 128,
   promptCallMs: 1,

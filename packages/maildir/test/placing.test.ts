@@ -1,6 +1,7 @@
 /** Messages that come into one mailbox at once: few syncs for many, each answered when it is durable, each failing alone. */
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Disk } from '../src/index.ts'
 import { message, refusal, value } from './conformance.ts'
@@ -12,6 +13,8 @@ vi.setConfig({ testTimeout: 60_000 })
 interface Call {
   readonly name: string
   readonly path: string
+  /** When it had ended, ms of the monotonic clock. */
+  readonly endedMs?: number
 }
 
 /** Tells of each call when it has ended, in order; `decide` may make one fail with a code instead, or wait. */
@@ -22,7 +25,7 @@ function recordingDisk(decide: (call: Call) => string | Promise<void> | undefine
     if (typeof code === 'string') throw Object.assign(new Error(code), { code, syscall: call.name })
     await code
     const result: unknown = await work()
-    ended.push(call)
+    ended.push({ ...call, endedMs: performance.now() })
     return result
   }
   const watched = <T extends object>(target: T, path?: string): T =>
@@ -58,7 +61,9 @@ async function prepared(count: number) {
 
 const isListSync = ({ name, path }: Call) => name === 'datasync' && path.endsWith('/postern-uidlist')
 const isFolderSync = ({ name, path }: Call) => name === 'sync' && path.endsWith('/new')
-const isLock = ({ name, path }: Call) => name === 'symlink' && path.endsWith('/postern-uidlist.lock')
+const isOfLock = ({ path }: Call) => path.endsWith('/postern-uidlist.lock')
+const isLock = (call: Call) => call.name === 'symlink' && isOfLock(call)
+const isUnlock = (call: Call) => call.name === 'unlink' && isOfLock(call)
 
 test('twenty deliveries at once take two locks and two syncs each of list and folder, and a UID each', async () => {
   const recording = recordingDisk()
@@ -73,6 +78,26 @@ test('twenty deliveries at once take two locks and two syncs each of list and fo
   expect(recording.ended.filter(isFolderSync).length).toBeLessThanOrEqual(2)
   const inbox = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-only'))
   expect(inbox.records().map(({ uid }) => uid)).toEqual(placed.toSorted((a, b) => (a ?? 0) - (b ?? 0)))
+})
+
+test('a process that always has something to deliver leaves the lock free for others in between', async () => {
+  const begun = Promise.withResolvers<void>()
+  const recording = recordingDisk((call) => {
+    if (!isFolderSync(call)) return undefined
+    begun.resolve()
+    return pause(100)
+  })
+  opened = await openTestStore({ disk: recording.disk })
+  const [first, second] = await prepared(2)
+  recording.ended.length = 0
+  const commits = [first!.commit()]
+  await begun.promise
+  commits.push(second!.commit())
+  await Promise.all(commits)
+  const endsOf = (is: (call: Call) => boolean) => recording.ended.filter(is).map(({ endedMs = 0 }) => endedMs)
+  const [[, again = 0], [free = 0]] = [endsOf(isLock), endsOf(isUnlock)]
+  // A tenth of the hundred that it was held for at least; a timer may fire a little early.
+  expect(again - free).toBeGreaterThan(8)
 })
 
 test('a lock is held for so many messages, however many come together; those stay together', async () => {
