@@ -280,7 +280,8 @@ function takeBlock(
       Number.isSafeInteger(rawBytes) &&
       Number.isSafeInteger(size) &&
       Number.isSafeInteger(modseq) &&
-      Math.min(rawBytes, size, modseq) > 0
+      Math.min(rawBytes, size) >= 0 &&
+      modseq > 0
     if (!isSound) return false
     const inName = lettersOf(file)
     const letters = knownPart(inName)

@@ -104,10 +104,12 @@ const shown = (mailbox: Mailbox) => ({
 })
 
 /** What a process shows that begins with the snapshot, when there is one, and which folders it read. */
-async function openWith(): Promise<{ readonly shown: ReturnType<typeof shown>; readonly folders: readonly string[] }> {
+async function openWith(
+  mode: 'read-write' | 'read-only' = 'read-write',
+): Promise<{ readonly shown: ReturnType<typeof shown>; readonly folders: readonly string[] }> {
   const { disk: watched, folders } = watchedDisk()
   const store = another({ disk: watched })
-  const mailbox = await select(store)
+  const mailbox = await select(store, 'INBOX', mode)
   const read = folders.filter((name) => name === 'cur' || name === 'new')
   const seen = shown(mailbox)
   await mailbox.close()
@@ -140,6 +142,15 @@ describe('a mailbox as it was', () => {
   test('is opened without a folder being read, and is the same', async () => {
     await leaveSettled()
     const found = await openWith()
+    expect(found.folders).toEqual([])
+    expect(found.shown).toEqual(await openWithout())
+  })
+
+  test('is so with an empty message too', async () => {
+    value(await value(await opened.store.deliver(ann, 'INBOX', { flags: [] })).commit())
+    await leaveSettled('read-only')
+    const found = await openWith('read-only')
+    expect(found.shown.messages.map(({ bytes }) => bytes)).toContain(0)
     expect(found.folders).toEqual([])
     expect(found.shown).toEqual(await openWithout())
   })
