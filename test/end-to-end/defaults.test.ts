@@ -97,7 +97,7 @@ test('J8, S15: what is printed for nc is greeted', async () => {
   const command = printedCommand('printf')
   expect(command).toContain(String.raw`'PROXY TCP4 203.0.113.7 127.0.0.1 45678 25\r\n'`)
   // The terminal of a person stays open; here nc goes when it has heard something.
-  const { stdout } = await shell(['nc'], command.replace('nc ', 'nc -q 20 -W 1 '))
+  const { stdout } = await shell(['nc'], command.replace('nc ', 'nc -W 1 '))
   expect(stdout).toMatch(/^220 localhost /)
 })
 
@@ -150,7 +150,7 @@ test.each([
   ['2587 submission, no header', 2587, /^220 /],
   ['2143 imap, no header', 2143, /^\* OK /],
 ])('%s', async (_, port, greeting) => {
-  const { stdout } = await shell(['nc'], `nc -q 20 -W 1 127.0.0.1 ${port} </dev/null`)
+  const { stdout } = await shell(['nc'], `nc -W 1 127.0.0.1 ${port} </dev/null`)
   expect(stdout).toMatch(greeting)
 })
 
