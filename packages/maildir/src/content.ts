@@ -5,7 +5,8 @@
  */
 import { constants, readlinkSync } from 'node:fs'
 import type { MessageContent } from '@postern/core'
-import { isErrno, StoreError } from './errors.ts'
+import { openIfThere } from './durable.ts'
+import { StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 
@@ -25,14 +26,8 @@ export async function openMessageFile(
   path: string | Buffer,
   isAgain = false,
 ): Promise<OpenFile | undefined> {
-  let handle: OpenFile
-  try {
-    // Without O_NONBLOCK a FIFO would hold the thread until somebody writes.
-    handle = await files.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
-  }
+  const handle = await openIfThere(files, path, constants.O_RDONLY)
+  if (handle === undefined) return undefined
   try {
     assertInside(handle, folder)
     if ((await handle.stat()).isFile()) return handle

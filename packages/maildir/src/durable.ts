@@ -79,18 +79,31 @@ export async function replaceFile(
   await new FolderSync(disk).sync(folder)
 }
 
-/** For files that are whole small tables. `undefined` when there is none; a symbolic link is an error. */
-export async function readSmallFile(disk: Disk, path: string): Promise<string | undefined> {
+/**
+ * A file that other programs may put anything in place of: no link is followed, and a FIFO holds no thread until somebody
+ * writes. `undefined` when there is none.
+ */
+export async function openIfThere<T extends OpenFile>(
+  files: { open(path: string | Buffer, flags: number): Promise<T> },
+  path: string | Buffer,
+  access: number,
+): Promise<T | undefined> {
   try {
-    const handle = await disk.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    try {
-      return await handle.readFile('utf8')
-    } finally {
-      await handle.close()
-    }
+    return await files.open(path, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined
     throw error
+  }
+}
+
+/** For files that are whole small tables. `undefined` when there is none; a symbolic link is an error. */
+export async function readSmallFile(disk: Disk, path: string): Promise<string | undefined> {
+  const handle = await openIfThere(disk, path, constants.O_RDONLY)
+  if (handle === undefined) return undefined
+  try {
+    return await handle.readFile('utf8')
+  } finally {
+    await handle.close()
   }
 }
 

@@ -26,8 +26,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
-import { readAll, replaceFile, writeAll } from './durable.ts'
-import { isErrno } from './errors.ts'
+import { openIfThere, readAll, replaceFile, writeAll } from './durable.ts'
 import { knownLetters } from './filename.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
@@ -272,13 +271,8 @@ function lettersOfBits(bits: number): string {
   return letters
 }
 
-async function openJournal(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
-  try {
-    return await files.open(`${folder}/${journalName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
-  }
+function openJournal(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
+  return openIfThere(files, `${folder}/${journalName}`, access)
 }
 
 const headerPattern =

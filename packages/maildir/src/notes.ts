@@ -23,8 +23,7 @@ import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
-import { unlinkIfThere, writeAll } from './durable.ts'
-import { isErrno } from './errors.ts'
+import { openIfThere, unlinkIfThere, writeAll } from './durable.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { Disk } from './options.ts'
 import { yieldTurn } from './turns.ts'
@@ -238,13 +237,8 @@ async function readOn(
   return { generation, length: from + (await arena.take(bytes.subarray(0, done), limits)) }
 }
 
-async function openNotes(disk: Disk, folder: string, access: number): Promise<FileHandle | undefined> {
-  try {
-    return await disk.open(`${folder}/${notesName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
-  }
+function openNotes(disk: Disk, folder: string, access: number): Promise<FileHandle | undefined> {
+  return openIfThere(disk, `${folder}/${notesName}`, access)
 }
 
 async function readHeader(

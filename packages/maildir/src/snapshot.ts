@@ -25,8 +25,7 @@
 import { constants } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Uid } from '@postern/core'
-import { readAll, unlinkIfThere, writeAll } from './durable.ts'
-import { isErrno } from './errors.ts'
+import { openIfThere, readAll, unlinkIfThere, writeAll } from './durable.ts'
 import { knownPart, lettersOf } from './filename.ts'
 import {
   encodeJournalHeader,
@@ -96,7 +95,7 @@ export class SnapshotFile {
 
   /** `undefined` when there is none that could be right. */
   static async open(files: FileOpener, folder: string, limits: MaildirLimits): Promise<SnapshotFile | undefined> {
-    const handle = await openSnapshot(files, folder)
+    const handle = await openIfThere(files, `${folder}/${snapshotName}`, constants.O_RDONLY)
     if (handle === undefined) return undefined
     try {
       const stats = await handle.stat()
@@ -298,18 +297,6 @@ function takeBlock(
     nameAt = nameEnd
   }
   return nameAt === text.length
-}
-
-async function openSnapshot(files: FileOpener, folder: string): Promise<OpenFile | undefined> {
-  try {
-    return await files.open(
-      `${folder}/${snapshotName}`,
-      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-    )
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
-  }
 }
 
 const digits = (value: number): string => String(value).padStart(10, '0')

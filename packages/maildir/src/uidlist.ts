@@ -29,8 +29,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
-import { replaceFile, writeAll } from './durable.ts'
-import { isErrno } from './errors.ts'
+import { openIfThere, replaceFile, writeAll } from './durable.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
@@ -235,13 +234,8 @@ async function closed<T>(handle: OpenFile, value: T): Promise<T> {
   return value
 }
 
-async function openList(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
-  try {
-    return await files.open(`${folder}/${uidListName}`, access | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined
-    throw error
-  }
+function openList(files: FileOpener, folder: string, access: number): Promise<OpenFile | undefined> {
+  return openIfThere(files, `${folder}/${uidListName}`, access)
 }
 
 const headerPattern =
