@@ -8,10 +8,10 @@ import type { StoreContext } from './context.ts'
 import { openMessageFile } from './content.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf, refused } from './errors.ts'
-import { emailIdOf, pathOf } from './filename.ts'
+import { pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
-import { takeBack, type PreparedFile } from './placing.ts'
+import { copyOf, takeBack, type PreparedFile } from './placing.ts'
 
 /**
  * Messages that are gone are left out; of the others all are copied, or none.
@@ -67,14 +67,7 @@ async function prepare(
   for (let tries = 0; found !== undefined && tries <= limits.renameRetries; tries++) {
     const folder = `${source.place.path}/${found.isNew ? 'new' : 'cur'}`
     if (await linkOrCopy(context, folder, found.file, path)) {
-      return {
-        tmp,
-        base: `${names.sized(tmp, found.rawBytes, found.bytes)},E=${emailIdOf(found.base)}`,
-        marks: await target.marksForCopy(found.flags),
-        dateMs: found.dateMs,
-        rawBytes: found.rawBytes,
-        bytes: found.bytes,
-      }
+      return copyOf(found, names, tmp, await target.marksForCopy(found.flags))
     }
     await target.makeSubFolders()
     found = await source.relocate(message.uid, of)

@@ -16,10 +16,10 @@ import type { MailboxPlace, StoreContext } from './context.ts'
 import { linkOrCopy } from './copy.ts'
 import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf } from './errors.ts'
-import { emailIdOf, pathOf } from './filename.ts'
+import { pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
 import type { StoredMessage } from './message.ts'
-import { giveUids, takeBack, targetOf, type PreparedFile } from './placing.ts'
+import { copyOf, giveUids, takeBack, targetOf, type PreparedFile } from './placing.ts'
 import type { MailboxIndex } from './sync.ts'
 
 /** A mailbox whose lock is held. */
@@ -179,10 +179,9 @@ async function prepare(
   if (missing.length > 0 && !(await index.adoptKeywords(missing))) {
     for (const keyword of missing) if (!(await index.adoptKeywords([keyword]))) break
   }
-  return messages.map(({ base, dateMs, rawBytes, bytes, flags }) => {
-    const tmp = names.next()
-    const { marks } = index.known.keywords.marksOf(flags)
-    return { tmp, base: `${names.sized(tmp, rawBytes, bytes)},E=${emailIdOf(base)}`, marks, dateMs, rawBytes, bytes }
+  return messages.map((message) => {
+    const { marks } = index.known.keywords.marksOf(message.flags)
+    return copyOf(message, names, names.next(), marks)
   })
 }
 

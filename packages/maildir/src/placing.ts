@@ -9,11 +9,12 @@ import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { unlinkIfThere } from './durable.ts'
 import { StoreError } from './errors.ts'
-import { flaggedName } from './filename.ts'
+import { emailIdOf, flaggedName, type UniqueNames } from './filename.ts'
 import type { Marks } from './keywords.ts'
 import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
 import type { MailboxUidList } from './mailbox-uid-list.ts'
+import type { StoredMessage } from './message.ts'
 import type { Usage } from './quota.ts'
 import { maxUid, UidListWriter } from './uidlist.ts'
 import type { UidLine } from './uidlist.ts'
@@ -34,6 +35,16 @@ export interface PlacedFiles {
   readonly uidValidity: UidValidity
   /** In the order of the files. */
   readonly uids: readonly Uid[]
+}
+
+/** A message as it comes to another mailbox: under a name of its own, and with the EMAILID that it has (RFC 8474 section 5.1). */
+export function copyOf(
+  { base, dateMs, rawBytes, bytes }: StoredMessage,
+  names: UniqueNames,
+  tmp: string,
+  marks: Marks,
+): PreparedFile {
+  return { tmp, base: `${names.sized(tmp, rawBytes, bytes)},E=${emailIdOf(base)}`, marks, dateMs, rawBytes, bytes }
 }
 
 export function usageOf(files: readonly PreparedFile[]): Usage {
