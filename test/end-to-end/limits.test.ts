@@ -197,8 +197,9 @@ describe('concurrency', () => {
     const expected = ['220', '* OK', '220', '* BY', '220']
     const found = await heldTogether(gateway, expected, async (round) => {
       const heard: string[] = []
+      const client = `192.0.2.${120 + round}`
       const comes = async (port: number): Promise<Dialogue> => {
-        const connection = await connectFor(`192.0.2.${120 + round}`, port)
+        const connection = await connectFor(client, port)
         heard.push((await connection.line()).slice(0, 4).trim())
         held.push(connection)
         return connection
@@ -211,7 +212,8 @@ describe('concurrency', () => {
       await third.end()
       // Its end is told to the other workers, too, before it is in the log.
       await gateway.waitForLog('its end', (record) => {
-        return record.event === 'connection.close' && record['proxyPort'] === third.localPort
+        const isThird = record['client'] === client && record['proxyPort'] === third.localPort
+        return record.event === 'connection.close' && isThird
       })
       await comes(ports.smtp)
       return heard

@@ -171,7 +171,8 @@ test('LG-03: a password that was sent as a command is in no line', async () => {
   }
   inImap.destroy()
   await gateway.waitForLog('the end of the session', ({ event, ...record }) => {
-    return event === 'connection.close' && record['clientPort'] === inImap.localPort
+    const isInImap = record['listener'] === 'imap' && record['clientPort'] === inImap.localPort
+    return event === 'connection.close' && isInImap
   })
   const log = JSON.stringify(gateway.log)
   for (const form of [hidden, ...forms]) expect(log).not.toContain(form)
