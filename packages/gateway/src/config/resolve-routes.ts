@@ -3,7 +3,7 @@
  * could match would never be asked: that is a problem, and is told with the route that stands before it.
  */
 import { compileCidrSet, parseIpAddress } from '@postern/core'
-import { domainToASCII } from 'node:url'
+import { foldAddress } from '../route/patterns.ts'
 import type { ListenerTable, LookupTable, RouteTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
 import type { Resolving } from './resolving.ts'
@@ -191,17 +191,6 @@ function conditionsOf(table: RouteTable): Omit<RouteConfig, 'to'> {
     ...(clients === undefined ? {} : { clients }),
     ...(listeners === undefined ? {} : { listeners }),
   }
-}
-
-/** `Ann@BÜCHER.example` is `ann@xn--bcher-kva.example`; of `@.bücher.example` the dot stays. */
-export function foldAddress(text: string): string {
-  const at = text.lastIndexOf('@')
-  const local = text.slice(0, at + 1).toLowerCase()
-  const domain = text.slice(at + 1).toLowerCase()
-  const dot = domain.startsWith('.') ? '.' : ''
-  // Text that is no domain gives nothing, and is compared as it stands.
-  const ascii = /[^\0-\x7F]/.test(domain) ? domainToASCII(domain.slice(dot.length)) : ''
-  return local + (ascii === '' ? domain : dot + ascii)
 }
 
 type Condition = Exclude<keyof RouteConfig, 'to'>

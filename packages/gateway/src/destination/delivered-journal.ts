@@ -11,7 +11,7 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { DeliveredJournal, DeliveredPair } from '@postern/smtp'
-import { foldAddress } from '../config/resolve-routes.ts'
+import { foldAddress } from '../route/patterns.ts'
 import { limits } from '../limits.ts'
 
 export interface FileJournalOptions {

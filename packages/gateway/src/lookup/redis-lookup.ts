@@ -9,8 +9,7 @@
  */
 import type { Redis } from 'ioredis'
 import { parseBackendAddress } from '../config/backend-address.ts'
-import { foldAddress } from '../config/resolve-routes.ts'
-import { patternsOf } from '../route/patterns.ts'
+import { foldAddress, patternsOf } from '../route/patterns.ts'
 import { limits } from '../limits.ts'
 import type { Lookup, LookupAnswer, LookupQuestion } from './lookup.ts'
 

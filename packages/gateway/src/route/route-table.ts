@@ -3,10 +3,9 @@
  * of them cost a RCPT no more than the labels of its domain.
  */
 import type { CidrSet, ConnectionInfo, ListenerInfo } from '@postern/core'
-import { foldAddress } from '../config/resolve-routes.ts'
 import type { LiveConfig, RouteConfig, RouteTarget, UpstreamConfig } from '../config/schema.ts'
 import { networks } from '../policy/networks.ts'
-import { patternsOf } from './patterns.ts'
+import { foldAddress, patternsOf } from './patterns.ts'
 
 /** What a route may be chosen by. */
 export interface RouteQuestion {

@@ -1,4 +1,4 @@
-import { foldAddress } from '../config/resolve-routes.ts'
+import { foldAddress } from '../route/patterns.ts'
 
 /** How names of users and addresses of recipients are one and the same person here. */
 export interface UserNames {
