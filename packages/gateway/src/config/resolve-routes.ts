@@ -1,11 +1,8 @@
-/*
- * From the tables [[route]] to what they come to. The first that matches decides, so a route behind one that takes all it
- * could match would never be asked: that is a problem, and is told with the route that stands before it.
- */
-import { compileCidrSet, parseIpAddress } from '@postern/core'
+/* From the tables [[route]] and [lookup.NAME] to what they come to, and what they mean together with the upstreams. */
 import { foldAddress } from '../route/patterns.ts'
 import type { ListenerTable, LookupTable, RouteTable } from './config-file.ts'
 import type { KeyPath } from './key-path.ts'
+import { refuseUnreachable } from './refuse-unreachable.ts'
 import type { Resolving } from './resolving.ts'
 import type { LookupConfig, RouteConfig, RouteTarget, UpstreamConfig } from './schema.ts'
 
@@ -47,25 +44,7 @@ export function resolveRoutes(
     }
     return { ...conditionsOf(table), to }
   })
-  const kindOf = ({ to }: RouteConfig): string => {
-    if ((to.kind !== 'upstream' && to.kind !== 'lookup') || to.upstream === undefined) return 'both'
-    return upstreams.find(({ name }) => name === to.upstream)?.protocol === 'imap' ? 'logins' : 'mail'
-  }
-  for (const [index, route] of routes.entries()) {
-    const before = routes.findIndex(
-      (earlier, place) =>
-        place < index &&
-        (kindOf(earlier) === 'both' || kindOf(earlier) === kindOf(route)) &&
-        takesAllOf(earlier, route),
-    )
-    if (before === -1) continue
-    const expected = 'a route that can be reached: the first that matches decides'
-    problems.add({
-      path: ['route', index],
-      expected,
-      found: `one behind route[${before}], which takes all that this one could`,
-    })
-  }
+  refuseUnreachable(routes, upstreams, resolving)
   for (const { name } of upstreams) {
     // A directory may name any upstream.
     const isUsed = routes.some(({ to }) => to.kind === 'lookup' || (to.kind === 'upstream' && to.upstream === name))
@@ -191,45 +170,4 @@ function conditionsOf(table: RouteTable): Omit<RouteConfig, 'to'> {
     ...(clients === undefined ? {} : { clients }),
     ...(listeners === undefined ? {} : { listeners }),
   }
-}
-
-type Condition = Exclude<keyof RouteConfig, 'to'>
-const conditions: readonly Condition[] = ['recipients', 'users', 'serverNames', 'authorities', 'clients', 'listeners']
-
-function takesAllOf(earlier: RouteConfig, later: RouteConfig): boolean {
-  // A directory may leave the question open.
-  if (earlier.to.kind === 'lookup') return false
-  // Without the right to relay an earlier route that names no recipients does not take a stranger's mail.
-  if (earlier.recipients === undefined && later.recipients !== undefined && earlier.to.kind === 'upstream') return false
-  return conditions.every((condition) => {
-    const wide = earlier[condition]
-    const narrow = later[condition]
-    if (wide === undefined) return true
-    if (narrow === undefined) return false
-    const isWithin = condition === 'clients' ? isNetworkWithin : isNameWithin
-    return narrow.every((value) => wide.some((pattern) => isWithin(value, pattern)))
-  })
-}
-
-/** Every name that `value` stands for, `pattern` stands for as well. */
-function isNameWithin(value: string, pattern: string): boolean {
-  if (value === pattern) return true
-  const at = value.lastIndexOf('@')
-  // Of addresses only `@example.org` and `@.example.org` stand for more than one; of names only `.example.org`.
-  if (pattern.lastIndexOf('@') > 0 || (pattern.startsWith('@') && at === -1)) return false
-  const domain = value.slice(at + 1)
-  const wide = pattern.replace(/^@/, '')
-  return wide.startsWith('.') ? domain.endsWith(wide) : pattern.startsWith('@') && domain === wide
-}
-
-function isNetworkWithin(value: string, network: string): boolean {
-  if (value === network) return true
-  const compiled = compileCidrSet([network])
-  const [address = '', length] = value.split('/')
-  const parsed = parseIpAddress(address)
-  if (!compiled.ok || parsed === undefined) return false
-  const [, wideLength] = network.split('/')
-  const full = parsed.family === 4 ? 32 : 128
-  const isWider = Number(wideLength ?? full) <= Number(length ?? full)
-  return isWider && compiled.set.has(parsed)
 }

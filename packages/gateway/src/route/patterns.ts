@@ -16,7 +16,11 @@ export function* patternsOf(name: string): Iterable<string> {
   yield name
   const at = name.lastIndexOf('@')
   if (at === -1) return
-  const domain = name.slice(at + 1)
-  yield `@${domain}`
-  for (let dot = domain.indexOf('.'); dot !== -1; dot = domain.indexOf('.', dot + 1)) yield `@${domain.slice(dot)}`
+  for (const pattern of domainPatternsOf(name.slice(at + 1))) yield `@${pattern}`
+}
+
+/** The same for a domain: itself, and `.example.org` for each domain above. */
+export function* domainPatternsOf(domain: string): Iterable<string> {
+  yield domain
+  for (let dot = domain.indexOf('.'); dot !== -1; dot = domain.indexOf('.', dot + 1)) yield domain.slice(dot)
 }
