@@ -223,8 +223,9 @@ async function readOn(
   arena: NoteArena,
   limits: MaildirLimits,
 ): Promise<NotesPosition> {
-  const from = since?.generation === generation ? since.length : 0
-  if (from === 0) arena.clear()
+  const isKnown = since?.generation === generation
+  const from = isKnown ? since.length : 0
+  if (!isKnown) arena.clear()
   const { size } = await handle.stat()
   // A file that somebody made larger is not asked of the allocator.
   const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(size - headerBytes, limits.maxNotesBytes) - from))

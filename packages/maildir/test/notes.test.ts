@@ -2,12 +2,12 @@
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Mailbox, Uid } from '@postern/core'
+import type { Mailbox, Uid, UidValidity } from '@postern/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openMaildirStore, type MaildirStore, type MaildirStoreOptions } from '../src/index.ts'
 import { limits } from '../src/limits.ts'
-import { NoteArena } from '../src/notes.ts'
+import { appendNotes, NoteArena, writeNotes } from '../src/notes.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -200,6 +200,15 @@ describe('bounds', () => {
     await end()
     expect((await found()).at(-1)).toBe(text)
     expect((await stat(file())).size).toBeLessThan(bounds.maxNotesBytes)
+  })
+
+  test('when none was left, and the file was written anew: what is noted from then on stays in memory', async () => {
+    const uidValidity = 1 as UidValidity
+    const empty = await writeNotes(disk, opened.maildir, uidValidity, [])
+    const arena = new NoteArena()
+    const records = [arena.set(1 as Uid, 'one'), arena.set(2 as Uid, 'two')]
+    await appendNotes(disk, opened.maildir, uidValidity, empty, arena, records.slice(0, 1), limits)
+    expect([arena.get(1 as Uid), arena.get(2 as Uid)]).toEqual(['one', 'two'])
   })
 
   test('what is noted while they are written anew stays in memory', async () => {
