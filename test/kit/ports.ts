@@ -1,9 +1,12 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 
-// Below the range from which Linux takes the local ports of outgoing connections (32768 and up), so that no client of a
-// test can sit on a port between its choice here and its use by a server.
-const lowest = 20_000
-const highest = 32_000
+// Below the range from which the system takes the local ports of outgoing connections, so that no client of a test can sit
+// on a port between its choice here and its use by a server. Where that range begins too low for that, anywhere.
+const range = '/proc/sys/net/ipv4/ip_local_port_range'
+const firstLocalPort = existsSync(range) ? Number.parseInt(readFileSync(range, 'utf8'), 10) : 32_768
+const highest = firstLocalPort >= 16_000 ? Math.min(firstLocalPort, 32_000) : 32_000
+const lowest = highest - 12_000
 /** Each process chooses from blocks of so many, which are its own for as long as it listens on the first port of each. */
 const blockPorts = 100
 
