@@ -170,10 +170,10 @@ test('LG-03: a password that was sent as a command is in no line', async () => {
     if (!/ BAD /.test(await inImap.line())) break
   }
   inImap.destroy()
-  await gateway.waitForLog('the end of the session', ({ event, ...record }) => {
-    const isInImap = record['listener'] === 'imap' && record['clientPort'] === inImap.localPort
-    return event === 'connection.close' && isInImap
-  })
+  await gateway.waitForLog(
+    'the end of the session',
+    (record) => record.event === 'connection.close' && inImap.isIn(record, 'imap'),
+  )
   const log = JSON.stringify(gateway.log)
   for (const form of [hidden, ...forms]) expect(log).not.toContain(form)
 })

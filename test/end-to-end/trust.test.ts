@@ -69,12 +69,11 @@ afterAll(async () => {
   await gateway?.stop()
 })
 
-/** The record of a refused connection, found by its listener and the port of its peer: a port alone is used again. */
-function refusalOf(name: string, { localPort }: Dialogue): Promise<LogRecord> {
-  return gateway.waitForLog(`the refusal of port ${localPort} at ${name}`, (record) => {
-    const isPeer = record['proxyPort'] === localPort || record['clientPort'] === localPort
-    return record.event === 'proxy.refused' && record['listener'] === name && isPeer
-  })
+function refusalOf(name: string, client: Dialogue): Promise<LogRecord> {
+  return gateway.waitForLog(
+    `the refusal of port ${client.localPort} at ${name}`,
+    (record) => record.event === 'proxy.refused' && client.isIn(record, name),
+  )
 }
 
 /** Connects as a balancer, sends a header, and greets. */

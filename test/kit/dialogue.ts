@@ -20,8 +20,10 @@ export interface SmtpReply {
 
 /** A TCP client that says exactly the bytes it is told to say, and reads lines. */
 export class Dialogue {
-  /** The client's own port, by which its connection is found in a log. */
+  /** The client's own port. */
   readonly localPort: number
+  /** Before it was connected, ms since 1970. */
+  readonly #beganAt: number
   #socket: Socket
   readonly #timeoutMs: number
   #received: Buffer = Buffer.alloc(0)
@@ -30,8 +32,9 @@ export class Dialogue {
   #wake: (() => void) | undefined
   readonly #transcript: string[] = []
 
-  private constructor(socket: Socket, timeoutMs: number) {
+  private constructor(socket: Socket, timeoutMs: number, beganAt: number) {
     this.#socket = socket
+    this.#beganAt = beganAt
     this.localPort = socket.localPort ?? 0
     this.#timeoutMs = timeoutMs
     this.#listen()
@@ -39,6 +42,7 @@ export class Dialogue {
 
   static async connect(port: number, options: DialogueOptions = {}): Promise<Dialogue> {
     const { host = '127.0.0.1', from, timeoutMs = usualPatienceMs } = options
+    const beganAt = Date.now()
     const socket = connectTcp({
       host,
       port,
@@ -47,7 +51,16 @@ export class Dialogue {
       ...(from === undefined ? {} : { localAddress: from }),
     })
     await within(timeoutMs, `a connection to ${host}:${port}`, once(socket, 'connect'))
-    return new Dialogue(socket, timeoutMs)
+    return new Dialogue(socket, timeoutMs, beganAt)
+  }
+
+  /**
+   * Whether a record of a gateway's log is about this client of a listener. A port alone says nothing: the system gives it to
+   * clients of other listeners as well, and one that is free again to the next client of the same.
+   */
+  isIn(record: Readonly<Record<string, unknown>>, listener: string): boolean {
+    const isPeer = record['proxyPort'] === this.localPort || record['clientPort'] === this.localPort
+    return isPeer && record['listener'] === listener && Number(record['time']) >= this.#beganAt
   }
 
   /** What was said so far, for the message of a failing test. */
