@@ -329,8 +329,11 @@ describe('an untrusted peer', () => {
       const record = await refusalOf(name, client)
       expect(record).toMatchObject({ reason: 'proxy-untrusted', client: stranger })
       expect(record.msg).toBe(
-        `${stranger} sent a PROXY header but is in no trusted network of listener ${name}: ` +
-          `if it is your balancer, add ${stranger} to trusted-networks`,
+        name === 'off'
+          ? `${stranger} sent a PROXY header but listener off takes none (proxy.mode = "off"): ` +
+              `if it is your balancer, add ${stranger} to trusted-networks, and set proxy.mode to "require" or "mixed"`
+          : `${stranger} sent a PROXY header but is in no trusted network of listener ${name}: ` +
+              `if it is your balancer, add ${stranger} to trusted-networks`,
       )
       // Had the header been believed, the stranger would stand as its sender in the log.
       expect(gateway.log.filter((each) => each['proxy'] === stranger && each['listener'] === name)).toEqual([])

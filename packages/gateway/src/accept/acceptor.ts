@@ -37,7 +37,7 @@ import {
   type TrustVerdict,
 } from '@postern/core'
 import type { ListenerProxyConfig } from '../config/schema.ts'
-import { ConnectionLog } from '../observe/connection-log.ts'
+import { ConnectionLog, type Listening } from '../observe/connection-log.ts'
 import type { ListenerCounts } from '../observe/listener-counts.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { QuietSummary } from '../observe/quiet-summary.ts'
@@ -97,6 +97,10 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
   // PX-35: a balancer may be trusted for addresses, and not for TLS.
   const believedOnTls = proxy.tlsNetworks === undefined ? undefined : networks(proxy.tlsNetworks)
 
+  const listening: Listening = {
+    takesNoHeaders: proxy.mode === 'off',
+    ...(options.onSignIn === undefined ? {} : { onSignIn: options.onSignIn }),
+  }
   // One for all: a connection costs no function more.
   const onParsed = (ms: number): void => counts.headerParsed(ms)
 
@@ -114,7 +118,7 @@ export function createAcceptor(options: AcceptorOptions): (socket: Socket) => Pr
       summary.overloaded(listener.name, 'more connections than max-connections')
       return sayGoodbye(socket, '')
     }
-    const log = new ConnectionLog(options.logger, newConnectionId(), counts, peer, options.onSignIn)
+    const log = new ConnectionLog(options.logger, newConnectionId(), counts, peer, listening)
     connections.begin(socket, log)
     let admission: Admission | undefined
     try {

@@ -52,11 +52,19 @@ export interface OpenConnection {
   readonly seconds: number
 }
 
+/** What all connections of a listener have in common. */
+export interface Listening {
+  /** `proxy.mode` of the listener is "off": no header is believed, whoever sends it. */
+  readonly takesNoHeaders?: boolean
+  /** Told of each sign-in that ended, beside the log. */
+  readonly onSignIn?: SessionObserver['authenticated']
+}
+
 export class ConnectionLog implements SessionObserver {
   readonly id: string
   readonly #logger: Logger
   readonly #counts: ListenerCounts
-  readonly #onSignIn: SessionObserver['authenticated']
+  readonly #listening: Listening
   readonly #acceptedAt = performance.now()
   #who: Fields
   #security: ChannelSecurity | undefined
@@ -70,15 +78,8 @@ export class ConnectionLog implements SessionObserver {
   #commands = 0
   #username: string | undefined
 
-  /** @param onSignIn - told of each sign-in that ended, beside the log. */
-  constructor(
-    logger: Logger,
-    id: string,
-    counts: ListenerCounts,
-    peer: Endpoint,
-    onSignIn?: SessionObserver['authenticated'],
-  ) {
-    this.#onSignIn = onSignIn
+  constructor(logger: Logger, id: string, counts: ListenerCounts, peer: Endpoint, listening: Listening = {}) {
+    this.#listening = listening
     this.id = id
     this.#logger = logger
     this.#counts = counts
@@ -189,7 +190,7 @@ export class ConnectionLog implements SessionObserver {
   authenticated(event: Parameters<NonNullable<SessionObserver['authenticated']>>[0]): void {
     const { mechanism, username, outcome, detail } = event
     this.#counts.authenticated(mechanism, outcome)
-    this.#onSignIn?.(event)
+    this.#listening.onSignIn?.(event)
     if (outcome === 'granted') {
       this.#username = username
       this.#write('info', 'auth.ok', { mechanism, username })
@@ -232,7 +233,7 @@ export class ConnectionLog implements SessionObserver {
   }
 
   refused({ connection, verb, reason, detail }: Parameters<NonNullable<SessionObserver['refused']>>[0]): void {
-    if (reason === 'proxy-untrusted') this.proxyRefused(reason, untrustedSender(connection))
+    if (reason === 'proxy-untrusted') this.proxyRefused(reason, untrustedSender(connection, this.#listening))
     else if (reason === 'proxy-again') this.proxyRefused(reason, detail)
     else if (clumsiness.has(reason)) this.#write('debug', 'session.refused', { verb, reason }, detail)
     else {
@@ -356,8 +357,14 @@ const clumsiness: ReadonlySet<string> = new Set([
 ])
 
 /** Somebody sent a header whom this listener does not trust: most often a balancer that was forgotten. */
-function untrustedSender({ identity, listener }: ConnectionInfo): string {
+function untrustedSender({ identity, listener }: ConnectionInfo, { takesNoHeaders }: Listening): string {
   const peer = identity.peer.address.toString()
+  if (takesNoHeaders === true) {
+    return (
+      `${peer} sent a PROXY header but listener ${listener.name} takes none (proxy.mode = "off"): ` +
+      `if it is your balancer, add ${peer} to trusted-networks, and set proxy.mode to "require" or "mixed"`
+    )
+  }
   return (
     `${peer} sent a PROXY header but is in no trusted network of listener ${listener.name}: ` +
     `if it is your balancer, add ${peer} to trusted-networks`

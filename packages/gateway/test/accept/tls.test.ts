@@ -76,6 +76,18 @@ describe('implicit TLS', () => {
     expect(await bench.logged('connection.close')).toMatchObject({ reason: 'refused' })
   })
 
+  test('W4: where the listener takes no header at all, the log says so', async () => {
+    await using bench = await openBench({ listener: implicit, tls: gate(), proxy: { mode: 'off' } })
+    using client = new Client(bench.port)
+    client.say(v2('203.0.113.7'))
+    expect(await client.ends()).toBe('')
+    expect(await bench.logged('proxy.refused')).toMatchObject({
+      msg:
+        '127.0.0.1 sent a PROXY header but listener mx takes none (proxy.mode = "off"): ' +
+        'if it is your balancer, add 127.0.0.1 to trusted-networks, and set proxy.mode to "require" or "mixed"',
+    })
+  })
+
   test('TL-09: a client that stalls in the handshake, or before it, is closed at the deadline', async () => {
     await using bench = await openImplicit(gate(implicit, 100))
     using silent = new Client(bench.port, '127.0.0.7')
