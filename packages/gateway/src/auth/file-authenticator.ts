@@ -18,6 +18,7 @@ import { GatewayError } from '../errors.ts'
 import { limits as gatewayLimits } from '../limits.ts'
 import { clientKey } from '../policy/client-key.ts'
 import type { QuotaLimits } from '@postern/maildir'
+import { foldMailbox, splitMailbox } from '../route/local-mailbox.ts'
 import { readAccounts, type Accounts } from './accounts-file.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { costOf, decoyHash, type PasswordHash } from './password-hash.ts'
@@ -132,9 +133,12 @@ export class FileAuthenticator implements Authenticator {
     return (await this.#accounts()).accounts.has(account)
   }
 
-  /** The account that gets the mail of this address, as one of its aliases. @throws {GatewayError} as `has`. */
-  async aliasOf(address: string): Promise<string | undefined> {
-    return (await this.#accounts()).aliases.get(address)
+  /**
+   * The account that gets the mail of this address, which is no account's name: one of its aliases, as it is written or
+   * folded, or its name folded. @throws {GatewayError} as `has`.
+   */
+  async ownerOf(address: string): Promise<string | undefined> {
+    return (await this.#accounts()).owners.get(address)
   }
 
   /**
@@ -258,8 +262,8 @@ interface KnownAccounts {
   /** Of the file that they were read from. */
   readonly version: string
   readonly accounts: Accounts
-  /** To the account that gets their mail. */
-  readonly aliases: ReadonlyMap<string, string>
+  /** From addresses that are no account's name to the account that gets their mail. */
+  readonly owners: ReadonlyMap<string, string>
   /** Tried for unknown names: it costs what most accounts cost. */
   readonly decoy: PasswordHash
   /** By which names that are unknown are given keys, with as many iterations as most accounts; absent when not all have any. */
@@ -274,9 +278,7 @@ function know(version: string, accounts: Accounts, scramDecoy: Buffer | undefine
   return {
     version,
     accounts,
-    aliases: new Map(
-      [...accounts].flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name] as const)),
-    ),
+    owners: ownersOf(accounts),
     decoy: decoyHash(mostCommon(passwords, costOf)),
     scram: hasAll
       ? {
@@ -285,6 +287,27 @@ function know(version: string, accounts: Accounts, scramDecoy: Buffer | undefine
         }
       : undefined,
   }
+}
+
+/** What is written goes first. A folded spelling that would be of two accounts is nobody's: neither gets the other's mail. */
+function ownersOf(accounts: Accounts): ReadonlyMap<string, string> {
+  const owners = new Map([...accounts].flatMap(([name, { aliases = [] }]) => aliases.map((alias) => [alias, name])))
+  const spelled = [...accounts].flatMap(([name, { aliases = [] }]) =>
+    [name, ...aliases].filter((address) => address.includes('@')).map((address) => [fold(address), name] as const),
+  )
+  const byFolded = Map.groupBy(
+    spelled.filter(([folded]) => !accounts.has(folded) && !owners.has(folded)),
+    ([folded]) => folded,
+  )
+  for (const [folded, of] of byFolded) {
+    const [name, ...others] = new Set(of.map(([, owner]) => owner))
+    if (name !== undefined && others.length === 0) owners.set(folded, name)
+  }
+  return owners
+}
+
+function fold(address: string): string {
+  return foldMailbox(splitMailbox(address))
 }
 
 /** One of those that have the key which most have. */

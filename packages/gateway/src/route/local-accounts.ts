@@ -1,13 +1,13 @@
 import type { StoreOutcome } from '@postern/core'
 import type { MaildirStore } from '@postern/maildir'
 import { storeAround } from '../destination/store-around.ts'
-import type { LocalMailbox } from './local-mailbox.ts'
+import { foldMailbox, type LocalMailbox } from './local-mailbox.ts'
 
 /** Who has an account; read anew whenever the accounts file changed. */
 export interface AccountDirectory {
   has(account: string): Promise<boolean>
-  /** The account that gets the mail of an address which is none itself. */
-  aliasOf?(address: string): Promise<string | undefined>
+  /** The account that gets the mail of an address which is no account's name. */
+  ownerOf?(address: string): Promise<string | undefined>
   /** The account that stands first. */
   first(): Promise<string | undefined>
 }
@@ -20,9 +20,7 @@ export interface LocalRecipient {
 }
 
 /**
- * The account whose mail a local mailbox is, by its name or one of its aliases. Exact bytes first; then, since hardly
- * anybody means two people by `Ann` and `ann` (RFC 5321 section 2.4 leaves it to the receiving host), without ASCII case.
- * Postmaster is always somebody (RFC 5321 section 4.5.1): the first account, when no account has the name. What is nobody's
+ * The account whose mail a local mailbox is, by its name or one of its aliases. Exact bytes first, then folded. Postmaster is always somebody (RFC 5321 section 4.5.1): the first account, when no account has the name. What is nobody's
  * as a whole may be a sub-address (RFC 5233): `ann+folder`.
  *
  * @param separator - between the two; without it there are no sub-addresses.
@@ -51,10 +49,10 @@ async function wholeAccount(
   domain: string,
 ): Promise<string | undefined> {
   const exact = `${localPart}@${domain}`
-  const folded = `${localPart.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())}@${domain}`
+  const folded = foldMailbox({ localPart, domain })
   for (const name of folded === exact ? [exact] : [exact, folded]) {
     if (await directory.has(name)) return name
-    const owner = await directory.aliasOf?.(name)
+    const owner = await directory.ownerOf?.(name)
     if (owner !== undefined) return owner
   }
   return undefined

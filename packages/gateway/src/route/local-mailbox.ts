@@ -17,4 +17,12 @@ export function splitMailbox(forwardPath: string): LocalMailbox {
   }
 }
 
+/**
+ * One spelling for all that is one mailbox here: hardly anybody means two people by `Ann` and `ann`, and RFC 5321 section
+ * 2.4 leaves it to the receiving host.
+ */
+export function foldMailbox({ localPart, domain }: LocalMailbox): string {
+  return `${localPart.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())}@${domain}`
+}
+
 const nonAscii = /[^\0-\x7f]/

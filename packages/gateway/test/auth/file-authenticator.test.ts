@@ -270,6 +270,34 @@ describe('signing in', () => {
     expect(await by.has('ann')).toBe(false)
   })
 
+  test.each([
+    ['an alias, as it is written', 'info@example.org', 'ann@example.org'],
+    ['a name that is written in capitals', 'bob@example.net', 'Bob@Example.NET'],
+    ['an alias in capitals', 'help@example.org', 'ann@example.org'],
+    ['a name in a domain of its own letters', 'zoe@xn--bcher-kva.example', 'zoe@bücher.example'],
+    ['two names that differ by case', 'carl@example.org', undefined],
+    ['an alias that folds to a name', 'dora@example.org', undefined],
+    ['a name without a domain', 'eva@eva', undefined],
+    ['nobody', 'nobody@example.org', undefined],
+  ])('whose mail an address is that is no name: %s', async (_, address, owner) => {
+    const file = join(await temporaryDirectory(), 'accounts.toml')
+    const password = annsHash
+    await changeAccounts(
+      file,
+      () =>
+        new Map([
+          ['ann@example.org', { password, aliases: ['info@example.org', 'Help@example.org', 'DORA@example.org'] }],
+          ['Bob@Example.NET', { password }],
+          ['zoe@bücher.example', { password }],
+          ['Carl@example.org', { password }],
+          ['CARL@example.org', { password }],
+          ['dora@example.org', { password }],
+          ['Eva', { password }],
+        ]),
+    )
+    expect(await authenticator(file).ownerOf(address)).toBe(owner)
+  })
+
   test('AU-04: an unknown name is hashed like a known one', async () => {
     const by = authenticator(await accountsOf({ ann: annsHash }), { checksAtOnce: 1, checksWaiting: 0 })
     // With room for one check only, the second finds the place taken: so the first is at work on a hash.

@@ -12,7 +12,7 @@ const accounts = [
 ]
 const directory: AccountDirectory = {
   has: async (account) => accounts.includes(account),
-  aliasOf: async (address) => (address === 'info@example.org' ? 'ann@example.org' : undefined),
+  ownerOf: async (address) => (address === 'info@example.org' ? 'ann@example.org' : undefined),
   first: async () => accounts[0],
 }
 const router = tableRouter({
