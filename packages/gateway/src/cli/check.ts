@@ -58,5 +58,6 @@ function summaryOf({ start, live }: Config): string {
       proxy === undefined || proxy.mode === 'off' ? 'off' : `${proxy.mode} from ${proxy.trustedNetworks.join(', ')}`
     return `  ${name}: ${protocol} on ${bind.map(formatBindAddress).join(', ')}; TLS ${tls}; PROXY header ${header}\n`
   })
-  return `the configuration can be used: ${live.hostname}, ${start.workers} workers\n${listeners.join('')}`
+  const workers = start.workers === 1 ? '1 worker' : `${start.workers} workers`
+  return `the configuration can be used: ${live.hostname}, ${workers}\n${listeners.join('')}`
 }

@@ -1,7 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
-import { adminOf, localDomainsOf, resolveConfig, resolveListeners } from './resolve.ts'
+import { localDomainsOf } from './local-domains.ts'
+import { adminOf, resolveConfig, resolveListeners } from './resolve.ts'
 import type { AdminConfig, ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
 

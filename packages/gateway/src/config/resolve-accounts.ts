@@ -1,16 +1,19 @@
 /* From [accounts] to the file that has been read, and to whom tokens are shown. */
-import { readAccounts } from '../auth/accounts-file.ts'
+import { readAccounts, type Accounts } from '../auth/accounts-file.ts'
+import { splitMailbox } from '../route/local-mailbox.ts'
 import type { ConfigFile } from './config-file.ts'
+import { localDomainsOf } from './local-domains.ts'
 import type { Resolving } from './resolving.ts'
 import type { AccountsConfig, ConfigProblem, ListenerConfig } from './schema.ts'
 
 /** @param problemsElsewhere - where problems in the accounts file itself are put, with their lines. */
 export async function accountsOf(
-  { accounts, listener }: ConfigFile,
+  configFile: ConfigFile,
   listeners: readonly ListenerConfig[],
   problemsElsewhere: ConfigProblem[],
   resolving: Resolving,
 ): Promise<AccountsConfig> {
+  const { accounts, listener } = configFile
   const { problems, warn, path: fileOf } = resolving
   const { file: name, 'client-certificates': takesCertificates } = accounts
   const oauth = await oauthOf(accounts, resolving)
@@ -35,8 +38,22 @@ export async function accountsOf(
       problems.add({ path: ['accounts', 'file'], expected: problem.expected, found, ...hint })
     }
   }
+  if (outcome.ok) warnOfAliases(outcome.accounts, configFile, resolving)
   const hasAny = outcome.ok && outcome.accounts.size > 0
   return { file, ...(hasAny ? { hasAny } : {}), takesCertificates, ...oauth }
+}
+
+/** An alias is for mail and nothing else, so one that none can reach is a mistake. One warning, however many there are. */
+function warnOfAliases(accounts: Accounts, file: ConfigFile, { warn }: Resolving): void {
+  if (file.route.some(({ to }) => to === 'store')) return
+  const localDomains = localDomainsOf(file)
+  const all = [...accounts.values()].flatMap(({ aliases = [] }) => aliases)
+  const [first, ...others] = all.filter(
+    (alias) => !alias.includes('@') || !localDomains.includes(splitMailbox(alias).domain),
+  )
+  if (first === undefined) return
+  const more = others.length === 0 ? '' : ` and ${others.length} more`
+  warn(['accounts', 'file'], `no mail comes for the alias ${first}${more}: the domain is none of smtp.local-domains`)
 }
 
 async function oauthOf(

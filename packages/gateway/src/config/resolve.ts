@@ -3,13 +3,14 @@
  * files that are named, and what keys mean together. Each check first asks whether what it looks at was read soundly,
  * so that one mistake is told once.
  */
-import { availableParallelism, hostname } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { readToken } from '../admin/token-file.ts'
 import { formatBindAddress, isLoopback, knownBindAddress } from './bind-address.ts'
 import type { AdminTable, ConfigFile } from './config-file.ts'
 import { refuseLoops } from './refuse-loops.ts'
 import { accountsOf } from './resolve-accounts.ts'
+import { hostNameOf, localDomainsOf } from './local-domains.ts'
 import { orderedCertificate, resolveAcme } from './resolve-acme.ts'
 import { listenersOf, liveListenersOf, refuseCollisions } from './resolve-listeners.ts'
 import { resolveInspection, resolvePolicy } from './resolve-policy.ts'
@@ -177,15 +178,6 @@ function mayRelayOn({ smtp, listener }: ConfigFile): boolean {
   )
 }
 
-/** Domains whose mail is for accounts here. */
-export function localDomainsOf({ server, smtp }: Pick<ConfigFile, 'server' | 'smtp'>): readonly string[] {
-  return (smtp['local-domains'] ?? [hostNameOf(server)]).map((domain) => domain.toLowerCase())
-}
-
-function hostNameOf({ hostname: name }: ConfigFile['server']): string {
-  return name ?? nameOfMachine()
-}
-
 /** `[admin]` as it is meant. */
 export function adminOf({ bind, 'token-file': tokenFile }: AdminTable, baseDir: string): AdminConfig {
   return {
@@ -196,12 +188,6 @@ export function adminOf({ bind, 'token-file': tokenFile }: AdminTable, baseDir: 
 
 /** `admin.bind` without a port. */
 const defaultAdminPort = 2080
-
-/** The machine's own name when mail can use it, which asks for letters, digits and hyphens. */
-function nameOfMachine(): string {
-  const name = hostname().toLowerCase()
-  return /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/.test(name) ? name : 'localhost'
-}
 
 function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {

@@ -1,6 +1,8 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { changeAccounts } from '../../src/auth/accounts-file.ts'
+import { hashPassword } from '../../src/auth/password-hash.ts'
 import { makeSelfSignedCertificate } from '../../src/certificate/self-signed.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
 import type { Config, ConfigOutcome, ConfigProblem } from '../../src/config/schema.ts'
@@ -985,6 +987,25 @@ describe('files that it names', () => {
   })
 
   const withAccounts = `${least}[accounts]\nfile = "who.toml"\n`
+
+  test.each([
+    ['one of another domain', ['info@example.net'], '', ['info@example.net']],
+    ['one without a domain', ['info'], '', ['info']],
+    ['several', ['info@example.net', 'help@Example.ORG', 'x@example.net', 'y'], '', ['info@example.net and 2 more']],
+    ['none of another domain', ['info@Example.org'], '', []],
+    ['any, where a route leads into the store', ['info@example.net'], '[[route]]\nto = "store"\n', []],
+  ])('aliases that no mail can reach are warned of: %s', async (_, aliases, routes, named) => {
+    const directory = await temporaryDirectory()
+    const password = await hashPassword('a password')
+    await changeAccounts(join(directory, 'who.toml'), () => new Map([['ann@example.org', { password, aliases }]]))
+    const outcome = await read(`${withAccounts}[smtp]\nlocal-domains = ["example.org"]\n${routes}`, directory)
+    expect(outcome.ok && outcome.warnings.map(({ path, message }) => `${path}: ${message}`)).toEqual(
+      named.map(
+        (alias) => `accounts.file: no mail comes for the alias ${alias}: the domain is none of smtp.local-domains`,
+      ),
+    )
+  })
+
   const oauth = '[accounts.oauth]\nintrospection-url = "https://id.example.org/introspect"\n'
 
   test('who knows tokens, and our secret with them', async () => {
