@@ -24,11 +24,11 @@ export function parseFlagList(tokens: Tokens): Flag[] | undefined {
   return tokens.list(() => parseFlag(tokens))
 }
 
-export type FlagFault = 'unknown' | 'limit'
+export type FlagFault = 'not-settable' | 'limit'
 
 /**
  * The flags to store: known system flags, and keywords in the spelling that the mailbox already uses for them, since
- * flags are compared without regard to case. `\Recent` is left out, as no client may set it.
+ * flags are compared without regard to case. `\Recent` is none of them: no client may alter it (RFC 3501 section 2.3.2).
  */
 export function settableFlags(
   flags: readonly Flag[],
@@ -38,9 +38,8 @@ export function settableFlags(
   const known = new Map(keywords.map((keyword) => [keyword.toLowerCase(), keyword]))
   const settable = new Set<Flag>()
   for (const flag of flags) {
-    if (flag === '\\recent') continue
     if (flag.startsWith('\\')) {
-      if (!isSystemFlag(flag)) return 'unknown'
+      if (!isSystemFlag(flag)) return 'not-settable'
       settable.add(flag)
       continue
     }

@@ -45,7 +45,7 @@ test.for([
   ['too big', 'INBOX {100001}', 'NO [TOOBIG] Message is too big'],
   ['IM-03: 4 GiB', 'INBOX {4294967295}', 'NO [TOOBIG] Message is too big'],
   ['empty', 'INBOX {0}', 'NO [CANNOT] A message cannot be empty'],
-  ['an unknown system flag', 'INBOX (\\Bogus) {10}', 'BAD No such system flag'],
+  ['an unknown system flag', 'INBOX (\\Bogus) {10}', 'BAD A client cannot set this flag'],
   ['a broken date', 'INBOX "yesterday" {10}', 'BAD Arguments are missing or malformed'],
   ['flags after the date', 'INBOX " 7-Feb-1994 21:52:25 -0800" () {10}', 'BAD Arguments are missing or malformed'],
   ['a bad name', '&bad {10}', 'NO [CANNOT] Not a name for a mailbox'],
@@ -97,7 +97,8 @@ test.for([
   ['the second is too big', '{100001}\r\n', 'NO [TOOBIG] Message is too big'],
   ['the second has no size', '(\\Seen)\r\n', 'BAD Arguments are missing or malformed'],
   ['the second has a bad date', '"x" {1+}\r\nx\r\n', 'BAD Arguments are missing or malformed'],
-  ['the second has an unknown flag', '(\\Odd) {1+}\r\nx\r\n', 'BAD No such system flag'],
+  ['the second is to be recent', '(\\Recent) {1+}\r\nx\r\n', 'BAD A client cannot set this flag'],
+  ['the second has an unknown flag', '(\\Odd) {1+}\r\nx\r\n', 'BAD A client cannot set this flag'],
   ['the third is one too many', '{1+}\r\nx {1+}\r\ny\r\n', 'NO [LIMIT] Too many messages'],
   ['the second holds NUL', '{1+}\r\n\0\r\n', 'BAD NUL needs a literal8'],
 ])('MULTIAPPEND: nothing is added when %s', async ([, second, answer]) => {

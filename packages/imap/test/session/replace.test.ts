@@ -50,7 +50,7 @@ test.for([
   ['REPLACE INBOX', 'BAD Arguments are missing or malformed'],
   ['UID REPLACE 9 INBOX', 'NO [NONEXISTENT] No such message'],
   ['REPLACE 1 Nowhere', 'NO [TRYCREATE] No such mailbox'],
-  ['REPLACE 1 INBOX (\\Odd)', 'BAD No such system flag'],
+  ['REPLACE 1 INBOX (\\Odd)', 'BAD A client cannot set this flag'],
 ])('%s is refused before the message is sent', async ([command, answer]) => {
   const store = drafts()
   const session = await inbox(store)

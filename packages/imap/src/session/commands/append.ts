@@ -87,7 +87,7 @@ class AppendedMessages implements IncomingMessages {
     if (literal.bytes > options.maxAppendBytes) return no('Message is too big', 'TOOBIG')
     if (literal.bytes === 0) return no('A message cannot be empty', 'CANNOT')
     const flags = settableFlags(head.flags, [], limits)
-    if (flags === 'unknown') return bad('No such system flag')
+    if (flags === 'not-settable') return bad('A client cannot set this flag')
     if (flags === 'limit') return no('Too many keywords', 'LIMIT')
     const begun = await options.store.deliver(signedIn?.principal.account ?? '', this.#mailbox, {
       flags,

@@ -40,7 +40,7 @@ async function storeFlags(state: SessionState, args: Tokens, naming: Naming): Pr
   }
   if (selected.isReadOnly) return no('Mailbox is read-only')
   const flags = settableFlags(change.flags, selected.mailbox.keywords(), state.limits)
-  if (flags === 'unknown') return bad('No such system flag')
+  if (flags === 'not-settable') return bad('A client cannot set this flag')
   if (flags === 'limit') return no('Too many keywords', 'LIMIT')
   if (set.messages.length === 0) return ok('Store completed')
   const uids = set.messages.map(({ record }) => record.uid)
