@@ -198,6 +198,13 @@ test('LIST-EXTENDED, SPECIAL-USE and LIST-STATUS', () => {
     C: i LIST () "" INBOX
     S: * LIST (\\HasNoChildren) "/" "INBOX"
     S: i OK *
+    C: j SUBSCRIBE Sent
+    S: j OK *
+    C: k LIST (SUBSCRIBED RECURSIVEMATCH) "" (a Sent) RETURN (STATUS (MESSAGES))
+    S: * LIST (\\Sent \\HasNoChildren \\Subscribed) "/" "Sent"
+    S: * STATUS "Sent" (MESSAGES 1)
+    S: * LIST (\\HasChildren) "/" "a" ("CHILDINFO" ("SUBSCRIBED"))
+    S: k OK *
     `,
     store,
   )

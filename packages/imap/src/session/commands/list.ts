@@ -55,9 +55,11 @@ export async function list(state: SessionState, args: Tokens): Promise<Outcome> 
     await state.room()
     if (!matching.has(listing.name)) continue
     const hasSelectedChild = withUntoldChild.has(listing.name)
-    if (!isSelected(listing) && !hasSelectedChild) continue
+    const isSelectedItself = isSelected(listing)
+    if (!isSelectedItself && !hasSelectedChild) continue
     state.write(encodeListing(state, listing, command, hasSelectedChild))
-    await writeStatus(state, listing, command)
+    // RFC 5819 section 3: one that is told for the sake of its children has no status.
+    if (isSelectedItself) await writeStatus(state, listing, command)
   }
   return ok('List completed')
 }
