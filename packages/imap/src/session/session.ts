@@ -229,6 +229,8 @@ class ImapSession implements SessionMachine {
       this.#reader.expectsPlainLine = true
       return undefined
     }
+    // Behind the BYE of LOGOUT no mailbox is selected: an EXPUNGE would number messages of none.
+    if (outcome.after?.next === 'close') return this.#finish(command.tag, command.name, outcome)
     if (spec.looks === 'after') await this.#lookAndTell(spec)
     else await this.#tell(spec)
     if (spec.onlyLooks === true && this.#state.isMailboxGone) return this.#byeMailboxGone()

@@ -374,6 +374,17 @@ test('IM-13: pipelined commands are answered in order, and nothing after LOGOUT'
   expect(store.mailboxes(account).has('Late')).toBe(false)
 })
 
+test('nothing is told of the mailbox behind the BYE of LOGOUT', async () => {
+  const { store } = three()
+  const session = await selectedInbox({ store })
+  const other = await selectedInbox({ store })
+  await other.ask('a STORE 1 +FLAGS.SILENT (\\Deleted)')
+  await other.ask('b EXPUNGE')
+  // It has looked, and may not say so yet.
+  expect(await session.ask('c SEARCH DELETED')).toBe('* SEARCH\r\nc OK Search completed\r\n')
+  expect(await session.ask('d LOGOUT')).toBe('* BYE imap.example logging out\r\nd OK Logout completed\r\n')
+})
+
 test.for([
   ['NOOP', ''],
   ['CHECK', ''],
