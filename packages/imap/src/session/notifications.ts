@@ -41,7 +41,7 @@ export class Notifications {
   #isListHinted = false
   #stopWatchingList: () => void = () => {}
 
-  /** @param groups - the first that holds a mailbox decides. */
+  /** @param groups - of all that hold a mailbox the events are wanted, and none if one of them wants none (section 6). */
   constructor(state: SessionState, groups: readonly NotifiedMailboxes[]) {
     this.#state = state
     this.#groups = groups
@@ -170,8 +170,8 @@ export class Notifications {
       // A client may name thousands of mailboxes in thousands of groups, and others have their turn between two of ours.
       await state.room()
       listed.set(listing.name, listing)
-      const events = this.#groups.find(({ holds }) => holds(listing))?.events
-      if (events !== undefined && events.size > 0) wanted.set(listing.name, { listing, events })
+      const events = this.#eventsOf(listing)
+      if (events.size > 0) wanted.set(listing.name, { listing, events })
       if (wanted.size > state.limits.maxNotifiedMailboxes) throw new NotificationOverflow()
     }
     const gone: NamedTold[] = []
@@ -187,7 +187,7 @@ export class Notifications {
       await state.room()
       const before = this.#told.get(name)
       const canOpen = exists(listing) && !listing.attributes.includes('\\Noselect')
-      if (before !== undefined && canOpen === (before.status !== undefined) && before.events === events) {
+      if (before !== undefined && canOpen === (before.status !== undefined) && areSame(before.events, events)) {
         const now = { ...before, listing }
         this.#told.set(name, now)
         changed.push({ before, now: { name, ...now } })
@@ -199,6 +199,16 @@ export class Notifications {
       else changed.push({ before, now: { name, ...told } })
     }
     return { arrived, gone, changed, listed }
+  }
+
+  #eventsOf(listing: MailboxListing): ReadonlySet<NotifyEvent> {
+    const wanted = new Set<NotifyEvent>()
+    for (const { holds, events } of this.#groups) {
+      if (!holds(listing)) continue
+      if (events.size === 0) return events
+      for (const event of events) wanted.add(event)
+    }
+    return wanted
   }
 
   async #watch(name: string, listing: MailboxListing, events: Told['events'], canOpen: boolean): Promise<Told> {
@@ -243,6 +253,10 @@ export class Notifications {
   #writeListing(listing: MailboxListing, oldName?: string): void {
     this.#state.write(encodeListingOf(this.#state, listing, oldName))
   }
+}
+
+function areSame(some: ReadonlySet<NotifyEvent>, others: ReadonlySet<NotifyEvent>): boolean {
+  return some.size === others.size && others.isSupersetOf(some)
 }
 
 const idOf = ({ status }: Told): string | undefined => status?.mailboxId

@@ -81,16 +81,20 @@ function parseGroup(tokens: Tokens): (NotifyGroup & { readonly fault?: NotifyFau
   })
   if (names === undefined || names.length === 0 || !tokens.take(')')) return undefined
   if (isUnknown) return { filter, events: new Set(), items, fault: 'unknown-event' }
-  const events = new Set(names.filter((name) => name !== 'unknown'))
-  return isConsistent(filter, events) ? { filter, events, items } : undefined
+  const group = { filter, events: new Set(names.filter((name) => name !== 'unknown')), items }
+  return isConsistent(group) ? group : undefined
 }
 
-/** Section 5: new and expunged messages go together, flags only with them; section 6.1: of the selected nothing else. */
-function isConsistent(filter: NotifyFilter, events: ReadonlySet<NotifyEvent>): boolean {
+/**
+ * Section 5: new and expunged messages go together, flags only with them; section 6.1: of the selected nothing else;
+ * section 8: of others there is nothing to fetch.
+ */
+function isConsistent({ filter, events, items }: NotifyGroup): boolean {
   const tellsMessages = events.has('MessageNew')
   if (events.has('MessageExpunge') !== tellsMessages) return false
   if (events.has('FlagChange') && !tellsMessages) return false
-  return !isOfSelected(filter) || (!events.has('MailboxName') && !events.has('SubscriptionChange'))
+  if (!isOfSelected(filter)) return items.length === 0
+  return !events.has('MailboxName') && !events.has('SubscriptionChange')
 }
 
 /** `[SP "(" fetch-att *(SP fetch-att) ")"]` behind MessageNew; none is no items. */

@@ -64,6 +64,8 @@ describe('is refused:', () => {
     'NOTIFY SET (personal (MessageNew))',
     'NOTIFY SET (personal (MessageExpunge))',
     'NOTIFY SET (personal (FlagChange))',
+    // Section 8: there is nothing to fetch from another mailbox.
+    'NOTIFY SET (personal (MessageNew (UID) MessageExpunge))',
     // Section 6.1: of the selected mailbox messages only.
     'NOTIFY SET (selected (MailboxName))',
     'NOTIFY SET (selected (MessageNew MessageExpunge SubscriptionChange))',
@@ -266,20 +268,35 @@ describe('other mailboxes', () => {
       mailboxes,
       `
       C: a NOTIFY SET STATUS (subtree Lists (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge FlagChange))
-      S: * STATUS "Lists" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 1002)
-      S: * STATUS "Lists/One" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 1003)
+      S: * STATUS "Lists" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 1002 UNSEEN 1 HIGHESTMODSEQ 2)
+      S: * STATUS "Lists/One" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 1003 UNSEEN 1 HIGHESTMODSEQ 2)
       S: * STATUS "Work" (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 1004 UNSEEN 1 HIGHESTMODSEQ 2)
       S: a OK Notify completed
       `,
     ),
   )
 
-  test('the first group that holds a mailbox decides; NONE keeps it out', async () => {
+  test('every group that holds a mailbox adds its events (section 6)', async () => {
     const { store } = mailboxes()
     const session = await signedIn({ store })
-    await session.ask(
-      'a NOTIFY SET (mailboxes (Work missing &!) NONE) (subtree Lists (MessageNew MessageExpunge)) (personal (MailboxName))',
-    )
+    await session.ask('a NOTIFY SET (mailboxes Work (MessageNew MessageExpunge)) (personal (SubscriptionChange))')
+    const other = await signedIn({ store })
+    expect(await pushed(session, () => store.put(account, 'Work', text))).toEqual([
+      '* STATUS "Work" (MESSAGES 2 UIDNEXT 3 UIDVALIDITY 1004)',
+    ])
+    expect(await pushed(session, () => other.ask('b SUBSCRIBE Work'))).toEqual([
+      '* LIST (\\HasNoChildren \\Subscribed) "/" "Work"',
+    ])
+    expect(await pushed(session, () => store.put(account, 'INBOX', text))).toEqual([])
+  })
+
+  test.for([
+    '(mailboxes (Work missing &!) NONE) (subtree Lists (MessageNew MessageExpunge)) (personal (MailboxName))',
+    '(personal (MailboxName)) (subtree Lists (MessageNew MessageExpunge)) (mailboxes (Work missing &!) NONE)',
+  ])('NONE keeps a mailbox out, wherever it stands: %s', async (groups) => {
+    const { store } = mailboxes()
+    const session = await signedIn({ store })
+    await session.ask(`a NOTIFY SET ${groups}`)
     expect(store.watched).toBe(2)
     expect(await pushed(session, () => store.put(account, 'Work', text))).toEqual([])
     expect(await pushed(session, () => store.put(account, 'INBOX', text))).toEqual([])
