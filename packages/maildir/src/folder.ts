@@ -9,10 +9,11 @@ import { changedBits, changedLetters, flaggedName, pathOf } from './filename.ts'
 import type { Marks } from './keywords.ts'
 import type { NameChanges } from './local-changes.ts'
 import type { FileOpener } from './local-file.ts'
+import type { HeldLock } from './lock.ts'
 import { MailboxNotes } from './mailbox-notes.ts'
 import { MailboxSnapshot } from './mailbox-snapshot.ts'
 import type { StoredMessage } from './message.ts'
-import { moveLocked, type MovedMessages } from './move.ts'
+import { exclusiveOfBoth, moveLocked, type MovedMessages } from './move.ts'
 import { forgetUsage, hasRoom, noteUsage, type Usage } from './quota.ts'
 import { Arrivals, type PlacedFiles, type PreparedFile, usageOf } from './placing.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -152,6 +153,18 @@ export class Folder {
   /** Runs `work` alone: no other session of this process and no other process changes the mailbox meanwhile. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
     return this.#turns.run(() => this.#locked(work))
+  }
+
+  /** As `exclusive`, when nobody has to be waited for; `undefined` otherwise. */
+  async exclusiveAtOnce<T>(work: () => Promise<T>): Promise<{ readonly value: T } | undefined> {
+    if (!this.#turns.isIdle) return undefined
+    return this.#turns.run(async () => {
+      const lock = await this.#acquire(0).catch((error: unknown) => {
+        if (error instanceof StoreError && error.code === 'MAILDIR_LOCK_BUSY') return undefined
+        throw error
+      })
+      return lock === undefined ? undefined : { value: await this.#holding(lock, work) }
+    })
   }
 
   /** As `exclusive`, around work that moves the folder: the lock goes with it. */
@@ -309,22 +322,17 @@ export class Folder {
    * `move.ts`.
    */
   async moveTo(target: Folder, uids: readonly Uid[], of: UidValidity, thorough: boolean): Promise<MovedMessages> {
-    const moved = await insideBoth(
-      [this, target],
-      (folder, work) => folder.#turns.run(work),
-      async () => {
-        await this.#sync({ claim: false, thorough })
-        for (const folder of [this, target]) await folder.#index.known.index()
-        const done = await insideBoth(
-          [this, target],
-          (folder, work) => folder.#locked(work),
-          () => this.#moveLocked(target, uids, of),
-        )
-        await this.#index.known.publish()
-        this.#showIfSettled()
-        return done
-      },
-    )
+    await this.#turns.run(async () => {
+      await this.#sync({ claim: false, thorough })
+      await this.#index.known.index()
+    })
+    await target.#index.known.index()
+    const moved = await exclusiveOfBoth([this, target], this.#context.limits, async () => {
+      const done = await this.#moveLocked(target, uids, of)
+      await this.#index.known.publish()
+      this.#showIfSettled()
+      return done
+    })
     this.#changed()
     if (target !== this) target.#changed()
     return moved
@@ -432,11 +440,12 @@ export class Folder {
     return pathOf(`${this.place.path}/${message.isNew ? 'new' : 'cur'}`, message.file)
   }
 
-  async #acquire() {
+  async #acquire(waitMs?: number): Promise<HeldLock> {
     const pauseMs = this.#givesWayUntilMs - performance.now()
     if (pauseMs >= 1) await pause(pauseMs)
     try {
-      return await this.#context.locks.acquire(`${this.place.path}/${lockName}`, this.#index.subFolders.changes)
+      const { changes } = this.#index.subFolders
+      return await this.#context.locks.acquire(`${this.place.path}/${lockName}`, changes, waitMs)
     } catch (error) {
       if (!isErrno(error, 'ENOENT')) throw error
       throw new StoreError('MAILDIR_MAILBOX_GONE', this.place.path, { ...this.place, cause: error })
@@ -444,7 +453,10 @@ export class Folder {
   }
 
   async #locked<T>(work: () => Promise<T>): Promise<T> {
-    const lock = await this.#acquire()
+    return await this.#holding(await this.#acquire(), work)
+  }
+
+  async #holding<T>(lock: HeldLock, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } finally {
@@ -539,18 +551,4 @@ export class Folder {
   async #isInPlace(message: StoredMessage): Promise<boolean> {
     return (await this.#index.subFolders.stat(this.#pathOf(message))) !== undefined
   }
-}
-
-/**
- * Runs `work` inside `enter` of two mailboxes, always of that first whose path is: two moves that cross each other do not wait
- * for each other.
- */
-function insideBoth<T>(
-  [one, other]: readonly [Folder, Folder],
-  enter: (folder: Folder, work: () => Promise<T>) => Promise<T>,
-  work: () => Promise<T>,
-): Promise<T> {
-  if (one === other) return enter(one, work)
-  const [first, second] = one.place.path < other.place.path ? [one, other] : [other, one]
-  return enter(first, () => enter(second, work))
 }

@@ -31,6 +31,8 @@ export interface MaildirLimits {
    * longer than `lockRetryMs`: others that wait look for it now and then, and would never find it free.
    */
   readonly lockPauseShare: number
+  /** Times that a MOVE takes the one lock to find that the other is not free. Beyond it both are waited for, one within the other. */
+  readonly lockPairTries: number
   /**
    * A lock whose owner this process cannot look at (another machine, another PID namespace) is broken when it stood
    * unchanged for this long on our own monotonic clock, ms. Thousands of times longer than a lock is ever held.
@@ -165,6 +167,7 @@ export const limits: MaildirLimits = {
   lockWaitMs: 10_000,
   lockRetryMs: 25,
   lockPauseShare: 0.1,
+  lockPairTries: 8,
   foreignLockMs: 60_000,
   maxOpenJournals: 128,
   promptCallMs: 1,

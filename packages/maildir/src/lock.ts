@@ -68,11 +68,16 @@ export class LockFiles {
    * Rejects with ENOENT when the folder of `path` is gone, and with MAILDIR_LOCK_BUSY after the bounded wait.
    *
    * @param changes - makes the lock; the disk by default.
+   * @param waitMs - how long to wait for an owner that lives; 0 to be told at once.
    */
-  async acquire(path: string, changes: NameChanges = this.#disk): Promise<HeldLock> {
+  async acquire(
+    path: string,
+    changes: NameChanges = this.#disk,
+    waitMs: number = this.#limits.lockWaitMs,
+  ): Promise<HeldLock> {
     const text = describeSelf()
-    const deadline = performance.now() + this.#limits.lockWaitMs
-    let waitMs = 1
+    const deadline = performance.now() + waitMs
+    let pauseMs = 1
     for (;;) {
       if (await this.#create(text, path, changes)) return { text, sinceMs: performance.now() }
       const held = await this.#read(path)
@@ -83,8 +88,8 @@ export class LockFiles {
         throw new StoreError('MAILDIR_LOCK_BUSY', `${path} is held by ${held}`)
       }
       // Jitter keeps processes that wait for the same lock from asking in step.
-      await pause(waitMs * (0.5 + Math.random()))
-      waitMs = Math.min(waitMs * 2, this.#limits.lockRetryMs)
+      await pause(pauseMs * (0.5 + Math.random()))
+      pauseMs = Math.min(pauseMs * 2, this.#limits.lockRetryMs)
     }
   }
 

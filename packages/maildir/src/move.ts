@@ -3,8 +3,8 @@
  * renames it is who moved it (RFC 6851 section 3.3). A process that is killed leaves it in one place, not in both.
  *
  * The locks of both mailboxes are held, so that of two sessions that move one message the second finds it gone before it does
- * anything. They are taken in order of their paths, and a lock goes with its folder when that is renamed: no two moves wait
- * for each other.
+ * anything. One is waited for while nothing of the other is held: deliveries into INBOX do not stand because somebody holds an
+ * archive for long, and no two moves wait for each other.
  *
  * The order is the promise. UIDs are given first, and what only the journal keeps of a message is recorded under them: a line
  * of the UID list without a file is nothing to anybody, and tells of none once the lock is free. Then the files are renamed.
@@ -18,6 +18,7 @@ import { unlinkIfThere } from './durable.ts'
 import { accepted, isErrno, refusalOf } from './errors.ts'
 import { pathOf } from './filename.ts'
 import type { Folder } from './folder.ts'
+import type { MaildirLimits } from './limits.ts'
 import type { StoredMessage } from './message.ts'
 import { copyOf, giveUids, takeBack, targetOf, type PreparedFile } from './placing.ts'
 import type { MailboxIndex } from './sync.ts'
@@ -26,6 +27,30 @@ import type { MailboxIndex } from './sync.ts'
 export interface HeldMailbox {
   readonly place: MailboxPlace
   readonly index: MailboxIndex
+}
+
+/** A mailbox that one can be alone in, waiting for it or not. */
+type Lockable = Pick<Folder, 'place' | 'exclusive' | 'exclusiveAtOnce'>
+
+/**
+ * Runs `work` alone in both mailboxes: in the one after a wait, in the other if it is free at that moment, else the other way
+ * round. Where both are wanted all the time that may never be; then they are waited for in order of their paths, which is the
+ * same for all, and INBOX comes last. A lock goes with its folder when that is renamed, so a path that means another mailbox by
+ * now is another lock.
+ */
+export async function exclusiveOfBoth<T>(
+  [one, other]: readonly [Lockable, Lockable],
+  { lockPairTries }: Pick<MaildirLimits, 'lockPairTries'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (one === other) return one.exclusive(work)
+  const [first, last] = one.place.path > other.place.path ? [one, other] : [other, one]
+  for (let tries = 0; tries < lockPairTries; tries++) {
+    const [awaited, free] = tries % 2 === 0 ? [first, last] : [last, first]
+    const done = await awaited.exclusive(() => free.exclusiveAtOnce(work))
+    if (done !== undefined) return done.value
+  }
+  return first.exclusive(() => last.exclusive(work))
 }
 
 /** What became of some messages. */

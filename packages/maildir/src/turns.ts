@@ -1,9 +1,18 @@
 /** Runs one piece of work after the other, in order of asking: the queue of this process before a lock file. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
+  #unfinished = 0
+
+  /** Nobody is at work, and nobody waits. */
+  get isIdle(): boolean {
+    return this.#unfinished === 0
+  }
 
   run<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work, work)
+    this.#unfinished += 1
+    const turn = this.#last.then(work, work).finally(() => {
+      this.#unfinished -= 1
+    })
     this.#last = turn.catch(() => undefined)
     return turn
   }

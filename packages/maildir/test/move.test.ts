@@ -4,9 +4,14 @@
  */
 import * as fs from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Mailbox, Uid } from '@postern/core'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
+import { lockName } from '../src/folder.ts'
+import { limits as usualLimits } from '../src/limits.ts'
+import { LockFiles } from '../src/lock.ts'
+import { exclusiveOfBoth } from '../src/move.ts'
 import { append, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -158,6 +163,71 @@ test('moves that cross each other do not wait for each other', async () => {
   // None was refused, as one that waits for a lock for too long is.
   expect(toldFrom).toHaveLength(40)
   expect(await places()).toEqual(everyOnce)
+})
+
+test.each([
+  ['INBOX', 'Left', '.Left'],
+  ['Left', 'INBOX', ''],
+])('a MOVE from %s that waits for %s leaves the other free', async (from, to, held) => {
+  const path = join(opened.maildir, held, lockName)
+  const patient = { lockWaitMs: 600_000 }
+  const { promise: waiting, resolve: waits } = Promise.withResolvers<void>()
+  const mover = openMaildirStore({
+    root: opened.root,
+    hostname: 'mover',
+    limits: patient,
+    disk: new Proxy<Disk>(
+      diskWith(async () => undefined),
+      {
+        get(target, name: keyof Disk) {
+          if (name !== 'symlink') return Reflect.get(target, name, target) as unknown
+          return async (owner: string, at: string) => {
+            if (at === path) waits()
+            await target.symlink(owner, at)
+          }
+        },
+      },
+    ),
+  })
+  stores.push(mover)
+  const account = await mover.openAccount(ann)
+  const box = value(await account.open(from, 'read-write'))
+  const { uid } = await append(opened.store, ann, from, 'last')
+  await box.refresh()
+  // So that the first look at it is over.
+  value(await account.open(to, 'read-only'))
+  const locks = new LockFiles(fs, usualLimits, () => undefined)
+  const lock = await locks.acquire(path)
+  const moved = box.move([uid], to)
+  await waiting
+  // By another process, and by another session of this one.
+  const other = openMaildirStore({ root: opened.root, hostname: 'other', limits: patient })
+  stores.push(other)
+  for (const store of [other, mover, other, mover]) await append(store, ann, from, 'meanwhile')
+  await locks.release(lock, path)
+  expect(value(await moved).from).toEqual([uid])
+})
+
+test('two mailboxes that are never free together are waited for, INBOX last', async () => {
+  const begun: string[] = []
+  const boxes = ['Maildir', 'Maildir/.Left'].map((path) => ({
+    place: { path, account: ann, mailbox: path, maildir: 'Maildir' },
+    exclusive: async <T>(work: () => Promise<T>) => {
+      begun.push(path)
+      return work()
+    },
+    exclusiveAtOnce: async () => undefined,
+  }))
+  const [inbox, left] = boxes
+  for (const both of [
+    [inbox!, left!],
+    [left!, inbox!],
+  ] as const) {
+    begun.length = 0
+    expect(await exclusiveOfBoth(both, { lockPairTries: 3 }, async () => 'done')).toBe('done')
+    // Three tries, and then the one within the other.
+    expect(begun).toEqual(['Maildir/.Left', 'Maildir', 'Maildir/.Left', 'Maildir/.Left', 'Maildir'])
+  }
 })
 
 test('a large mailbox is not read again since a message was moved out of it', async () => {

@@ -24,11 +24,11 @@ beforeEach(async () => {
 })
 afterEach(() => opened.end())
 
-function start(task: string, count = 0): Worker {
+function start(task: string, count = 0, mailbox = 'INBOX'): Worker {
   const script = join(import.meta.dirname, 'worker.ts')
   const child = spawn(
     process.execPath,
-    ['--conditions=@postern/source', script, opened.root, ann, task, String(count)],
+    ['--conditions=@postern/source', script, opened.root, ann, task, String(count), mailbox],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const lines: string[] = []
@@ -127,6 +127,25 @@ test('ST-06: a killed holder of the lock delays nobody for long', async () => {
     expect(await append(opened.store, ann, 'INBOX', 'one')).toMatchObject({ uid: round + 1 })
   }
   expect(opened.problems.map(({ kind }) => kind)).toEqual(['stale-lock', 'stale-lock', 'stale-lock'])
+})
+
+test('ST-06: a MOVE into a mailbox whose lock a stopped process holds keeps no delivery out of INBOX', async () => {
+  const account = await opened.store.openAccount(ann)
+  value(await account.create('Archive'))
+  await append(opened.store, ann, 'INBOX', 'one')
+  const mover = start('move-once', 0, 'Archive')
+  await mover.line(1)
+  const holder = start('hold', 0, 'Archive')
+  await holder.line(1)
+  holder.child.kill('SIGSTOP')
+  await mover.line(2)
+  // Without the lock of INBOX they would have no UID.
+  for (const [at, subject] of ['two', 'three'].entries()) {
+    expect(await append(opened.store, ann, 'INBOX', subject)).toMatchObject({ uid: at + 2 })
+  }
+  holder.child.kill('SIGKILL')
+  await Promise.all([holder.ended, mover.ended])
+  expect(mover.lines).toEqual(['opened', 'waits', 'moved 1'])
 })
 
 test('ST-10: messages moved to and fro by processes that are killed are always in one place, and in no other', async () => {
