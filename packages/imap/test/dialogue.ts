@@ -28,6 +28,7 @@ export interface DialogueSetup {
   readonly policies?: readonly Policy[]
   readonly limits?: Partial<ImapLimits>
   readonly maxAppendBytes?: number
+  readonly mayUnauthenticate?: boolean
   readonly now?: () => Date
   /** The directory cannot be asked. */
   readonly isDirectoryDown?: boolean
@@ -101,6 +102,7 @@ export class TestSession {
         ...(setup.announcers === undefined
           ? {}
           : { mayAnnounce: (by) => setup.announcers?.includes(by.toString()) === true }),
+        ...(setup.mayUnauthenticate === undefined ? {} : { mayUnauthenticate: setup.mayUnauthenticate }),
         ...(setup.observer === undefined ? {} : { observer: setup.observer }),
         ...(setup.limits === undefined ? {} : { limits: setup.limits }),
       },

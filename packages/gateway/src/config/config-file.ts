@@ -75,7 +75,7 @@ export interface ConfigFile {
     readonly 'xclient-networks': readonly string[]
     readonly 'xforward-networks': readonly string[]
   }
-  readonly imap: { readonly 'id-networks': readonly string[] }
+  readonly imap: { readonly 'id-networks': readonly string[]; readonly unauthenticate: boolean }
   readonly dns: {
     readonly servers: readonly string[]
     readonly timeout: number

@@ -318,6 +318,12 @@ const imap = table({
     .describe(
       'Front ends, as a webmail or a proxy, that may say by ID for whom they speak (`x-originating-ip` and its fellows). Nobody else may, not even a trusted balancer.',
     ),
+  unauthenticate: z
+    .boolean({ error: 'true or false' })
+    .prefault(true)
+    .describe(
+      'Whether a connection to the store may be signed out of, and serve another user then (RFC 8437). Take it away behind a proxy that judges the first login only.',
+    ),
 })
 
 const serverWords = 'an IP address, or one with a port, as in "192.0.2.53" or "[2001:db8::53]:5353"'

@@ -95,7 +95,7 @@ async function configOf(
       lookups,
       routes,
       smtp: smtpOf(file, resolving),
-      imap: { idNetworks: file.imap['id-networks'] },
+      imap: { idNetworks: file.imap['id-networks'], mayUnauthenticate: file.imap.unauthenticate },
       dns: {
         servers: dns.servers,
         timeoutMs: dns.timeout,

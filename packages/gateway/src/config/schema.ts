@@ -211,6 +211,7 @@ export interface SmtpConfig {
 export interface ImapConfig {
   /** Who may say by ID for which client it speaks; no other list gives that right. */
   readonly idNetworks: readonly string[]
+  readonly mayUnauthenticate: boolean
 }
 
 /** Bounds of a session that an operator may move; each replaces the one of its name in the SMTP package. */

@@ -11,7 +11,7 @@ export function announcers(
 }
 
 /** The same by ID, in IMAP. */
-export function announcersById({ idNetworks }: ImapConfig): (by: IpAddress) => boolean {
+export function announcersById({ idNetworks }: Pick<ImapConfig, 'idNetworks'>): (by: IpAddress) => boolean {
   const listed = networks(idNetworks)
   return (by) => listed.has(by)
 }

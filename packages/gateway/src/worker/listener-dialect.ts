@@ -62,6 +62,7 @@ function imapOf(listener: ListenerInfo, { signIn }: ListenerLiveConfig, parts: S
     authenticator: guard.guarded(authenticator),
     store,
     mayAnnounce: announcersById(live.imap),
+    mayUnauthenticate: live.imap.mayUnauthenticate,
     ...(logins === undefined ? {} : { logins }),
     now,
     maxAppendBytes: live.smtp.maxMessageBytes,

@@ -94,7 +94,7 @@ describe('a complete configuration', () => {
         xclientNetworks: [],
         xforwardNetworks: [],
       },
-      imap: { idNetworks: [] },
+      imap: { idNetworks: [], mayUnauthenticate: true },
       dns: { servers: [], timeoutMs: 2_000, tries: 2, clientNames: true },
       policy: {
         deny: [],
@@ -180,6 +180,7 @@ max-failed-logins = 2
 
 [imap]
 id-networks = ["10.5.0.1"]
+unauthenticate = false
 [dns]
 servers = ["192.0.2.53", "[2001:db8::53]:5353"]
 timeout = "500ms"
@@ -259,7 +260,7 @@ bind = "off"
         xclientNetworks: ['10.3.0.1'],
         xforwardNetworks: ['10.4.0.0/16'],
       },
-      imap: { idNetworks: ['10.5.0.1'] },
+      imap: { idNetworks: ['10.5.0.1'], mayUnauthenticate: false },
       dns: { servers: ['192.0.2.53', '[2001:db8::53]:5353'], timeoutMs: 500, tries: 1, clientNames: false },
       policy: {
         deny: ['203.0.113.0/24'],

@@ -19,7 +19,10 @@ import { createImapSession } from '../session/session.ts'
 export type ImapTlsOptions = ServerTlsOptions
 
 /** How a server greets, whom it believes, and whose mail it shows. */
-export interface ImapServerOptions extends Pick<ImapSessionOptions, 'hostname' | 'store' | 'observer' | 'limits'> {
+export interface ImapServerOptions extends Pick<
+  ImapSessionOptions,
+  'hostname' | 'store' | 'mayUnauthenticate' | 'observer' | 'limits'
+> {
   /**
    * Whose password this is: the name of the account, or nobody. What it throws is told as a directory that cannot be asked.
    * Passwords are taken over TLS only, ours or that of a trusted balancer.
@@ -59,6 +62,7 @@ export function createImapServer(options: ImapServerOptions): ImapServer {
     authenticator: options.authenticator ?? authenticatorOf(options),
     now: options.now ?? (() => new Date()),
     maxAppendBytes: options.maxAppendBytes ?? serverLimits.maxAppendBytes,
+    ...(options.mayUnauthenticate !== undefined && { mayUnauthenticate: options.mayUnauthenticate }),
     ...(options.observer !== undefined && { observer: options.observer }),
     ...(options.limits !== undefined && { limits: options.limits }),
   }

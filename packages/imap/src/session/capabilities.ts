@@ -11,6 +11,8 @@ export interface CapabilityConditions {
   readonly offersStartTls: boolean
   readonly maxAppendBytes: number
   readonly isCompressed: boolean
+  /** Who runs the server has not taken it away (RFC 8437 section 7). */
+  readonly mayUnauthenticate: boolean
   /** What the store can do beyond its contract. */
   readonly storeCan: readonly StoreAbility[]
 }
@@ -82,8 +84,9 @@ export function capabilities({ connection, ...conditions }: CapabilityConditions
   if (conditions.isLoggedIn) {
     const ofStore = byStore.filter(({ needs }) => conditions.storeCan.includes(needs)).map(({ name }) => name)
     // RFC 4978 section 3, RFC 8437 section 2
-    const once = conditions.isCompressed ? [] : ['COMPRESS=DEFLATE', 'UNAUTHENTICATE']
-    return [...afterLogin, ...once, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
+    const signOut = conditions.mayUnauthenticate ? ['UNAUTHENTICATE'] : []
+    const uncompressed = conditions.isCompressed ? [] : ['COMPRESS=DEFLATE', ...signOut]
+    return [...afterLogin, ...uncompressed, ...ofStore, `APPENDLIMIT=${conditions.maxAppendBytes}`].join(' ')
   }
   const { backends } = conditions
   const offered = beforeLogin.filter(

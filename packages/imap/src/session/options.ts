@@ -16,6 +16,8 @@ export interface ImapSessionOptions {
   readonly logins?: ImapLogins
   /** Whether somebody may say by ID for which client it speaks (Dovecot's `x-originating-ip` and its fellows). Nobody, when absent. */
   readonly mayAnnounce?: (by: IpAddress) => boolean
+  /** Whether a connection may be signed out of, and serve another user then (RFC 8437). It may, when absent. */
+  readonly mayUnauthenticate?: boolean
   readonly observer?: SessionObserver
   /** The clock, for the date of a message that APPEND gives none. */
   readonly now: () => Date

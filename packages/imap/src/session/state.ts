@@ -180,6 +180,11 @@ export class SessionState {
     return { connection: this.connection, authenticator: this.authenticator, policies: this.options.policies }
   }
 
+  /** Another may sign in on this connection when this one is signed out. */
+  get mayUnauthenticate(): boolean {
+    return this.options.mayUnauthenticate ?? true
+  }
+
   /** Whether the store can do what not every one can. */
   can(ability: StoreAbility): boolean {
     return this.options.store.can?.includes(ability) === true
@@ -242,6 +247,7 @@ export class SessionState {
       offersStartTls: this.options.offersStartTls,
       maxAppendBytes: this.options.maxAppendBytes,
       isCompressed: this.isCompressed,
+      mayUnauthenticate: this.mayUnauthenticate,
       storeCan: this.options.store.can ?? [],
     })
   }

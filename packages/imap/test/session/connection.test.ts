@@ -117,6 +117,13 @@ test('UNAUTHENTICATE leaves nothing of who was signed in', async () => {
   expect(await session.ask('h SELECT INBOX')).toMatch(/RECENT/)
 })
 
+test('UNAUTHENTICATE can be taken away (RFC 8437 section 7)', async () => {
+  const session = await signedIn({ mayUnauthenticate: false })
+  expect(await session.ask('a CAPABILITY')).not.toMatch(/UNAUTHENTICATE/)
+  expect(await session.ask('b UNAUTHENTICATE')).toBe('b BAD Command is not offered\r\n')
+  expect(await session.ask('c SELECT INBOX')).toMatch(/^c OK /m)
+})
+
 test('UNAUTHENTICATE does not forget failed logins', async () => {
   const session = await signedIn()
   await session.ask('a UNAUTHENTICATE')

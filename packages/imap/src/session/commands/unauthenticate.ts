@@ -1,4 +1,4 @@
-import { no, ok } from '../../wire/response.ts'
+import { bad, no, ok } from '../../wire/response.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { noArguments } from '../arguments.ts'
 import type { Outcome } from '../outcome.ts'
@@ -11,6 +11,7 @@ import type { SessionState } from '../state.ts'
 export async function unauthenticate(state: SessionState, args: Tokens): Promise<Outcome> {
   const refusal = noArguments(args)
   if (refusal !== undefined) return refusal
+  if (!state.mayUnauthenticate) return bad('Command is not offered')
   // Compression belongs to who asked for it, and cannot be ended on a connection: it is not offered then.
   if (state.isCompressed) return no('Not on a compressed connection', 'CANNOT')
   await state.signOut()
