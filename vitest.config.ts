@@ -2,14 +2,23 @@ import { defineConfig } from 'vitest/config'
 
 const conditions = ['@postern/source']
 
-/** Processes of ours that are started to be killed. They take seconds each, and want the machine for themselves. */
+/** Processes of ours that are started to be killed. They take seconds each. */
 const processes = '**/processes.test.ts'
+
+/** Judged by how soon others are served meanwhile, and by memory. */
+const attacks = ['faults/attacks.test.ts', 'faults/idle-sessions.test.ts', 'faults/soak.test.ts']
 
 /**
  * Files of one project share processes, one for each processor, so that their code is loaded and compiled once: a third of
  * the CPU. What a test changes of its process it puts back.
  */
 const together = { isolate: false, maxWorkers: '100%', restoreMocks: true, unstubEnvs: true } as const
+
+/**
+ * One file for each processor, in processes of their own, when all before are done. They wait more than they compute: for
+ * timeouts, for programs to start. Each has ports, folders and logs of its own.
+ */
+const besideEachOther = { maxWorkers: '100%', sequence: { groupOrder: 1 } } as const
 
 /** One file at a time, in processes of their own, when all before are done: the machine is theirs. */
 const alone = (turn: number) => ({ fileParallelism: false, sequence: { groupOrder: turn } })
@@ -37,7 +46,7 @@ export default defineConfig({
       { extends: true, test: { name: 'tree', root: 'test', include: ['*.test.ts', 'kit/**/*.test.ts'], ...together } },
       {
         extends: true,
-        test: { name: 'processes', root: 'packages', include: [`*/test/${processes}`], ...alone(1) },
+        test: { name: 'processes', root: 'packages', include: [`*/test/${processes}`], ...besideEachOther },
       },
       {
         // Real peers (HAProxy, nginx, swaks …) and the gateway as child processes.
@@ -46,18 +55,18 @@ export default defineConfig({
           name: 'end-to-end',
           root: 'test',
           include: ['end-to-end/**/*.test.ts', 'faults/**/*.test.ts'],
-          ...alone(2),
+          exclude: attacks,
+          ...besideEachOther,
         },
+      },
+      {
+        extends: true,
+        test: { name: 'attacks', root: 'test', include: attacks, ...alone(2) },
       },
       {
         // Ratios of times.
         extends: true,
-        test: {
-          name: 'speed',
-          root: 'test',
-          include: ['speed/**/*.test.ts'],
-          ...alone(3),
-        },
+        test: { name: 'speed', root: 'test', include: ['speed/**/*.test.ts'], ...alone(3) },
       },
     ],
     coverage: {

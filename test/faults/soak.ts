@@ -13,17 +13,13 @@ if (!(hours > 0)) {
   process.stderr.write('usage: npm run soak -- --hours N [--report FILE]\n')
   process.exit(2)
 }
-const { status } = spawnSync(
-  join(root, 'node_modules/.bin/vitest'),
-  ['run', '--project', 'end-to-end', 'faults/soak'],
-  {
-    cwd: root,
-    stdio: 'inherit',
-    env: {
-      ...process.env,
-      POSTERN_SOAK_SECONDS: String(hours * 3600),
-      ...(values.report !== undefined && { POSTERN_SOAK_REPORT: resolve(values.report) }),
-    },
+const { status } = spawnSync(join(root, 'node_modules/.bin/vitest'), ['run', '--project', 'attacks', 'soak'], {
+  cwd: root,
+  stdio: 'inherit',
+  env: {
+    ...process.env,
+    POSTERN_SOAK_SECONDS: String(hours * 3600),
+    ...(values.report !== undefined && { POSTERN_SOAK_REPORT: resolve(values.report) }),
   },
-)
+})
 process.exit(status ?? 1)
