@@ -8,7 +8,7 @@ const bench = fileURLToPath(new URL('../../packages/bench/dist/main.js', import.
 
 /** Of core's front only: its connections are the cheapest, and what is added to them shows most. */
 function check(...options: readonly string[]): Promise<Outcome> {
-  return run(process.execPath, [bench, 'check', '--only', 'front', '--rounds', '10', ...options], {
+  return run(process.execPath, [bench, 'check', '--only', 'front', '--rounds', '5', ...options], {
     timeoutMs: 180_000,
   })
 }

@@ -17,9 +17,12 @@ export function setting(): Setting {
     node: process.version,
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
-    commit: commit(),
+    commit: (known ??= commit()),
   }
 }
+
+/** Asked for once: each load that is measured tells it. */
+let known: string | undefined
 
 function commit(): string {
   try {

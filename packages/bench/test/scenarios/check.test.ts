@@ -35,7 +35,12 @@ test('what was over once and is not again was something else', async () => {
 })
 
 test('one that is over its bound most of the time is a regression, and is named', async () => {
-  const findings = await judge({ quiet: 4, noisy: 2 }, { quiet: 4, noisy: 2 }, { quiet: 2.1, noisy: 2 })
+  const findings = await judge({ quiet: 4, noisy: 2 }, { quiet: 2.1, noisy: 2 }, { quiet: 4, noisy: 2 })
   expect(findings.map(({ isRegression }) => isRegression)).toEqual([true, false])
-  expect(renderFindings(findings)).toMatch(/quiet +2\.00 +2\.24 +4\.00, 4\.00, 2\.10 +REGRESSION/)
+  expect(renderFindings(findings)).toMatch(/quiet +2\.00 +2\.24 +4\.00, 2\.10, 4\.00 +REGRESSION/)
+})
+
+test('one that a third measuring cannot clear is not measured for a third time', async () => {
+  const [finding] = await judge({ quiet: 4 }, { quiet: 4 }, { quiet: 2 })
+  expect(finding).toMatchObject({ isRegression: true, measured: [4, 4] })
 })
