@@ -52,7 +52,7 @@ export interface Gateway {
   readonly workers: () => readonly number[]
   readonly rewriteConfig: (change: (text: string) => string) => void
   readonly signal: (signal: NodeJS.Signals) => void
-  /** SIGTERM; it must end by itself, with status 0. */
+  /** SIGTERM, where a test has sent none; it must end by itself, with status 0. */
   readonly stop: () => Promise<void>
   /** SIGKILL to the supervisor and every worker at once, as when the power fails. */
   readonly kill: () => Promise<void>
@@ -104,6 +104,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { pid } = child
   if (pid === undefined) throw new Error('the gateway could not be started')
   const log = new Log(child, options.keeps)
+  /** By a SIGTERM that it should end: a second one later would have it end at once, with another status. */
+  let isTold = false
   const exit = new Promise<number | null>((resolve) => {
     child.once('close', (code) => {
       log.end()
@@ -129,13 +131,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     rewriteConfig: (change) => {
       writeFileSync(configFile, change(readFileSync(configFile, 'utf8')))
     },
-    signal: (signal) => process.kill(pid, signal),
+    signal: (signal) => {
+      isTold ||= signal === 'SIGTERM'
+      process.kill(pid, signal)
+    },
     kill: async () => {
       for (const each of [pid, ...childrenOf(pid)]) killIfThere(each)
       await exit
     },
     stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      if (!isTold && child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
       const code = await within(usualPatienceMs, () => `the gateway to stop:\n${log.text}`, exit).catch(
         (error: unknown) => {
           child.kill('SIGKILL')
