@@ -33,6 +33,8 @@ async function start(options: Partial<GatewayOptions> = {}): Promise<Started> {
     listener('mx', { protocol: 'smtp', bind: ports.smtp, mode: 'off' }),
     listener('imap', { protocol: 'imap', bind: ports.imap, tls: 'starttls', mode: 'off' }),
     `[tls]\ncertificates = [{ cert = "${cert}", key = "${key}" }]`,
+    // Who was there before a reload may stay until a test has seen it, however slow the machine.
+    '[limits]\ndrain-timeout = "10m"',
   ]
   const config = tables.join('\n\n')
   const gateway = await startGateway({ config, adminPort: ports.admin, ...options })
