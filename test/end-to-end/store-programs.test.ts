@@ -127,7 +127,8 @@ test('ST-14: another program moves new to cur, changes flags and removes: all is
   await client.mailboxOpen('Foreign')
   const before = await client.fetchAll('1:*', { uid: true, flags: true })
   const cur = join(maildir(), '.Foreign', 'cur')
-  const [one = '', two = ''] = readdirSync(cur).toSorted()
+  // In the order of arrival: microseconds are not padded in a name.
+  const [one = '', two = ''] = readdirSync(cur).toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   renameSync(join(cur, one), join(cur, `${one.split(':')[0]}:2,FS`))
   renameSync(join(cur, two), join(maildir(), '.Foreign', 'tmp', 'taken'))
   copyFileSync(join(maildir(), '.Foreign', 'tmp', 'taken'), join(maildir(), '.Foreign', 'new', '1700000000.M1.foreign'))
