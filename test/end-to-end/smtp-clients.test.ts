@@ -12,10 +12,13 @@ import { freePorts } from '../kit/ports.ts'
 import { ends, sslTlv, tlv, v2 } from '../kit/proxy-header.ts'
 import { proxyV1, proxyV2, swaks } from '../kit/swaks.ts'
 
-/** Every name below the folder, whatever deep; but for notes on messages that were read, which are written a second later. */
+/**
+ * Every name below the folder, whatever deep; but for notes on messages that were read, which are written a second later,
+ * under the mailbox's lock.
+ */
 function filesIn(folder: string): readonly string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => !/\/(?:postern-notes$|tmp\/)/.test(name))
+    .filter((name) => !/\/(?:postern-notes(?:\.new)?$|postern-uidlist\.lock|tmp\/)/.test(name))
     .toSorted()
 }
 
