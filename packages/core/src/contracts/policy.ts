@@ -16,6 +16,7 @@ export type ReasonCode =
   | 'size'
   | 'route'
   | 'unavailable'
+  | 'quota'
   | 'health-check'
   | 'dns-list'
   | 'hello'

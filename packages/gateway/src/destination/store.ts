@@ -1,4 +1,4 @@
-import type { MailStore, MessageWriter, StoreRefusal } from '@postern/core'
+import type { MailStore, MessageWriter, StoreOutcome, StoreRefusal } from '@postern/core'
 import type {
   Delivery,
   DeliveryReply,
@@ -58,7 +58,7 @@ class StoreDelivery implements Delivery {
     if (!opened.ok && route.mailbox !== undefined && isNoMailbox.has(opened.refusal)) {
       opened = await this.#store.deliver(route.account, 'INBOX', message)
     }
-    if (!opened.ok) return { ...replyTo(opened.refusal), detail: opened.detail }
+    if (!opened.ok) return refusedFor(route.account, opened)
     this.#copies.set(route.account, opened.value)
     this.#recipients.push(route.account)
     // RFC 5321 section 4.4: the store is where the message leaves SMTP, so the reverse-path becomes a header field.
@@ -76,14 +76,13 @@ class StoreDelivery implements Delivery {
   }
 
   async commit(): Promise<DeliveryReply> {
-    const copies = [...this.#copies.values()]
-    for (const copy of copies) {
+    for (const [account, copy] of this.#copies) {
       const prepared = await copy.prepare?.()
-      if (prepared?.ok === false) return { ...replyTo(prepared.refusal), detail: prepared.detail }
+      if (prepared?.ok === false) return refusedFor(account, prepared)
     }
-    for (const copy of copies) {
+    for (const [account, copy] of this.#copies) {
       const committed = await copy.commit()
-      if (!committed.ok) return { ...replyTo(committed.refusal), detail: committed.detail }
+      if (!committed.ok) return refusedFor(account, committed)
     }
     return this.#delivered
   }
@@ -92,19 +91,19 @@ class StoreDelivery implements Delivery {
   async commitEach(): Promise<readonly DeliveryReply[]> {
     const replies = new Map<string, DeliveryReply>()
     for (const [account, copy] of this.#copies) {
-      const reply = await this.#commitAlone(copy)
+      const reply = await this.#commitAlone(account, copy)
       if (reply.code >= 300) await copy.abort()
       replies.set(account, reply)
     }
     return this.#recipients.map((account) => replies.get(account) ?? replyTo('unavailable'))
   }
 
-  async #commitAlone(copy: MessageWriter): Promise<DeliveryReply> {
+  async #commitAlone(account: string, copy: MessageWriter): Promise<DeliveryReply> {
     try {
       const prepared = (await copy.prepare?.()) ?? { ok: true }
-      if (!prepared.ok) return { ...replyTo(prepared.refusal), detail: prepared.detail }
+      if (!prepared.ok) return refusedFor(account, prepared)
       const committed = await copy.commit()
-      return committed.ok ? this.#delivered : { ...replyTo(committed.refusal), detail: committed.detail }
+      return committed.ok ? this.#delivered : refusedFor(account, committed)
     } catch (error) {
       // The message of another account may be stored already, and that reply must be said.
       return { ...replyTo('unavailable'), detail: (error as Error).message }
@@ -122,7 +121,14 @@ class StoreDelivery implements Delivery {
 
 const isNoMailbox: ReadonlySet<StoreRefusal> = new Set(['no-such-mailbox', 'bad-name', 'limit'] as const)
 
+type Refused = Extract<StoreOutcome<unknown>, { readonly ok: false }>
+
 const taken: DeliveryReply = { code: 250, enhanced: '2.1.5', lines: ['Recipient OK'] }
+
+/** A full mailbox is its owner's, so the log says whose it is. */
+function refusedFor(account: string, { refusal, detail }: Refused): DeliveryReply {
+  return { ...replyTo(refusal), detail: refusal === 'over-quota' ? `${account}: ${detail}` : detail }
+}
 
 /**
  * What the disk refuses is temporary, whatever it is: an operator mends it, and no mail bounces meanwhile (RFC 3463

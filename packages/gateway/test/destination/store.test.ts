@@ -155,7 +155,7 @@ describe('delivery into the store', () => {
       await delivery.write(Buffer.from('body\r\n'))
       const replies = (await delivery.commitEach?.()) ?? []
       expect(replies.map(({ code }) => code)).toEqual([250, 452, 250, 452])
-      expect(replies[1]).toMatchObject({ enhanced: '4.2.2', detail: 'as told' })
+      expect(replies[1]).toMatchObject({ enhanced: '4.2.2', detail: 'bob: as told' })
       expect(notes.filter((note) => /^(?:commit (?:ann|eve)|abort)/.test(note))).toEqual([
         'commit ann',
         'abort bob',
@@ -181,7 +181,7 @@ describe('delivery into the store', () => {
 
   test('the codes say which disk trouble it is', async () => {
     expect(await firstReply('no-space')).toMatchObject({ code: 452, enhanced: '4.3.1', detail: 'as told' })
-    expect(await firstReply('over-quota')).toMatchObject({ code: 452, enhanced: '4.2.2' })
+    expect(await firstReply('over-quota')).toMatchObject({ code: 452, enhanced: '4.2.2', detail: 'ann: as told' })
     expect(await firstReply('unavailable')).toMatchObject({ code: 451, enhanced: '4.3.0' })
   })
 })

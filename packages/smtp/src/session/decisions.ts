@@ -28,6 +28,7 @@ const words: Readonly<Record<ReasonCode, Words>> = {
   size: { status: '3.4', text: 'Message too big', refuse: 552, defer: 452 },
   route: { status: '4.0', text: 'No way to this recipient', defer: 451 },
   unavailable: { status: '3.2', text: 'Not available now, try again later', defer: 451 },
+  quota: { status: '2.2', text: 'Mailbox full', defer: 452, refuse: 552 },
   'dns-list': { status: '7.1', text: 'Your address is on a block list' },
   // RFC 5321 §4.1.4 wants no refusal for a name that cannot be verified: these are for names that are wrong.
   hello: { status: '7.1', text: 'Greeting refused: that is not the name of your host' },

@@ -496,6 +496,24 @@ describe('SC-04: other protocols', () => {
   })
 })
 
+describe('why a recipient is refused by the destination', () => {
+  test.each([
+    ['quota', { code: 452, enhanced: '4.2.2', lines: ['Mailbox full'] }],
+    ['quota', { code: 552, enhanced: '5.2.2', lines: ['Mailbox full'] }],
+    ['unavailable', { code: 451, enhanced: '4.3.0', lines: ['Not now'] }],
+    ['unavailable', { code: 450, lines: ['4.2.2 is no status of his'] }],
+    ['unknown-recipient', { code: 550, enhanced: '5.1.1', lines: ['No such user'] }],
+  ] as const)('%s: %o', async (reason, reply) => {
+    const told: string[] = []
+    const destination = new MemoryDestination()
+    destination.recipientReplies = new Map([['ann@example.org', reply]])
+    const observer = { refused: (event: { readonly reason: string }) => told.push(event.reason) }
+    const session = await new TestSession({ destination, observer }).start()
+    await session.send('EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<ann@example.org>\r\n')
+    expect(told).toEqual([reason])
+  })
+})
+
 describe('a balancer that speaks for itself', () => {
   test('TR-02, J15: a health check is greeted and may take leave, and moves no mail', async () => {
     const events: string[] = []

@@ -1,4 +1,4 @@
-import type { Awaitable, Route } from '@postern/core'
+import type { Awaitable, ReasonCode, Route } from '@postern/core'
 import { otherRoute, tooManyRecipients } from '../../wire/codes.ts'
 import { parseRecipientParameters } from '../../wire/params.ts'
 import { indexOfPath, parseForwardPath } from '../../wire/path.ts'
@@ -89,7 +89,13 @@ function answerFrom(dialogue: Dialogue, transaction: Transaction, reply: Deliver
     return defer(dialogue, transaction, reply, 'limit', reply.detail ?? 'as many recipients as the destination takes')
   }
   const detail = transaction.hasFailed ? transaction.failureText : (reply.detail ?? 'refused by the destination')
-  return { reply, refused: { reason: reply.code < 500 ? 'unavailable' : 'unknown-recipient', detail } }
+  return { reply, refused: { reason: reasonOf(reply), detail } }
+}
+
+function reasonOf({ code, enhanced }: DeliveryReply): ReasonCode {
+  // RFC 3463 §3.3, X.2.2: the mailbox is full, which is no trouble of whoever runs the destination.
+  if (enhanced?.endsWith('.2.2') === true) return 'quota'
+  return code < 500 ? 'unavailable' : 'unknown-recipient'
 }
 
 /** The destination's own bound: in the words of ours, or, as some servers say it, in none that tell more than 452. */
