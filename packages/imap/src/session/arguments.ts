@@ -1,5 +1,5 @@
 import type { Tokens } from '../wire/tokens.ts'
-import { decodeMailboxName } from '../wire/mailbox-name.ts'
+import { decodeMailboxName, encodeMailboxName } from '../wire/mailbox-name.ts'
 import { bad, no, type Completion } from '../wire/response.ts'
 import type { SessionState } from './state.ts'
 
@@ -11,7 +11,9 @@ export function noArguments(args: Tokens): Completion | undefined {
   return args.isAtEnd ? undefined : bad('No arguments are expected')
 }
 
-type MailboxName = { readonly name: string } | { readonly refusal: Completion }
+type MailboxName =
+  /** `spelled`: as it was sent, where that is another spelling of `name`, to be told to who enabled IMAP4rev2. */
+  { readonly name: string; readonly spelled?: string } | { readonly refusal: Completion }
 
 /** `SP mailbox`: the name in Unicode, or the refusal. */
 export function mailboxArgument(state: SessionState, args: Tokens): MailboxName {
@@ -20,7 +22,9 @@ export function mailboxArgument(state: SessionState, args: Tokens): MailboxName 
 }
 
 /** A name as it was sent, in Unicode, or the refusal. */
-export function mailboxNamed({ limits, isUtf8 }: SessionState, text: string): MailboxName {
+export function mailboxNamed({ limits, isRev2, isUtf8 }: SessionState, text: string): MailboxName {
   const name = text.length > limits.maxMailboxNameBytes ? undefined : decodeMailboxName(text, isUtf8)
-  return name === undefined || name === '' ? { refusal: no('Not a name for a mailbox', 'CANNOT') } : { name }
+  if (name === undefined || name === '') return { refusal: no('Not a name for a mailbox', 'CANNOT') }
+  if (!isRev2 || encodeMailboxName(name, isUtf8) === text) return { name }
+  return { name, spelled: Buffer.from(text, 'latin1').toString('utf8') }
 }

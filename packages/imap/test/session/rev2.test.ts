@@ -38,7 +38,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
   play(
     await enabled('IMAP4rev2'),
     `
-    C: a SELECT inbox
+    C: a SELECT INBOX
     S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)
     S: * 2 EXISTS
     S: * OK [UIDVALIDITY 1001] UIDs valid
@@ -72,6 +72,32 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
 test('IMAP4rev1 tells no CLOSED', async () => {
   const session = await selectedInbox({ store: mail() })
   expect(await session.ask('a SELECT INBOX')).not.toMatch(/CLOSED/)
+})
+
+test('a name in another spelling is told with the one that counts (section 6.3.9.7)', async () => {
+  const session = await enabled('IMAP4rev2')
+  const ask = (line: string): Promise<string> => session.ask(octets(line))
+  expect(await ask('a SELECT inbox')).toContain('* LIST () "/" "INBOX" ("OLDNAME" ("inbox"))\r\n')
+  expect(await ask('b EXAMINE "Entwu\u0308rfe"')).toContain(
+    octets('* LIST () "/" "Entwürfe" ("OLDNAME" ("Entwu\u0308rfe"))\r\n'),
+  )
+  expect(await ask('c CREATE "e\u0301/"')).toContain(octets('* LIST () "/" "é" ("OLDNAME" ("e\u0301/"))\r\nc OK '))
+  expect(await ask('d RENAME "e\u0301" u')).toContain(octets('* LIST () "/" "u" ("OLDNAME" ("e\u0301"))\r\nd OK '))
+  expect(await ask('e RENAME u "u\u0308"')).toContain(octets('* LIST () "/" "ü" ("OLDNAME" ("u"))\r\ne OK '))
+  await session.send(octets('f APPEND "u\u0308" {1+}\r\nx\r\n'))
+  expect(session.take()).toContain(octets('* LIST () "/" "ü" ("OLDNAME" ("u\u0308"))\r\nf OK '))
+  expect(await ask('g DELETE "u\u0308"')).toBe(
+    octets('* LIST (\\NonExistent) "/" "ü" ("OLDNAME" ("u\u0308"))\r\ng OK Mailbox deleted\r\n'),
+  )
+  // Refused, or spelled as it is: nothing to tell.
+  expect(await ask('h DELETE "u\u0308"')).toMatch(/^h NO /)
+  expect(await ask('i CREATE "ü"')).toMatch(/^i OK /)
+  expect(await ask('j CREATE plain/')).toMatch(/^j OK /)
+})
+
+test.for(['CONDSTORE', 'UTF8=ACCEPT'])('%s alone tells no other spelling', async (extension) => {
+  const session = await enabled(extension)
+  expect(await session.ask('a SELECT inbox')).not.toContain('LIST')
 })
 
 test('news tells no RECENT', async () => {

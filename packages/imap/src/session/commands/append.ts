@@ -10,6 +10,7 @@ import { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxNamed } from '../arguments.ts'
 import { refusedAsTarget, type IncomingMessages, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
+import { encodeRespelled } from './list.ts'
 
 /** A whole APPEND line without a literal at its end holds no message. */
 export function append(_state: SessionState, _args: Tokens): Outcome {
@@ -32,10 +33,10 @@ export async function beginAppend(
   const mailbox = args.astring()
   if (mailbox === undefined) return badArguments
   const argument = mailboxNamed(state, mailbox)
-  const messages = new AppendedMessages(state, 'name' in argument ? argument.name : '')
   const head = parseMessageHead(args)
   if (head === undefined) return badArguments
   if ('refusal' in argument) return argument.refusal
+  const messages = new AppendedMessages(state, argument.name, argument.spelled)
   return (await messages.begin(head, literal)) ?? messages
 }
 
@@ -67,6 +68,8 @@ function parseMessageHead(args: Tokens): MessageHead | undefined {
 class AppendedMessages implements IncomingMessages {
   readonly #state: SessionState
   readonly #mailbox: string
+  /** The other spelling in which the mailbox was named. */
+  readonly #spelled: string | undefined
   readonly #writers: MessageWriter[] = []
   #lineEnds = new CrlfNormalizer()
   /** Set for a literal8. */
@@ -75,9 +78,10 @@ class AppendedMessages implements IncomingMessages {
   /** What has to follow the message under way. */
   #closing: '' | ')' = ''
 
-  constructor(state: SessionState, mailbox: string) {
+  constructor(state: SessionState, mailbox: string, spelled: string | undefined) {
     this.#state = state
     this.#mailbox = mailbox
+    this.#spelled = spelled
   }
 
   /** @returns the refusal, if it is refused. */
@@ -127,7 +131,8 @@ class AppendedMessages implements IncomingMessages {
   async finish(rest: string): Promise<Completion> {
     const refusal = rest === this.#closing ? await this.#endMessage() : badArguments
     const completion = refusal ?? (await this.#commit())
-    if (completion.status !== 'OK') await this.abort()
+    if (completion.status === 'OK') this.#state.write(encodeRespelled(this.#mailbox, this.#spelled))
+    else await this.abort()
     return completion
   }
 

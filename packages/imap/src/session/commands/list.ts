@@ -212,9 +212,22 @@ function encodeListing(
 
 /** One name as it is told without being asked for (RFC 5465 sections 5.4 and 5.5). */
 export function encodeListingOf({ isUtf8 }: SessionState, listing: MailboxListing, oldName?: string): string {
-  const attributes = [...listing.attributes, ...(listing.isSubscribed ? ['\\Subscribed'] : [])].join(' ')
+  const attributes = [...listing.attributes, ...(listing.isSubscribed ? ['\\Subscribed'] : [])]
+  return encodeName(isUtf8, attributes, listing.name, oldName)
+}
+
+/**
+ * What a command took a name for that was sent in another spelling, as in `inbox`, or not composed (RFC 9051 section
+ * 6.3.9.7): nothing when it was not.
+ */
+export function encodeRespelled(name: string, spelled: string | undefined, attributes: readonly string[] = []): string {
+  return spelled === undefined ? '' : encodeName(true, attributes, name, spelled)
+}
+
+/** `oldName`: the former name, or the spelling that was sent. */
+export function encodeName(isUtf8: boolean, attributes: readonly string[], name: string, oldName?: string): string {
   const from = oldName === undefined ? '' : ` ("OLDNAME" (${encodeMailbox(oldName, isUtf8)}))`
-  return `* LIST (${attributes}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, isUtf8)}${from}\r\n`
+  return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(name, isUtf8)}${from}\r\n`
 }
 
 /** RFC 5819: what cannot be selected has no status. */

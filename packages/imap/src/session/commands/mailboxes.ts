@@ -6,6 +6,7 @@ import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument, noArguments } from '../arguments.ts'
 import { refusedByStore, type Outcome } from '../outcome.ts'
 import type { SessionState } from '../state.ts'
+import { encodeRespelled } from './list.ts'
 
 const notCreatable: Completion = no('Not a name for a mailbox', 'CANNOT')
 
@@ -29,6 +30,7 @@ export async function create(state: SessionState, args: Tokens): Promise<Outcome
   }
   const created = await state.account.create(name, ...(use === undefined ? [] : [use]))
   if (!created.ok) return refusedByStore(created.refusal)
+  state.write(encodeRespelled(name, argument.spelled))
   await state.notifications?.passOver([name])
   if (!state.can('object-ids')) return ok('Mailbox created')
   // RFC 8474 section 4.1
@@ -62,6 +64,7 @@ export async function deleteMailbox(state: SessionState, args: Tokens): Promise<
   if (state.selected?.mailbox.name === argument.name) await state.unselect()
   const deleted = await state.account.delete(argument.name)
   if (!deleted.ok) return refusedByStore(deleted.refusal)
+  state.write(encodeRespelled(argument.name, argument.spelled, ['\\NonExistent']))
   await state.notifications?.passOver([argument.name])
   return ok('Mailbox deleted')
 }
@@ -77,6 +80,8 @@ export async function rename(state: SessionState, args: Tokens): Promise<Outcome
   if (!isCreatableName(to.name)) return notCreatable
   const renamed = await state.account.rename(from.name, to.name)
   if (!renamed.ok) return refusedByStore(renamed.refusal)
+  const isRespelled = from.spelled !== undefined || to.spelled !== undefined
+  state.write(encodeRespelled(to.name, isRespelled ? (from.spelled ?? from.name) : undefined))
   await state.notifications?.passOver([from.name, to.name])
   return ok('Mailbox renamed')
 }

@@ -1,7 +1,6 @@
 import { encodeFlags } from '../../wire/flags.ts'
-import { hierarchyDelimiter } from '../../wire/mailbox-name.ts'
 import { encodeVanished, parseSelectParameters, type KnownMailbox } from '../../wire/modseq.ts'
-import { bad, encodeMailbox, no, ok } from '../../wire/response.ts'
+import { bad, no, ok } from '../../wire/response.ts'
 import { NumberRanges } from '../../wire/sequence-set.ts'
 import type { Tokens } from '../../wire/tokens.ts'
 import { badArguments, mailboxArgument, noArguments } from '../arguments.ts'
@@ -9,6 +8,7 @@ import { refusedByStore, type Outcome } from '../outcome.ts'
 import { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
 import { vanishedSince } from '../vanished.ts'
+import { encodeName } from './list.ts'
 
 /** RFC 3501 section 6.3.1. */
 export function select(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -58,7 +58,7 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
       // RFC 8474 section 4.2
       (mailbox.mailboxId === undefined ? '' : `* OK [MAILBOXID (${mailbox.mailboxId})] Id of the mailbox\r\n`) +
       // RFC 9051 section 6.3.2
-      (state.isRev2 ? `* LIST () "${hierarchyDelimiter}" ${encodeMailbox(mailbox.name, true)}\r\n` : ''),
+      (state.isRev2 ? encodeName(true, [], mailbox.name, argument.spelled) : ''),
   )
   if (qresync?.uidValidity === mailbox.uidValidity) await resynchronize(state, selected, qresync)
   return selected.isReadOnly ? ok('Mailbox opened', 'READ-ONLY') : ok('Mailbox opened', 'READ-WRITE')
