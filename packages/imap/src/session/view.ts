@@ -187,13 +187,14 @@ export class MailboxView {
     }
     // RFC 7162 section 3.2.10.2: to clients that go by UIDs, changed flags are told with them.
     const tellsModseq = this.#enabled.has('CONDSTORE')
+    // RFC 9051 section 6.3.13; RFC 5465 section 5.1 wants it for whoever asked to be told.
+    const tellsUid = tellsModseq || this.#enabled.has('IMAP4rev2') || wanted.atOnce !== 'nothing'
     if (!wanted.flags) return text
     for (const uid of this.#altered ?? []) {
       const message = this.byUid(uid)
       if (message === undefined) continue
       const flags = encodeFlags(message.record.flags, recent?.has(uid) === true)
-      // RFC 5465 section 5.1 wants it for whoever asked to be told.
-      const name = tellsModseq || wanted.atOnce !== 'nothing' ? `UID ${uid} ` : ''
+      const name = tellsUid ? `UID ${uid} ` : ''
       const modseq = tellsModseq ? ` MODSEQ (${message.record.modseq ?? 0n})` : ''
       text += `* ${message.number} FETCH (${name}FLAGS ${flags}${modseq})\r\n`
     }

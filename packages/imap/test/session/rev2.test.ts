@@ -100,6 +100,14 @@ test.for(['CONDSTORE', 'UTF8=ACCEPT'])('%s alone tells no other spelling', async
   expect(await session.ask('a SELECT inbox')).not.toContain('LIST')
 })
 
+test('what others changed is told with the UID, as IDLE wants it (section 6.3.13)', async () => {
+  const store = mail()
+  const session = await enabled('IMAP4rev2', store)
+  await session.ask('a SELECT INBOX')
+  await (await selectedInbox({ store })).ask('b STORE 1 +FLAGS.SILENT (\\Flagged)')
+  expect(await session.ask('c IDLE')).toMatch(/^\+ idling\r\n\* 1 FETCH \(UID 1 FLAGS \(\\Flagged.*\)\)\r\n$/)
+})
+
 test('news tells no RECENT', async () => {
   const store = mail()
   const session = await enabled('IMAP4rev2', store)
