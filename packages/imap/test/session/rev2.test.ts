@@ -46,7 +46,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [PERMANENTFLAGS *
     S: * OK [HIGHESTMODSEQ *
     S: * OK [MAILBOXID *
-    S: * LIST () "/" "INBOX"
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
     S: a OK [READ-WRITE] Mailbox opened
     C: b FETCH 2 FLAGS
     S: * 2 FETCH (FLAGS ())
@@ -64,7 +64,7 @@ test('SELECT tells LIST, and neither RECENT nor UNSEEN; a second one tells CLOSE
     S: * OK [PERMANENTFLAGS ()] Flags permitted
     S: * OK [HIGHESTMODSEQ *
     S: * OK [MAILBOXID *
-    S: * LIST () "/" "INBOX"
+    S: * LIST (\\HasNoChildren) "/" "INBOX"
     S: e OK [READ-ONLY] Mailbox opened
     `,
   ))
@@ -77,9 +77,9 @@ test('IMAP4rev1 tells no CLOSED', async () => {
 test('a name in another spelling is told with the one that counts (section 6.3.9.7)', async () => {
   const session = await enabled('IMAP4rev2')
   const ask = (line: string): Promise<string> => session.ask(octets(line))
-  expect(await ask('a SELECT inbox')).toContain('* LIST () "/" "INBOX" ("OLDNAME" ("inbox"))\r\n')
+  expect(await ask('a SELECT inbox')).toContain('* LIST (\\HasNoChildren) "/" "INBOX" ("OLDNAME" ("inbox"))\r\n')
   expect(await ask('b EXAMINE "Entwu\u0308rfe"')).toContain(
-    octets('* LIST () "/" "Entwürfe" ("OLDNAME" ("Entwu\u0308rfe"))\r\n'),
+    octets('* LIST (\\HasNoChildren) "/" "Entwürfe" ("OLDNAME" ("Entwu\u0308rfe"))\r\n'),
   )
   expect(await ask('c CREATE "e\u0301/"')).toContain(octets('* LIST () "/" "é" ("OLDNAME" ("e\u0301/"))\r\nc OK '))
   expect(await ask('d RENAME "e\u0301" u')).toContain(octets('* LIST () "/" "u" ("OLDNAME" ("e\u0301"))\r\nd OK '))
@@ -98,6 +98,15 @@ test('a name in another spelling is told with the one that counts (section 6.3.9
 test.for(['CONDSTORE', 'UTF8=ACCEPT'])('%s alone tells no other spelling', async (extension) => {
   const session = await enabled(extension)
   expect(await session.ask('a SELECT inbox')).not.toContain('LIST')
+})
+
+test('SELECT tells the attributes that LIST tells (section 6.3.2)', async () => {
+  const store = mail()
+  store.mailboxes(account).set('Sent/old', store.newMailbox())
+  store.mailboxes(account).set('Sent', Object.assign(store.newMailbox(), { attributes: ['\\Sent'] }))
+  const session = await enabled('IMAP4rev2', store)
+  await session.ask('a SUBSCRIBE Sent')
+  expect(await session.ask('b SELECT Sent')).toContain('* LIST (\\Sent \\HasChildren \\Subscribed) "/" "Sent"\r\n')
 })
 
 test('what others changed is told with the UID, as IDLE wants it (section 6.3.13)', async () => {

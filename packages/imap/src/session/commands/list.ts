@@ -210,7 +210,7 @@ function encodeListing(
   return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(listing.name, isUtf8)}${childInfo}\r\n`
 }
 
-/** One name as it is told without being asked for (RFC 5465 sections 5.4 and 5.5). */
+/** One name as it is told without being asked for (RFC 5465 sections 5.4 and 5.5, RFC 9051 section 6.3.2). */
 export function encodeListingOf({ isUtf8 }: SessionState, listing: MailboxListing, oldName?: string): string {
   const attributes = [...listing.attributes, ...(listing.isSubscribed ? ['\\Subscribed'] : [])]
   return encodeName(isUtf8, attributes, listing.name, oldName)
@@ -225,7 +225,7 @@ export function encodeRespelled(name: string, spelled: string | undefined, attri
 }
 
 /** `oldName`: the former name, or the spelling that was sent. */
-export function encodeName(isUtf8: boolean, attributes: readonly string[], name: string, oldName?: string): string {
+function encodeName(isUtf8: boolean, attributes: readonly string[], name: string, oldName?: string): string {
   const from = oldName === undefined ? '' : ` ("OLDNAME" (${encodeMailbox(oldName, isUtf8)}))`
   return `* LIST (${attributes.join(' ')}) "${hierarchyDelimiter}" ${encodeMailbox(name, isUtf8)}${from}\r\n`
 }

@@ -1,3 +1,4 @@
+import type { MailboxListing } from '@postern/core'
 import { encodeFlags } from '../../wire/flags.ts'
 import { encodeVanished, parseSelectParameters, type KnownMailbox } from '../../wire/modseq.ts'
 import { bad, no, ok } from '../../wire/response.ts'
@@ -8,7 +9,7 @@ import { refusedByStore, type Outcome } from '../outcome.ts'
 import { SelectedMailbox } from '../selected.ts'
 import type { SessionState } from '../state.ts'
 import { vanishedSince } from '../vanished.ts'
-import { encodeName } from './list.ts'
+import { encodeListingOf } from './list.ts'
 
 /** RFC 3501 section 6.3.1. */
 export function select(state: SessionState, args: Tokens): Promise<Outcome> {
@@ -34,6 +35,8 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
   await state.unselect()
   if (condstore) state.enableModseq()
   if ('refusal' in argument) return argument.refusal
+  // RFC 9051 section 6.3.2: with the attributes that LIST tells.
+  const listing = state.isRev2 ? await listingOf(state, argument.name) : undefined
   const opened = await state.account.open(argument.name, mode)
   if (!opened.ok) return refusedByStore(opened.refusal)
   const mailbox = opened.value
@@ -57,11 +60,15 @@ async function open(state: SessionState, args: Tokens, mode: 'read-only' | 'read
       selected.highestModseqResponse() +
       // RFC 8474 section 4.2
       (mailbox.mailboxId === undefined ? '' : `* OK [MAILBOXID (${mailbox.mailboxId})] Id of the mailbox\r\n`) +
-      // RFC 9051 section 6.3.2
-      (state.isRev2 ? encodeName(true, [], mailbox.name, argument.spelled) : ''),
+      (listing === undefined ? '' : encodeListingOf(state, listing, argument.spelled)),
   )
   if (qresync?.uidValidity === mailbox.uidValidity) await resynchronize(state, selected, qresync)
   return selected.isReadOnly ? ok('Mailbox opened', 'READ-ONLY') : ok('Mailbox opened', 'READ-WRITE')
+}
+
+async function listingOf({ account }: SessionState, name: string): Promise<MailboxListing> {
+  const listings = await account.list()
+  return listings.find((listing) => listing.name === name) ?? { name, attributes: [], isSubscribed: false }
 }
 
 /** RFC 7162 section 3.2.5: what a client that was away has missed, expunged messages first. */
