@@ -12,7 +12,8 @@ const happenings: Readonly<Record<string, () => void>> = {
   },
   heap: () => {
     const kept: number[][] = []
-    for (;;) kept.push(Array.from({ length: 100_000 }, (_, index) => index))
+    // In large pieces, with little work for each: a worker that takes long over it would be killed, as one that hangs.
+    for (;;) kept.push(Array<number>(2_000_000).fill(0))
   },
 }
 
