@@ -291,6 +291,8 @@ export const limits = {
   certificateWarningDays: 14,
   /** An event loop that is late by so much, milliseconds, is told: clients wait as long for each reply. */
   lateEventLoopMs: 250,
+  /** Room for fewer messages of the largest size is told: less may be gone in a night. */
+  lowSpaceMessages: 40,
 
   // ── admin endpoint ────────────────────────────────────────────────────────
 

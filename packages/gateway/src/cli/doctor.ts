@@ -18,7 +18,7 @@ export function doctorCommand(terminal: Terminal, finish: (status: number) => vo
   return new Command('doctor')
     .summary('look at all that a gateway depends on, and say what to change')
     .description(
-      'Walks through the configuration and what it depends on: certificates, ports, the name in the DNS, backends, open files, the queue of the kernel, the clock, and what a running gateway tells of itself.',
+      'Walks through the configuration and what it depends on: certificates, ports, the name in the DNS, backends, the data directory, open files, the queue of the kernel, the clock, and what a running gateway tells of itself.',
     )
     .requiredOption('-c, --config <file>', 'the configuration file')
     .option('--recipient <address>', 'whose mail the backends take, as in `check --upstreams`', 'postmaster')

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, readFile, stat, statfs } from 'node:fs/promises'
 import { lookup } from 'node:dns/promises'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import type { Status } from '../admin/status.ts'
 import { formatBindAddress } from '../config/bind-address.ts'
@@ -11,6 +13,7 @@ import {
   judgeBacklog,
   judgeCertificate,
   judgeClock,
+  judgeDataDir,
   judgeFileLimit,
   judgeHostname,
   judgePort,
@@ -29,6 +32,7 @@ export async function examine({ start, live }: Config, running: Status | undefin
     ...live.certificates.flatMap((certificate) => judgeCertificate(certificate, live.hostname, Date.now())),
     ...(live.acme === undefined ? [] : await examineAcme(live.acme, live.certificates, running)),
     ...binds.map((bind) => judgePort(formatBindAddress(bind), isFree(bind), served)),
+    judgeDataDir(start.dataDir, await freeBytes(start.dataDir), live.smtp.maxMessageBytes),
     judgeHostname(live.hostname, await addressesOf(live.hostname)),
     judgeFileLimit(await openFiles(running?.pid), live.limits),
     ...(await backlog()),
@@ -45,6 +49,19 @@ async function examineAcme(
   const found = await Promise.all(acme.names.map(async (name) => [name, await addressesOf(name)] as const))
   const hasCome = !certificates.some(({ isPlaceholder }) => isPlaceholder === true)
   return judgeAcme(acme, hasCome, new Map(found), running?.acme)
+}
+
+/** What can be written there; or the code of what keeps us. A folder that is not there is made by the first start, in the one above. */
+async function freeBytes(folder: string): Promise<number | string> {
+  try {
+    if (!(await stat(folder)).isDirectory()) return 'ENOTDIR'
+    await access(folder, constants.W_OK | constants.X_OK)
+    const { bavail, bsize } = await statfs(folder)
+    return bavail * bsize
+  } catch (error) {
+    const { code = 'unknown error' } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' && folder !== dirname(folder) ? freeBytes(dirname(folder)) : code
+  }
 }
 
 function isFree(bind: BindAddress): true | string {

@@ -7,6 +7,7 @@ import { placeOf } from '../acme/place.ts'
 import type { Status } from '../admin/status.ts'
 import { namesOf } from '../accept/tls.ts'
 import type { AcmeConfig, CertificateConfig, LimitsConfig } from '../config/schema.ts'
+import { formatBytes } from '../config/units.ts'
 import { limits } from '../limits.ts'
 
 export interface Finding {
@@ -140,6 +141,29 @@ export function judgePort(address: string, isFree: true | string, served?: reado
   const taken = isFree === 'EADDRINUSE' ? 'another program has it: stop it, or change `bind`' : ''
   return { verdict: 'wrong', about, text: `cannot be bound (${isFree})${mend || taken ? `: ${mend || taken}` : ''}` }
 }
+
+/** @param free - bytes that can be written there; or the code of what keeps us from writing. */
+export function judgeDataDir(dataDir: string, free: number | string, maxMessageBytes: number): Finding {
+  const about = `server.data-dir ${dataDir}`
+  if (typeof free === 'string') {
+    const mend = dataDirMends.get(free) ?? 'give it to the user of the service'
+    return { verdict: 'wrong', about, text: `cannot be written (${free}): ${mend}` }
+  }
+  const text = `${Math.floor(free / mebibyte)} MiB are free`
+  if (free > limits.lowSpaceMessages * maxMessageBytes) return { verdict: 'ok', about, text }
+  const much = `and a message may have ${formatBytes(maxMessageBytes)} (smtp.max-message-size)`
+  return {
+    verdict: free < maxMessageBytes ? 'wrong' : 'advice',
+    about,
+    text: `${text}, ${much}: make room, or mail is put off`,
+  }
+}
+
+const mebibyte = 2 ** 20
+const dataDirMends: ReadonlyMap<string, string> = new Map([
+  ['ENOTDIR', 'a part of its path is no folder'],
+  ['EROFS', 'mount its file system for writing'],
+])
 
 /** @param found - addresses of the name; or the code of what went wrong. */
 export function judgeHostname(hostname: string, found: readonly string[] | string): Finding {

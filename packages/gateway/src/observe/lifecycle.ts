@@ -12,6 +12,8 @@ const startMends: ReadonlyMap<string, string> = new Map([
   ['EADDRINUSE', 'another program has this address: stop it, or change `bind` (of a listener or of [admin])'],
   ['EADDRNOTAVAIL', 'this machine has no such address: change `bind` (of a listener or of [admin])'],
   ['EACCES', 'the rights are missing: a port below 1024 takes CAP_NET_BIND_SERVICE, a data-dir its owner'],
+  ['ENOTDIR', 'a part of the path is no folder: change server.data-dir'],
+  ['ENOSPC', 'the disk of server.data-dir is full'],
 ])
 
 /** What the supervisor tells of the gateway and its processes. Records of connections are in `connection-log.ts`. */

@@ -13,9 +13,21 @@ test('postern doctor walks through all of it, and through nothing of a file that
   )
   const told = await postern(['doctor', '-c', 'postern.toml'], { cwd })
   expect(told.status).toBe(0)
-  for (const about of ['port 127.0.0.1:0', 'server.hostname localhost', 'open files', 'clock']) {
+  for (const about of [
+    'server.data-dir .*\\.postern',
+    'port 127.0.0.1:0',
+    'server.hostname localhost',
+    'open files',
+    'clock',
+  ]) {
     expect(told.stdout).toMatch(new RegExp(`^(?:ok    |advice) ${about}: `, 'm'))
   }
+  await writeFile(join(cwd, 'postern.toml'), `[server]\ndata-dir = "postern.toml/data"\n${text}`)
+  const noFolder = await postern(['doctor', '-c', 'postern.toml'], { cwd })
+  expect(noFolder).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(/^WRONG {2}server\.data-dir .*: cannot be written \(ENOTDIR\)/m),
+  })
   await writeFile(join(cwd, 'postern.toml'), text.replace('smtp', 'pop3'))
   const wrong = await postern(['doctor', '-c', 'postern.toml'], { cwd })
   expect(wrong).toMatchObject({
