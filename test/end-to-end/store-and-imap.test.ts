@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCertificate } from '../kit/certificates.ts'
 import { listener } from '../kit/configuration.ts'
 import { Dialogue } from '../kit/dialogue.ts'
-import { ann, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
+import { ann, postern, startGateway, type Account, type Gateway } from '../kit/gateway.ts'
 import { openImap, readInbox, readMessage } from '../kit/mailbox.ts'
 import { eventually, within } from '../kit/patience.ts'
 import { peer } from '../kit/peers.ts'
@@ -437,6 +437,20 @@ describe('envelopes that are refused', () => {
     expect(await client.line()).toMatch(/^\* OK/)
     client.destroy()
   })
+})
+
+test('of an account that is removed: nobody signs in and no mail comes, and who is signed in goes on', async () => {
+  const client = await openImap(ports.imap, dave)
+  try {
+    expect(await postern(['user', 'remove', dave.name, '-c', gateway.configFile])).toMatchObject({ code: 0 })
+    await expect(openImap(ports.imap, dave)).rejects.toMatchObject({ authenticationFailed: true })
+    const sent = await swaks({ port: ports.direct, to: dave.name, subject: 'to nobody' })
+    expect(sent.code).not.toBe(0)
+    expect(sent.stdout).toMatch(/ 550 5\.1\.1 /)
+    expect(await client.append('INBOX', 'Subject: yet\r\n\r\ntext\r\n')).toMatchObject({ destination: 'INBOX' })
+  } finally {
+    await client.logout()
+  }
 })
 
 test('C2: on disk it is Maildir++, complete files in new or cur, readable by its owner only', async () => {

@@ -19,7 +19,7 @@ import { limits as gatewayLimits } from '../limits.ts'
 import { clientKey } from '../policy/client-key.ts'
 import type { QuotaLimits } from '@postern/maildir'
 import { foldMailbox, splitMailbox } from '../route/local-mailbox.ts'
-import { readAccounts, type Accounts } from './accounts-file.ts'
+import { readAccounts, type Account, type Accounts } from './accounts-file.ts'
 import { PasswordChecks } from './password-checks.ts'
 import { costOf, decoyHash, type PasswordHash } from './password-hash.ts'
 import { isAccountName, preparePassword } from './prepare.ts'
@@ -88,6 +88,8 @@ export class FileAuthenticator implements Authenticator {
   readonly #checks: PasswordChecks
   #known: KnownAccounts | undefined
   #reading: Promise<KnownAccounts> | undefined
+  /** What accounts that are gone from the file might hold: who is signed in as one goes on. */
+  readonly #lastQuotas = new Map<string, QuotaLimits | undefined>()
   /** When the file was last as it is known, ms of the monotonic clock. */
   #lookedAtMs = -Infinity
 
@@ -143,12 +145,18 @@ export class FileAuthenticator implements Authenticator {
 
   /**
    * What the account may hold; `undefined` without limits. Each message that comes or goes asks, so the file is not looked at
-   * for it again and again. @throws {GatewayError} as `has`.
+   * for it again and again. One that was removed may hold what it might before. @throws {GatewayError} as `has`.
    */
   quotaOf(account: string): Awaitable<QuotaLimits | undefined> {
     const known = this.#known
     const isFresh = known !== undefined && performance.now() - this.#lookedAtMs < gatewayLimits.quotaFreshMs
-    return isFresh ? quotaIn(known, account) : this.#accounts().then((now) => quotaIn(now, account))
+    if (!isFresh) return this.#accounts().then((now) => this.#quotaIn(now, account))
+    return this.#quotaIn(known, account)
+  }
+
+  #quotaIn({ accounts }: KnownAccounts, account: string): QuotaLimits | undefined {
+    const found = accounts.get(account)
+    return found === undefined ? this.#lastQuotas.get(account) : quotaOf(found)
   }
 
   /** The account that stands first in the file. @throws {GatewayError} as `has`. */
@@ -243,7 +251,12 @@ export class FileAuthenticator implements Authenticator {
 
   async #read(file: string, version: string): Promise<KnownAccounts> {
     const outcome = await readAccounts(file)
-    if (outcome.ok) return (this.#known = know(version, outcome.accounts, outcome.scramDecoy))
+    if (outcome.ok) {
+      for (const [name, account] of this.#known?.accounts ?? []) {
+        if (!outcome.accounts.has(name)) this.#lastQuotas.set(name, quotaOf(account))
+      }
+      return (this.#known = know(version, outcome.accounts, outcome.scramDecoy))
+    }
     if (this.#known !== undefined) {
       this.#options.onUnusable?.(outcome.problems)
       return (this.#known = { ...this.#known, version })
@@ -316,8 +329,7 @@ function mostCommon<T>(all: readonly T[], keyOf: (one: T) => unknown): T | undef
   return [...groups.values()].sort((a, b) => b.length - a.length)[0]?.[0]
 }
 
-function quotaIn({ accounts }: KnownAccounts, account: string): QuotaLimits | undefined {
-  const { quotaBytes: bytes, quotaMessages: messages } = accounts.get(account) ?? {}
+function quotaOf({ quotaBytes: bytes, quotaMessages: messages }: Account): QuotaLimits | undefined {
   if (bytes === undefined && messages === undefined) return undefined
   return { ...(bytes === undefined ? {} : { bytes }), ...(messages === undefined ? {} : { messages }) }
 }

@@ -124,7 +124,7 @@ async function remove(terminal: Terminal, name: string, options: UserOptions): P
     rest.delete(name)
     return rest
   })
-  await print(terminal.stdout, `removed ${name}; its mail is still there\n`)
+  await print(terminal.stdout, `removed ${name}; its mail is still there, and so are sessions that are open\n`)
   return exitStatus.ok
 }
 

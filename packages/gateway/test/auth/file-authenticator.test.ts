@@ -84,6 +84,30 @@ test('a quota that is changed holds a second later, and no message looks for it 
   expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 20 })
 })
 
+test('an account that was removed has the quota that it had, for who is signed in', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const file = await accountsOf({ ann: annsHash })
+  const by = authenticator(file)
+  const write = (accounts: Record<string, number>) =>
+    changeAccounts(file, () => {
+      const all = Object.entries(accounts)
+      return new Map(all.map(([name, quotaBytes]) => [name, { password: annsHash, quotaBytes }]))
+    })
+  await write({ ann: 2 ** 20, bob: 2 ** 21 })
+  expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 20 })
+  for (const others of [{ bob: 2 ** 22 }, { bob: 2 ** 23 }]) {
+    await write(others)
+    vi.advanceTimersByTime(1000)
+    expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 20 })
+    expect(await by.quotaOf('bob')).toEqual({ bytes: others.bob })
+    expect(await by.has('ann')).toBe(false)
+    expect(await signIn(by, 'ann', 'ann’s password')).toEqual({ outcome: 'denied' })
+  }
+  await write({ ann: 2 ** 24 })
+  vi.advanceTimersByTime(1000)
+  expect(await by.quotaOf('ann')).toEqual({ bytes: 2 ** 24 })
+})
+
 describe('keys for SCRAM', () => {
   test('are found, with the account', async () => {
     const by = await prepared(await scramFile('ann'))
