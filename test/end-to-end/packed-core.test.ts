@@ -1,5 +1,5 @@
 // @postern/core as others get it: packed, installed by npm in a project outside this tree, used from plain JavaScript and
-// from TypeScript. The registry is asked for ipaddr.js, unless npm still has it.
+// from TypeScript. Nothing is asked of the registry: ipaddr.js is packed too, as it is installed here.
 import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
@@ -12,13 +12,17 @@ const project = temporaryFolder('packed-core')
 let packed: readonly string[] = []
 
 beforeAll(async () => {
-  const { filename, files } = await pack()
+  const { filename, files } = await pack(core)
   packed = files
+  const { filename: addresses } = await pack(realpathSync(join(core, 'node_modules/ipaddr.js')))
+  const dependencies = { '@postern/core': filename }
+  const overrides = { 'ipaddr.js': addresses }
   writeFileSync(
     join(project, 'package.json'),
-    JSON.stringify({ name: 'a-stranger', private: true, type: 'module', dependencies: { '@postern/core': filename } }),
+    JSON.stringify({ name: 'a-stranger', private: true, type: 'module', dependencies, overrides }),
   )
-  await succeed('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline'])
+  // Of a cache that is empty, so that what npm happens to have changes nothing.
+  await succeed('npm', ['install', '--no-audit', '--no-fund', '--offline', '--cache', join(project, 'no-cache')])
   // The types of Node itself, which every project in TypeScript has; and the compiler stays where it is.
   for (const types of ['@types/node', 'undici-types']) {
     const from = types === '@types/node' ? join(root, 'node_modules', types) : besideTypesOfNode(types)
@@ -26,8 +30,8 @@ beforeAll(async () => {
   }
 }, 120_000)
 
-async function pack(): Promise<{ readonly filename: string; readonly files: readonly string[] }> {
-  const { stdout } = await succeed('npm', ['pack', core, '--json', '--pack-destination', project])
+async function pack(folder: string): Promise<{ readonly filename: string; readonly files: readonly string[] }> {
+  const { stdout } = await succeed('npm', ['pack', folder, '--json', '--ignore-scripts', '--pack-destination', project])
   const listed: unknown = JSON.parse(stdout)
   // An array up to npm 11, an object by package name after it.
   const [one] = Object.values(listed as Record<string, { filename: string; files: { path: string }[] }>)
