@@ -250,6 +250,12 @@ export class MaildirAccount implements Account, MailboxOwner, DeliveryOwner {
     this.#pool.release(folder)
   }
 
+  /** This process uses the mailbox, and knows that it is on a file system of this machine. */
+  isKnownLocal(text: string): boolean {
+    const parsed = parseMailboxName(text, this.#context.limits)
+    return parsed.ok && this.#pool.find(this.#placeOf(parsed.value).path)?.isLocal === true
+  }
+
   /** The mailbox's folder, in use until it is released. */
   async folder(text: string): Promise<StoreOutcome<NamedFolder>> {
     const parsed = parseMailboxName(text, this.#context.limits)

@@ -5,8 +5,15 @@ import type { MailboxParts } from './mailbox-parts.ts'
 import { pathOfFile } from './measure.ts'
 import type { StoredMessage } from './message.ts'
 
-/** Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2). */
-export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
+/**
+ * Moves what is in `new` to `cur`; what this process moved, nobody saw before (RFC 3501 section 2.3.2).
+ *
+ * @param record - records what was moved, under the same lock.
+ */
+export async function claimNew(
+  mailbox: MailboxParts,
+  record: (moved: ReadonlySet<Uid>) => Promise<void>,
+): Promise<readonly Uid[]> {
   const { context, known, subFolders, locked } = mailbox
   if (known.inNew.size > 0) await known.index()
   const arrived = [...known.inNew].map((base) => known.byBase.get(base)).filter((message) => message !== undefined)
@@ -15,9 +22,12 @@ export async function claimNew(mailbox: MailboxParts): Promise<readonly Uid[]> {
   for (let from = 0; from < arrived.length; from += messagesPerLock) {
     await locked(() =>
       subFolders.changingCur(async () => {
+        const moved = new Set<Uid>()
         for (const message of arrived.slice(from, from + messagesPerLock)) {
-          if (await moveToCur(message, mailbox)) claimed.push(message.uid)
+          if (await moveToCur(message, mailbox)) moved.add(message.uid)
         }
+        claimed.push(...moved)
+        if (moved.size > 0) await record(moved)
       }),
     )
   }

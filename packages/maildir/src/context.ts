@@ -14,7 +14,10 @@ import type { Disk, MaildirProblem, QuotaLimits } from './options.ts'
 export interface StoreContext {
   readonly notesInMemory: NotesInMemory
   readonly disk: Disk
+  /** For changes. */
   readonly inPlace: InPlace
+  /** For reading what the kernel has in its memory: that goes on in place while changes wait for the file system's journal. */
+  readonly readInPlace: InPlace
   /** Journals between two changes. */
   readonly openJournals: KeptFiles
   /** Of those who write snapshots: when many sessions leave at once, each would hold a block of its own. */

@@ -7,12 +7,15 @@
  * than the event loop may have lost by now, every call goes through a thread, as it does on file systems of other machines.
  * So does what comes in one turn of the loop beyond its time, whoever asks: a hundred sessions that change a whole mailbox each
  * have no more of a turn together than one of them.
+ *
+ * What is read in place, since the kernel has it in its memory (ADR 0085), is timed as well, on an account of its own: it waits
+ * for no journal.
  */
 import { setImmediate as atEndOfTurn } from 'node:timers'
 import type { Awaitable } from '@postern/core'
 import type { MaildirLimits } from './limits.ts'
 
-/** Whether the next change may be made on the event loop. One for a store. */
+/** Whether the next call may be made on the event loop. One for the changes of a store, and one for what it reads. */
 export class InPlace {
   readonly #limits: Pick<MaildirLimits, 'promptCallMs' | 'maxLoopWaitMs' | 'loopWaitShare' | 'inPlaceTurnMs'>
   readonly #now: () => number

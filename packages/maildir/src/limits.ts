@@ -43,7 +43,7 @@ export interface MaildirLimits {
    * costs as much as writing to it. Those used longest ago are closed.
    */
   readonly maxOpenJournals: number
-  /** A change of a file that is made on the event loop and takes longer than this has waited for something, ms. */
+  /** A call that is made on the event loop and takes longer than this has waited for something, ms. */
   readonly promptCallMs: number
   /**
    * The event loop may have lost so much to such waits, ms, before changes go through threads: two or three turns of a disk.
@@ -51,12 +51,20 @@ export interface MaildirLimits {
   readonly maxLoopWaitMs: number
   /** So much of the time may be lost to them, as a share: the wait of a second sends changes through threads for ten. */
   readonly loopWaitShare: number
-  /** Changes made on the event loop in one turn of it, of all sessions together, ms. The others of that turn go through threads. */
+  /**
+   * Changes made on the event loop in one turn of it, of all sessions together, ms. The others of that turn go through threads. As
+   * much again is for reading what the kernel has in its memory, which has an account of its own.
+   */
   readonly inPlaceTurnMs: number
   /** Messages handled while a lock is held once, so that it is held for milliseconds. */
   readonly messagesPerLock: number
   /** Names that one read of a folder brings, entries: a threadpool call costs more than a name, a batch blocks for 3 ms. */
   readonly folderBufferEntries: number
+  /**
+   * A folder of at most this size is read in one call, on the event loop if that is prompt, octets: one block of the disk, with some
+   * hundreds of names. What was delivered and is not claimed yet is mostly less than that.
+   */
+  readonly smallFolderBytes: number
   /**
    * Names, lines or records handled between two turns of the event loop; about a millisecond of work. So many records are
    * written to a journal at once: however many messages came, all sessions of the worker are answered meanwhile.
@@ -176,6 +184,7 @@ export const limits: MaildirLimits = {
   inPlaceTurnMs: 1,
   messagesPerLock: 512,
   folderBufferEntries: 1_024,
+  smallFolderBytes: 4_096,
   namesPerTurn: 2_000,
   parallelFiles: 2,
   chunkBytes: 65_536,

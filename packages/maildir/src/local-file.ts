@@ -2,7 +2,8 @@
  * Open files of file systems of this machine. What may wait for the disk goes through libuv's threads, as with `FileHandle`;
  * what the kernel has in its memory once a file is open is asked in place: its size and kind, and the end of one that was
  * only read. Through a thread such a question costs ten times what it costs the kernel (ADR 0070). A file that is opened
- * with a `Caller` is written, and ended, as that decides.
+ * with a `Caller` is written, and ended, as that decides; and when the kernel has it in its memory, it is opened and read so too
+ * (ADR 0085).
  *
  * On file systems of other machines even these may go over the wire: there `FileHandle` is used.
  */
@@ -47,17 +48,35 @@ export interface Caller {
  * `open` for file systems of this machine.
  *
  * @param caller - makes the writes, and what ends them; without one they go through threads.
+ * @param reader - opens it, and reads what is short, when the kernel has it in its memory; without one threads do.
  */
-export function openLocalFile(path: string | Buffer, flags: number, mode = 0o600, caller?: Caller): Promise<OpenFile> {
-  return new Promise((resolve, reject) => {
-    fs.open(path, flags, mode, (error, fd) => {
-      if (error === null) resolve(new LocalFile(fd, (flags & accessModes) === fs.constants.O_RDONLY, caller))
-      else reject(error)
+export async function openLocalFile(
+  path: string | Buffer,
+  flags: number,
+  mode = 0o600,
+  caller?: Caller,
+  reader?: Caller,
+): Promise<OpenFile> {
+  const throughThread = () =>
+    new Promise<number>((resolve, reject) => {
+      fs.open(path, flags, mode, (error, fd) => {
+        if (error === null) resolve(fd)
+        else reject(error)
+      })
     })
-  })
+  const onLoop = () => fs.openSync(path, flags, mode)
+  const fd = await make(reader, onLoop, throughThread)
+  return new LocalFile(fd, (flags & accessModes) === fs.constants.O_RDONLY, caller, reader)
 }
 
 const accessModes = fs.constants.O_RDONLY | fs.constants.O_WRONLY | fs.constants.O_RDWR
+
+function make<T>(caller: Caller | undefined, onLoop: () => T, throughThread: () => Promise<T>): Awaitable<T> {
+  return caller === undefined ? throughThread() : caller.call(onLoop, throughThread)
+}
+
+/** Octets that are read at once on the event loop, at most: to copy them takes some ten microseconds. */
+const maxPromptRead = 65_536
 
 class LocalFile implements OpenFile {
   /** -1 from the moment that it is being closed: the number may soon be another file's. */
@@ -68,11 +87,13 @@ class LocalFile implements OpenFile {
   #whenIdle: (() => void) | undefined
 
   readonly #caller: Caller | undefined
+  readonly #reader: Caller | undefined
 
-  constructor(fd: number, isReadOnly: boolean, caller: Caller | undefined) {
+  constructor(fd: number, isReadOnly: boolean, caller: Caller | undefined, reader: Caller | undefined) {
     this.#fd = fd
     this.#isReadOnly = isReadOnly
     this.#caller = caller
+    this.#reader = reader
   }
 
   get fd(): number {
@@ -80,10 +101,12 @@ class LocalFile implements OpenFile {
   }
 
   async read(buffer: Buffer, offset: number, length: number, position: number) {
-    const bytesRead = await this.#run<number>((fd, done) => {
-      fs.read(fd, buffer, offset, length, position, done)
-    })
-    return { bytesRead }
+    const throughThread = () =>
+      this.#run<number>((fd, done) => {
+        fs.read(fd, buffer, offset, length, position, done)
+      })
+    const onLoop = () => fs.readSync(this.#openFd(), buffer, offset, length, position)
+    return { bytesRead: await make(length <= maxPromptRead ? this.#reader : undefined, onLoop, throughThread) }
   }
 
   async write(buffer: Buffer, offset: number, length: number, position: number) {
@@ -92,7 +115,7 @@ class LocalFile implements OpenFile {
         fs.write(fd, buffer, offset, length, position, done)
       })
     const onLoop = () => fs.writeSync(this.#openFd(), buffer, offset, length, position)
-    return { bytesWritten: await this.#change(onLoop, throughThread) }
+    return { bytesWritten: await make(this.#caller, onLoop, throughThread) }
   }
 
   async stat() {
@@ -113,7 +136,7 @@ class LocalFile implements OpenFile {
     const onLoop = () => {
       fs.futimesSync(this.#openFd(), accessed, modified)
     }
-    await this.#change(onLoop, throughThread)
+    await make(this.#caller, onLoop, throughThread)
   }
 
   sync(): Promise<void> {
@@ -149,16 +172,12 @@ class LocalFile implements OpenFile {
     }
     if (fs.fstatSync(fd).nlink === 0) await throughThread()
     else if (this.#isReadOnly) onLoop()
-    else await this.#change(onLoop, throughThread)
+    else await make(this.#caller, onLoop, throughThread)
   }
 
   #openFd(): number {
     if (this.#fd >= 0) return this.#fd
     throw Object.assign(new Error('EBADF: the file was closed'), { code: 'EBADF' })
-  }
-
-  #change<T>(onLoop: () => T, throughThread: () => Promise<T>): Awaitable<T> {
-    return this.#caller === undefined ? throughThread() : this.#caller.call(onLoop, throughThread)
   }
 
   /** A call of a thread. */

@@ -24,7 +24,7 @@
  * owner with a nonce of its own, M: its successor is the creator of `<lock>.M`, and so on. A marker made too late finds
  * that the lock is not N any more, and does nothing.
  */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -235,7 +235,8 @@ function thisProcess(): Omit<Owner, 'nonce'> {
 
 function describeSelf(): string {
   const { pid, start, space, boot, host } = thisProcess()
-  return `${pid}:${start}:${space}:${boot}:${randomBytes(6).toString('hex')}:${host}`
+  // 48 random bits, of those that Node keeps in store for its UUIDs: each lock would ask the system for as many anew.
+  return `${pid}:${start}:${space}:${boot}:${randomUUID().slice(-12)}:${host}`
 }
 
 function readOr(otherwise: string, read: () => string): string {

@@ -76,7 +76,7 @@ export class MailboxJournal {
    * @returns false when there is no journal to believe: then it is made anew within the lock.
    */
   async read(uidValidity: UidValidity): Promise<boolean> {
-    const read = await readJournal(this.#quick, this.#place.path, this.#header)
+    const read = await readJournal(this.#changes, this.#place.path, this.#header)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return false
     if (read.isWhole && this.#mayBeCutBack(read.header)) return false
     await this.#take(read.header, read.records, read.isWhole)
@@ -156,7 +156,7 @@ export class MailboxJournal {
 
   /** UIDs that were expunged later than `modseq`, ascending; `undefined` when the journal does not reach back so far. */
   async expungedSince(uidValidity: UidValidity, modseq: bigint): Promise<readonly Uid[] | undefined> {
-    const read = await readJournal(this.#quick, this.#place.path, undefined)
+    const read = await readJournal(this.#changes, this.#place.path, undefined)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return undefined
     if (modseq < BigInt(read.header.floor) || this.#mayBeCutBack(read.header)) return undefined
     const since = Number(modseq)
@@ -176,7 +176,7 @@ export class MailboxJournal {
   /** Writes the journal anew without what does not count; the lock is held. */
   async compact(uidValidity: UidValidity): Promise<void> {
     const { disk, limits } = this.#context
-    const read = await readJournal(this.#quick, this.#place.path, undefined)
+    const read = await readJournal(this.#changes, this.#place.path, undefined)
     if (read.status !== 'read' || read.header.uidValidity !== uidValidity) return
     const live = new Map<Uid, JournalRecord>()
     const gone = new Map<Uid, JournalRecord>()
@@ -212,7 +212,7 @@ export class MailboxJournal {
   async #makeAnew(uidValidity: UidValidity): Promise<void> {
     const { disk, limits, report } = this.#context
     const known = this.#known
-    const read = await readJournal(this.#quick, this.#place.path, undefined)
+    const read = await readJournal(this.#changes, this.#place.path, undefined)
     const saved = new Map<Uid, bigint>()
     let given = Math.max(this.#header?.highest ?? 0, this.#provisional)
     if (read.status !== 'absent') {

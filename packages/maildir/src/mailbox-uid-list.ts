@@ -56,15 +56,15 @@ export class MailboxUidList {
   /** What others appended since the last look; all of it at the first, and when it was written anew. */
   async read(): Promise<void> {
     const { limits } = this.#context
-    let read = await readUidList(this.#subFolders.quick, this.#place.path, this.#header, limits)
+    let read = await readUidList(this.#subFolders.changes, this.#place.path, this.#header, limits)
     if (read.status !== 'read') {
       await this.#subFolders.assertThere()
       // A writer may have been replacing it: only what the lock's holder finds counts.
       await this.#locked(async () => {
-        read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, limits)
+        read = await readUidList(this.#subFolders.changes, this.#place.path, undefined, limits)
         if (read.status === 'read') return
         await this.#startAnew(read.status === 'damaged' ? read.detail : undefined)
-        read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, limits)
+        read = await readUidList(this.#subFolders.changes, this.#place.path, undefined, limits)
       })
     }
     if (read.status !== 'read') throw unreadable(this.#place)
@@ -74,7 +74,7 @@ export class MailboxUidList {
   /** Within the lock: the list as it is, or a new one when it is missing or damaged. */
   async readLocked(): Promise<void> {
     const { limits } = this.#context
-    const read = await readUidList(this.#subFolders.quick, this.#place.path, this.#header, limits)
+    const read = await readUidList(this.#subFolders.changes, this.#place.path, this.#header, limits)
     if (read.status === 'read') await this.#take(read.header, read.entries, read.isWhole)
     else await this.makeAnew(read.status === 'damaged' ? read.detail : undefined)
   }
@@ -82,7 +82,7 @@ export class MailboxUidList {
   /** A new list, since there is none or a damaged one; the lock is held. */
   async makeAnew(damage: string | undefined): Promise<void> {
     await this.#startAnew(damage)
-    const read = await readUidList(this.#subFolders.quick, this.#place.path, undefined, this.#context.limits)
+    const read = await readUidList(this.#subFolders.changes, this.#place.path, undefined, this.#context.limits)
     if (read.status !== 'read') throw unreadable(this.#place)
     await this.#take(read.header, read.entries, true)
   }

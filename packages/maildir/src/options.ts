@@ -16,6 +16,8 @@ export interface LocalStats {
     path: string | Buffer,
     options: { readonly bigint: true; readonly throwIfNoEntry: false },
   ): BigIntStats | undefined
+  /** On the event loop: the names in a folder. */
+  readdirSync(path: string, options: { readonly encoding: 'latin1' }): string[]
   /** As `open`, and what is asked of the open file is asked in place as well. */
   openLocalFile: typeof openLocalFile
 }

@@ -1,4 +1,4 @@
-import { lstatSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
@@ -51,7 +51,7 @@ class Store implements MaildirStore, FolderPool {
   #realRoot: Promise<string> | undefined
 
   constructor(options: MaildirStoreOptions) {
-    const disk = options.disk ?? { ...fs, lstatSync, renameSync, symlinkSync, unlinkSync, openLocalFile }
+    const disk = options.disk ?? { ...fs, lstatSync, readdirSync, renameSync, symlinkSync, unlinkSync, openLocalFile }
     const limits = { ...defaultLimits, ...options.limits }
     const now = options.now ?? (() => new Date())
     const report = options.onProblem ?? (() => undefined)
@@ -59,6 +59,7 @@ class Store implements MaildirStore, FolderPool {
     this.#context = {
       disk,
       inPlace: new InPlace(limits),
+      readInPlace: new InPlace(limits),
       limits,
       now,
       report,
@@ -124,8 +125,11 @@ class Store implements MaildirStore, FolderPool {
       return refused('no-such-mailbox', 'no such account')
     }
     try {
-      const owner = await this.#account(account)
-      if (owner === undefined) return refused('no-such-mailbox', 'no such account')
+      const maildir = await this.#maildirOf(account)
+      const owner = new MaildirAccount(account, maildir, this.#context, this)
+      if (!(await this.#isFolder(maildir, owner.isKnownLocal(mailbox)))) {
+        return refused('no-such-mailbox', 'no such account')
+      }
       const found = await owner.folder(mailbox)
       if (!found.ok) return found
       const { folder } = found.value
@@ -230,12 +234,18 @@ class Store implements MaildirStore, FolderPool {
     return maildirPath(root, account, this.#context.limits.maxElementBytes)
   }
 
-  /** Neither the Maildir nor the account's folder may be a link to somebody else's. */
-  async #isFolder(maildir: string): Promise<boolean> {
+  /**
+   * Neither the Maildir nor the account's folder may be a link to somebody else's.
+   *
+   * @param inPlace - a mailbox in it is in use, on a file system of this machine: both were looked at.
+   */
+  async #isFolder(maildir: string, inPlace = false): Promise<boolean> {
     try {
       const { disk } = this.#context
-      const [own, parent] = await Promise.all([disk.lstat(maildir), disk.lstat(dirname(maildir))])
-      return own.isDirectory() && parent.isDirectory()
+      const stat = (path: string) =>
+        inPlace ? disk.lstatSync?.(path, { bigint: true, throwIfNoEntry: false }) : disk.lstat(path)
+      const [own, parent] = await Promise.all([stat(maildir), stat(dirname(maildir))])
+      return own?.isDirectory() === true && parent?.isDirectory() === true
     } catch (error) {
       if (isErrno(error, 'ENOENT', 'ENOTDIR')) return false
       throw error

@@ -71,7 +71,7 @@ export class SubFolders {
     const readAgainAtMs = this.isTimeSettled(mtimeNs) ? never : isOurs ? this.#rescanAtMs() : atOnce
     // A time that was set back is past at once; what comes in the same tick, and is set back again, has the same ctime too.
     const asRead = this.isTimeSettled(before.ctimeNs) ? stateOfFolder(before) : undefined
-    await this.eachName(folder, visit)
+    if (!(await this.#eachOfFew(folder, before, visit))) await this.eachName(folder, visit)
     this.#times[folder] = { mtimeNs, isOurs, asRead, readAgainAtMs }
   }
 
@@ -92,6 +92,23 @@ export class SubFolders {
   forgetTimes(): void {
     this.#times.new = undefined
     this.#times.cur = undefined
+  }
+
+  /** The names of a small folder, in one call: mostly those of `new`. False when it is another one. */
+  async #eachOfFew(folder: SubFolder, { size }: BigIntStats, visit: (name: string) => void): Promise<boolean> {
+    const { disk, readInPlace, limits } = this.#context
+    const { readdirSync } = disk
+    // A size of 0 tells nothing: not every file system counts what is in a folder.
+    const isSmall = size > 0 && size <= limits.smallFolderBytes
+    if (!isSmall || !this.quick.isLocal || readdirSync === undefined) return false
+    const path = `${this.#place.path}/${folder}`
+    const encoding = { encoding: 'latin1' } as const
+    const names = await readInPlace.call(
+      () => readdirSync(path, encoding),
+      () => disk.readdir(path, encoding),
+    )
+    for (const name of names) if (!name.startsWith('.')) visit(name)
+    return true
   }
 
   /** Names that may be messages, a character for each byte, so that names of any bytes come back as they are. */

@@ -213,7 +213,7 @@ export class MailboxIndex {
       await known.publish()
       mustSettle = known.isAnyHidden()
     }
-    const claimed = options.claim ? await claimNew(this.#parts) : []
+    const claimed = options.claim ? await claimNew(this.#parts, (moved) => this.#recordMoved(moved)) : []
     await uidList.compact()
     await known.publish()
     return claimed
@@ -255,6 +255,18 @@ export class MailboxIndex {
       await journal.readLocked(uidList.header.uidValidity)
     }
     await this.#knowAllKeywords()
+  }
+
+  /** Within the lock, of messages that were just moved under it: there is no need to take it once more for them. */
+  async #recordMoved(moved: ReadonlySet<Uid>): Promise<void> {
+    const { uidValidity } = this.uidList.header
+    try {
+      await this.readJournalLocked(uidValidity)
+      // Otherwise these are the UIDs of other messages by now.
+      if (this.uidList.header.uidValidity === uidValidity) await this.journal.record(moved)
+    } catch {
+      // They were moved all the same. The journal is read once more at the end of the look, and what is wrong with it met there.
+    }
   }
 
   async #recordLocked(): Promise<void> {

@@ -4,7 +4,7 @@
  * It goes through every kind of change once, and is killed before its n-th call of the file system, so that the rounds
  * 1, 2, 3, … cover each of them. What was answered is told on standard output before the next thing is begun.
  */
-import { lstatSync, renameSync, symlinkSync, unlinkSync, writeSync } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, symlinkSync, unlinkSync, writeSync } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import type { Flag, Mailbox, StoreOutcome, Uid } from '@postern/core'
@@ -58,6 +58,7 @@ const localDisk: Disk = {
   ...counted(disk),
   statfs: async () => ({ type: 0xef53 }),
   lstatSync,
+  readdirSync,
   renameSync: countedChange(renameSync),
   symlinkSync: countedChange(symlinkSync),
   unlinkSync: countedChange(unlinkSync),

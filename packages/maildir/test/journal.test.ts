@@ -307,7 +307,8 @@ test('a message that comes between the look at the folders and the journal is no
   }) as Disk['open']
   const store = openMaildirStore({ root: opened.root, hostname: 'other', disk: { ...disk, open } })
   others.push(store)
-  const other = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  // It takes nothing from `new`: what is moved is recorded at once, under the lock, where nobody else comes.
+  const other = value(await (await store.openAccount(ann)).open('INBOX', 'read-only'))
   await append(opened.store, ann, 'INBOX', 'four')
   meanwhile = async () => {
     await append(opened.store, ann, 'INBOX', 'five')

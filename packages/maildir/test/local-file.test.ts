@@ -31,11 +31,13 @@ const throughThread: Caller = { call: (_, there) => there() }
 
 describe('a local file', () => {
   test.each([
-    ['with writes on the event loop', onLoop],
-    ['with writes through threads', throughThread],
-    ['by default', undefined],
-  ])('does what a FileHandle does (%s)', async (_, caller) => {
-    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller)
+    ['with writes on the event loop', onLoop, undefined],
+    ['with writes through threads', throughThread, undefined],
+    ['with reads on the event loop', throughThread, onLoop],
+    ['with reads through threads', onLoop, throughThread],
+    ['by default', undefined, undefined],
+  ])('does what a FileHandle does (%s)', async (_, caller, reader) => {
+    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller, reader)
     await file.write(Buffer.from('0123456789'), 2, 5, 1)
     await file.truncate(4)
     await file.utimes(new Date(1_000), new Date(2_000))
@@ -57,8 +59,30 @@ describe('a local file', () => {
     await expect(openLocalFile(name, flags)).rejects.toMatchObject({ code })
   })
 
+  test('is opened, and read as long as that is little, as its reader has it', async () => {
+    await disk.writeFile(path, Buffer.alloc(65_537, 'x'))
+    let made = 0
+    const reader: Caller = {
+      call: (here) => {
+        made += 1
+        return here()
+      },
+    }
+    const file = await openLocalFile(path, O_RDONLY, 0o600, undefined, reader)
+    expect(made).toBe(1)
+    const bytes = Buffer.alloc(65_537)
+    expect(await file.read(bytes, 0, 65_536, 0)).toEqual({ bytesRead: 65_536 })
+    expect(made).toBe(2)
+    expect(await file.read(bytes, 0, 65_537, 0)).toEqual({ bytesRead: 65_537 })
+    expect(made).toBe(2)
+    await file.close()
+    await expect(openLocalFile(join(path, 'none'), O_RDONLY, 0o600, undefined, reader)).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    })
+  })
+
   test.each([onLoop, throughThread])('that is closed refuses every call, and may be closed again', async (caller) => {
-    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller)
+    const file = await openLocalFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600, caller, caller)
     await file.close()
     await file.close()
     await expect(file.write(Buffer.alloc(1), 0, 1, 0)).rejects.toMatchObject({ code: 'EBADF' })

@@ -1,5 +1,5 @@
 /** A look at a mailbox of which nothing changed costs no read; and whatever anybody changed, the very next look tells. */
-import { lstatSync, renameSync, symlinkSync, unlinkSync, type Dirent } from 'node:fs'
+import { lstatSync, readdirSync, renameSync, symlinkSync, unlinkSync, type Dirent } from 'node:fs'
 import * as disk from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import type { Mailbox } from '@postern/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
-import { openLocalFile } from '../src/local-file.ts'
+import { openLocalFile, type Caller, type OpenFile } from '../src/local-file.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -207,6 +207,97 @@ test('a change of a flag waits for no thread where the file system is local, and
   expect(there.records().map(seen)).toEqual(inbox.records().map(seen))
 })
 
+/** A local disk on which everything may be made in place, and what goes through threads all the same. */
+function threadsOf(): { readonly disk: Disk; readonly threads: string[]; locks: number } {
+  const threads: string[] = []
+  const told = (what: string, caller: Caller | undefined): Caller => {
+    const direct: Caller = { call: (_, throughThread) => throughThread() }
+    return {
+      call: (onLoop, throughThread) =>
+        (caller ?? direct).call(onLoop, () => {
+          threads.push(what)
+          return throughThread()
+        }),
+    }
+  }
+  const syncsTold = (file: OpenFile, path: string): OpenFile =>
+    new Proxy(file, {
+      get(target, key) {
+        if (key === 'sync' || key === 'datasync') threads.push(`sync ${path}`)
+        const member: unknown = Reflect.get(target, key, target)
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member
+      },
+    })
+  const inPlace: Partial<Disk> = {
+    lstatSync,
+    readdirSync,
+    renameSync,
+    symlinkSync: (target, path) => {
+      counted.locks += 1
+      symlinkSync(target, path)
+    },
+    unlinkSync,
+    statfs: async () => ({ type: ext4 }),
+    openLocalFile: async (path, flags, mode, caller, reader) => {
+      const name = String(path)
+        .replace(/.*\/(?=tmp\/|new$|postern-)/, '')
+        .replace(/\/.*/, '')
+      const file = await openLocalFile(path, flags, mode, told(`write ${name}`, caller), told(`read ${name}`, reader))
+      return syncsTold(file, name)
+    },
+  }
+  const async = Object.entries(disk).filter(([, member]) => typeof member === 'function')
+  const noted = async.map(([name, call]) => {
+    const made = (...args: unknown[]): unknown => {
+      threads.push(name)
+      return Reflect.apply(call as () => unknown, disk, args)
+    }
+    return [name, made]
+  })
+  const counted = { threads, locks: 0, disk: { ...(Object.fromEntries(noted) as Disk), ...inPlace } }
+  return counted
+}
+
+test('of an APPEND and the look behind it only the syncs go through threads, and the lock is taken twice', async () => {
+  const told = threadsOf()
+  const limits = { maxLoopWaitMs: Number.POSITIVE_INFINITY, inPlaceTurnMs: Number.POSITIVE_INFINITY }
+  const store = openMaildirStore({ root: opened.root, disk: told.disk, limits })
+  others.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  // The first ones open files for the first time, and beside them the mailbox is cleaned up.
+  await vi.waitFor(
+    async () => {
+      told.threads.length = 0
+      told.locks = 0
+      await append(store, ann, 'INBOX', 'more')
+      expect((await inbox.refresh()).arrived).toHaveLength(1)
+      expect(told.threads).toEqual(['sync tmp', 'sync new', 'sync postern-uidlist'])
+    },
+    { timeout: 20_000, interval: 5 },
+  )
+  expect(told.locks).toBe(2)
+  const there = await elsewhere(countingDisk(nfs).disk)
+  expect(there.records().map(seen)).toEqual(inbox.records().map(seen))
+})
+
+test.each([
+  ['one call', 4_096],
+  ['pieces', 1],
+])('the names of a folder are any bytes, read in %s', async (_, smallFolderBytes) => {
+  const { disk: local } = threadsOf()
+  const store = openMaildirStore({ root: opened.root, disk: local, limits: { smallFolderBytes } })
+  others.push(store)
+  const inbox = value(await (await store.openAccount(ann)).open('INBOX', 'read-write'))
+  const name = Buffer.concat([Buffer.from(join(opened.maildir, 'new/1.')), Buffer.from([0xe9, 0xff, 0x80])])
+  await disk.writeFile(name, 'Subject: foreign\r\n\r\n')
+  await disk.writeFile(join(opened.maildir, 'new/.hidden'), 'no message')
+  const { arrived } = await inbox.refresh()
+  expect(arrived).toHaveLength(1)
+  const content = await inbox.content(arrived[0]!.uid)
+  expect(content?.bytes).toBe(20)
+  await content?.close()
+})
+
 const firstOf = async () => (await disk.readdir(join(opened.maildir, 'cur'))).sort()[0]
 
 const seen = ({ uid, flags, modseq }: ReturnType<Mailbox['records']>[number]) => [uid, flags.toSorted(), modseq]
@@ -245,14 +336,15 @@ describe('a change of somebody else', () => {
   }
 
   test.each([
-    ['local', ext4],
-    ['remote', nfs],
-  ])('is told by the next look, whatever it is (%s)', async (_, type) => {
+    ['local', () => countingDisk(ext4).disk],
+    ['local, all of it in place', () => threadsOf().disk],
+    ['remote', () => countingDisk(nfs).disk],
+  ])('is told by the next look, whatever it is (%s)', async (_, diskThere) => {
     let named = 0
     await fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom(...Object.keys(changes)), { maxLength: 6 }), async (names) => {
         const here = value(await (await opened.store.openAccount(ann)).open('INBOX', 'read-write'))
-        const there = await elsewhere(countingDisk(type).disk)
+        const there = await elsewhere(diskThere())
         for (const name of names) {
           await changes[name]!(here, (named += 1))
           await there.refresh()
