@@ -9,5 +9,5 @@ const leastMinor: Readonly<Record<number, number>> = { 24: 21, 25: Infinity, 26:
 export function nodeTooOld(version: string): string | undefined {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   if (major > 26 || minor >= (leastMinor[major] ?? Infinity)) return undefined
-  return `postern: this is Node ${version}; it takes Node 24 from 24.21, or Node from 26.4 (a checkout has one: npm start)`
+  return `postern: this is Node ${version}; it takes Node 24 from 24.21, or Node from 26.4 (a checkout has one: node_modules/.bin/node)`
 }

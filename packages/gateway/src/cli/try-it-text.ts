@@ -23,7 +23,7 @@ Postern runs on this machine only. To try it from another terminal:
     curl --haproxy-protocol --ssl-reqd --cacert ${shellWord(join(dataDir, 'certificate.pem'))} \\
       'imap://localhost:2144/INBOX;MAILINDEX=*' --user ${demoAccount}:${password}
 
-The password of ${demoAccount} is in ${join(dataDir, demoPasswordFile)}. State: http://127.0.0.1:2080/healthz
+The password of ${demoAccount} is in ${join(dataDir, demoPasswordFile)}. The dashboard: http://127.0.0.1:2080/
 
 `
 }
