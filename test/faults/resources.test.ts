@@ -132,7 +132,8 @@ test('RS-02: accepts that fail now and then', async () => {
 })
 
 test('RS-03: memory over its soft limit', async () => {
-  const { gateway, port } = await started('[limits]\nworker-memory = "unlimited"')
+  // Who was there before a reload may stay until it is seen that they are served.
+  const { gateway, port } = await started('[limits]\ndrain-timeout = "10m"\nworker-memory = "unlimited"')
   const early = await comesEarly(port)
 
   // Less than any worker has: the successor is over it as soon as it looks.
