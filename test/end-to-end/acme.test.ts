@@ -26,6 +26,8 @@ agree-to-terms = true
 email = "postmaster@example.org"
 directory = "${pebble.directory}"
 bind = "127.0.0.1:${ports.challenge}"`,
+    // A session goes on for as long as an order takes.
+    '[limits]\ndrain-timeout = "10m"',
   ]
   gateway = await startGateway({
     config: tables.join('\n\n'),
