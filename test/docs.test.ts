@@ -68,8 +68,8 @@ describe.each(pages)('%s', (path) => {
   })
 })
 
-describe('docs/operations.md', () => {
-  const document = readDocument('docs/operations.md')
+describe('docs/log.md', () => {
+  const document = readDocument('docs/log.md')
 
   test('has every event of the log, and no other', () => {
     const source = globSync('packages/gateway/src/observe/*.ts', { cwd: root }).map(readDocument).join('\n')
@@ -77,18 +77,18 @@ describe('docs/operations.md', () => {
       .map(([, event = '']) => event)
       .filter((event) => !event.endsWith('.ts'))
     const told = [
-      ...rowsUnder(document, '### Events of connections'),
-      ...rowsUnder(document, '### Events of the gateway'),
+      ...rowsUnder(document, '## Events of connections'),
+      ...rowsUnder(document, '## Events of the gateway'),
     ]
     expect(written.length).toBeGreaterThan(30)
     expect(told.sort()).toEqual([...new Set(written)].sort())
   })
 
   test.each([
-    ['### `reason` of `proxy.refused`', 'packages/gateway/src/observe/connection-log.ts', 'ProxyRefusalReason ='],
-    ['### `reason` of `policy.refused`', 'packages/core/src/contracts/policy.ts', 'ReasonCode ='],
-    ['### `reason` of `connection.close`', 'packages/core/src/contracts/session.ts', 'CloseReason ='],
-    ['### `reason` of `store.problem`', 'packages/maildir/src/options.ts', 'readonly kind:'],
+    ['## `reason` of `proxy.refused`', 'packages/gateway/src/observe/connection-log.ts', 'ProxyRefusalReason ='],
+    ['## `reason` of `policy.refused`', 'packages/core/src/contracts/policy.ts', 'ReasonCode ='],
+    ['## `reason` of `connection.close`', 'packages/core/src/contracts/session.ts', 'CloseReason ='],
+    ['## `reason` of `store.problem`', 'packages/maildir/src/options.ts', 'readonly kind:'],
   ])('has each %s', (heading, file, union) => {
     const words = wordsOfUnion(readDocument(file), union)
     expect(words.length).toBeGreaterThan(5)
