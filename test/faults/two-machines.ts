@@ -19,12 +19,10 @@ export interface TwoMachines {
   readonly remove: () => void
 }
 
-/** Unlike those of any other run on this machine. */
-const name = `pn${process.pid}`
-
 /** Why there can be none here; nothing where there can. What is tried is what containers and small kernels deny, each alone. */
 export function whyNoMachines(): string | undefined {
   if (!isRoot) return 'it needs root'
+  const name = `pn${process.pid}`
   const probe = `${name}x`
   try {
     closeSync(openSync('/dev/net/tun', 'r+'))
@@ -43,12 +41,12 @@ export function whyNoMachines(): string | undefined {
 }
 
 export async function startTwoMachines(): Promise<TwoMachines> {
-  const [near, far, outer, inner] = [`${name}n`, `${name}f`, `${name}o`, `${name}i`]
-  // Of 198.51.100.0/24 a piece that hardly anybody else has at this moment.
-  const base = 4 * (process.pid % 64)
-  const [here, host] = [`198.51.100.${base + 1}`, `198.51.100.${base + 2}`]
+  const { piece, name, outer, inner } = claimPiece()
+  const [near, far] = [`${name}n`, `${name}f`]
+  const [here, host] = [`198.51.100.${4 * piece + 1}`, `198.51.100.${4 * piece + 2}`]
   const remove = (): void => {
-    for (const namespace of [near, far]) spawnSync('ip', ['netns', 'delete', namespace])
+    // The pair goes with the near one, and the claim with it: that is the last.
+    for (const namespace of [far, near]) spawnSync('ip', ['netns', 'delete', namespace])
     spawnSync('ip', ['link', 'delete', outer])
   }
   // Also when the tests are ended by a signal.
@@ -57,7 +55,7 @@ export async function startTwoMachines(): Promise<TwoMachines> {
     ip('netns', 'add', namespace)
     ip('-n', namespace, 'link', 'set', 'lo', 'up')
   }
-  ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', near)
+  ip('link', 'set', inner, 'netns', near)
   ip('address', 'add', `${here}/30`, 'dev', outer)
   ip('link', 'set', outer, 'up')
   ip('-n', near, 'address', 'add', `${host}/30`, 'dev', inner)
@@ -85,6 +83,32 @@ export async function startTwoMachines(): Promise<TwoMachines> {
       remove()
     },
   }
+}
+
+interface Claim {
+  /** Which four addresses of 198.51.100.0/24. */
+  readonly piece: number
+  /** Of all that belongs to it. */
+  readonly name: string
+  /** The ends of the pair by which it is claimed. */
+  readonly outer: string
+  readonly inner: string
+}
+
+/** A piece that no other run on this machine has: a link of a name that is there cannot be made again. */
+function claimPiece(): Claim {
+  for (let tries = 0; tries < 64; tries++) {
+    const piece = (process.pid + tries) % 64
+    const name = `pn${piece}`
+    const [outer, inner] = [`${name}o`, `${name}i`]
+    try {
+      ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner)
+      return { piece, name, outer, inner }
+    } catch (error) {
+      if (!/File exists/.test((error as Error).message)) throw error
+    }
+  }
+  throw new Error('all addresses are taken; `ip link` shows by whom, and what ended runs have left')
 }
 
 function ip(...args: readonly string[]): void {
