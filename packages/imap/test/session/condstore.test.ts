@@ -74,7 +74,7 @@ describe('CONDSTORE is switched on by', () => {
     [
       'STORE UNCHANGEDSINCE',
       'STORE 1 (UNCHANGEDSINCE 2) FLAGS ()',
-      '* OK [HIGHESTMODSEQ 5] Highest modification sequence\r\n* 1 FETCH (FLAGS (\\Recent) MODSEQ (6))\r\n',
+      '* OK [HIGHESTMODSEQ 5] Highest modification sequence\r\n* 1 FETCH (UID 1 FLAGS (\\Recent) MODSEQ (6))\r\n',
     ],
   ])('%s, and from then on changes come with their modification sequence', async (_, command, answer) => {
     const { store } = four()
@@ -109,7 +109,7 @@ describe('CONDSTORE is switched on by', () => {
     S: * OK [MAILBOXID *
     S: b OK [READ-WRITE] Mailbox opened
     C: c STORE 1 +FLAGS.SILENT \\Deleted
-    S: * 1 FETCH (MODSEQ (6))
+    S: * 1 FETCH (UID 1 MODSEQ (6))
     S: c OK Store completed
     C: d EXAMINE Other
     S: * OK [CLOSED] Mailbox closed
@@ -173,8 +173,8 @@ describe('STORE UNCHANGEDSINCE', () => {
       `
       C: a STORE 1:4 (UNCHANGEDSINCE 3) +FLAGS.SILENT (\\Deleted)
       S: * OK [HIGHESTMODSEQ 5] *
-      S: * 1 FETCH (MODSEQ (6))
-      S: * 2 FETCH (MODSEQ (6))
+      S: * 1 FETCH (UID 1 MODSEQ (6))
+      S: * 2 FETCH (UID 2 MODSEQ (6))
       S: a OK [MODIFIED 3:4] Conditional STORE failed for some
       C: b UID STORE 1,4 (UNCHANGEDSINCE 5) FLAGS (\\Seen)
       S: * 4 FETCH (UID 4 FLAGS (\\Seen \\Recent) MODSEQ (7))
@@ -182,7 +182,7 @@ describe('STORE UNCHANGEDSINCE', () => {
       C: c STORE 1 (UNCHANGEDSINCE 0) FLAGS ()
       S: c OK [MODIFIED 1] *
       C: d STORE 1 (UNCHANGEDSINCE 6) +FLAGS \\Deleted
-      S: * 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent) MODSEQ (6))
+      S: * 1 FETCH (UID 1 FLAGS (\\Deleted \\Seen \\Recent) MODSEQ (6))
       S: d OK Store completed
       `,
     ),
@@ -197,7 +197,7 @@ describe('STORE UNCHANGEDSINCE', () => {
       `
       C: a STORE 1:3 (UNCHANGEDSINCE 2) +FLAGS \\Answered
       S: * OK [HIGHESTMODSEQ 5] *
-      S: * 1 FETCH (FLAGS (\\Answered \\Seen \\Recent) MODSEQ (7))
+      S: * 1 FETCH (UID 1 FLAGS (\\Answered \\Seen \\Recent) MODSEQ (7))
       S: a NO [MODIFIED 3] Some of the messages are gone
       `,
     )
@@ -234,7 +234,7 @@ describe('STORE UNCHANGEDSINCE', () => {
       session,
       `
       C: c STORE 1 FLAGS ()
-      S: * 1 FETCH (FLAGS (\\Recent) MODSEQ (7))
+      S: * 1 FETCH (UID 1 FLAGS (\\Recent) MODSEQ (7))
       S: * 3 FETCH (UID 3 FLAGS (\\Recent) MODSEQ (6))
       S: c OK Store completed
       `,
@@ -255,7 +255,7 @@ test(
     C: b UID FETCH 1:* FLAGS (CHANGEDSINCE 5)
     S: b OK *
     C: c FETCH 2 (BODY[TEXT]<0.4>)
-    S: * 2 FETCH (FLAGS (\\Seen \\Recent) MODSEQ (6) BODY[TEXT]<0> {4}
+    S: * 2 FETCH (UID 2 FLAGS (\\Seen \\Recent) MODSEQ (6) BODY[TEXT]<0> {4}
     S: text)
     S: c OK *
     C: d SEARCH MODSEQ "/flags/\\\\draft" all 4

@@ -85,8 +85,10 @@ export async function writeMessage(
   const items = withSizesOnce(asked)
   const adds = (name: 'UID' | 'MODSEQ'): boolean => !items.some(({ item }) => item === name)
   // RFC 7162 section 3.2.4: once enabled, both are in every response that comes by itself.
-  if (state.enabled.has('CONDSTORE') && adds('MODSEQ')) items.push({ item: 'MODSEQ' })
-  if (state.enabled.has('QRESYNC') && adds('UID')) items.unshift({ item: 'UID' })
+  if (state.enabled.has('CONDSTORE')) {
+    if (adds('MODSEQ')) items.push({ item: 'MODSEQ' })
+    if (adds('UID')) items.unshift({ item: 'UID' })
+  }
   await tellItems(state, message, items, state.mailbox.recent(), leaveFlags)
 }
 
@@ -245,10 +247,8 @@ async function fetchFromContent(
     const record = seen ?? message.record
     const response = new FetchResponse(state, message.number, reader)
     if (seen !== undefined) {
-      // What the look changed is told too, before what may be long, and of which message to clients that go by UIDs.
-      const told: FetchItem['item'][] = ['FLAGS']
-      if (state.enabled.has('QRESYNC')) told.unshift('UID')
-      if (state.enabled.has('CONDSTORE')) told.push('MODSEQ')
+      // What the look changed is told too, before what may be long (RFC 7162 section 3.2.4).
+      const told: readonly FetchItem['item'][] = state.enabled.has('CONDSTORE') ? ['UID', 'FLAGS', 'MODSEQ'] : ['FLAGS']
       for (const name of told) {
         if (!items.some(({ item }) => item === name))
           await response.add(ofRecord({ item: name } as FetchItem, record, recent))

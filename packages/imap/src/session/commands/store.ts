@@ -117,7 +117,8 @@ function response(
   tellsFlags: boolean,
 ): string {
   const items: string[] = []
-  if (naming === 'uid' || state.enabled.has('QRESYNC')) items.push(`UID ${record.uid}`)
+  // RFC 7162 section 3.2.4: both are told from the first use of CONDSTORE on, not of QRESYNC alone.
+  if (naming === 'uid' || state.enabled.has('CONDSTORE')) items.push(`UID ${record.uid}`)
   if (tellsFlags) items.push(`FLAGS ${encodeFlags(record.flags, state.mailbox.recent().has(record.uid))}`)
   if (state.enabled.has('CONDSTORE')) items.push(`MODSEQ (${record.modseq ?? 0n})`)
   return `* ${number} FETCH (${items.join(' ')})\r\n`
