@@ -25,6 +25,11 @@ export function xclientAttributes(start: TransactionStart, names: ClientNames): 
   ]
 }
 
+/** Postfix offers both to whom it believes, and to nobody by default. */
+export function notOffered(verb: 'XCLIENT' | 'XFORWARD'): string {
+  return `${verb} with ADDR is not offered: allow it to this machine (Postfix: smtpd_authorized_${verb.toLowerCase()}_hosts)`
+}
+
 /** The client as XFORWARD tells it, with the id that stands in our Received. */
 export function xforwardAttributes(start: TransactionStart, names: ClientNames): readonly Attribute[] {
   return [

@@ -7,6 +7,7 @@ import type { Reply } from '../wire/reply.ts'
 import type { Capabilities } from './capabilities.ts'
 import { connect, type PrecedingHeader, type UpstreamConnection } from './connect.ts'
 import { sayOf, type UpstreamFailure } from './failures.ts'
+import { notOffered } from './announce.ts'
 import { open } from './opening.ts'
 import type { Announcement, Backend, RelayOptions } from './options.ts'
 
@@ -128,12 +129,18 @@ async function reach(backend: Backend, options: InspectOptions): Promise<Reachin
   }
   const { capabilities } = opening
   connection.opened()
-  const verb = options.announcement.toUpperCase()
-  const isAsked = options.announcement === 'xclient' || options.announcement === 'xforward'
-  if (isAsked && options.isAnnouncementOptional !== true && capabilities.get(verb)?.includes('ADDR') !== true) {
-    return connection.dialogue.fail('SMTP_UPSTREAM_REFUSES_US', `${verb} with ADDR is not offered`)
+  const verb = verbs[options.announcement]
+  const mustOffer = verb !== undefined && options.isAnnouncementOptional !== true
+  if (mustOffer && capabilities.get(verb)?.includes('ADDR') !== true) {
+    return connection.dialogue.fail('SMTP_UPSTREAM_REFUSES_US', notOffered(verb))
   }
   return { ok: true, connection, capabilities }
+}
+
+/** How the client would be announced behind EHLO. */
+const verbs: Readonly<Partial<Record<Announcement, 'XCLIENT' | 'XFORWARD'>>> = {
+  xclient: 'XCLIENT',
+  xforward: 'XFORWARD',
 }
 
 /** What goes before a connection that is nobody's. */

@@ -9,7 +9,7 @@
 import type { ClientNames } from '@postern/core'
 import type { TransactionStart } from '../session/destination.ts'
 import { encodeAnnouncement, type Attribute } from '../wire/announcement.ts'
-import { xclientAttributes, xforwardAttributes } from './announce.ts'
+import { notOffered, xclientAttributes, xforwardAttributes } from './announce.ts'
 import { signIn } from './authenticate.ts'
 import { capabilitiesOf, type Capabilities } from './capabilities.ts'
 import type { Securable, UpstreamDialogue } from './dialogue.ts'
@@ -139,7 +139,7 @@ async function announce(
   const offered = new Set(capabilities.get(verb))
   // Without an address every client would pass for us, with our rights.
   if (!offered.has('ADDR') && !isAnnouncementOptional) {
-    return dialogue.fail('SMTP_UPSTREAM_REFUSES_US', `${verb} with ADDR is not offered`)
+    return dialogue.fail('SMTP_UPSTREAM_REFUSES_US', notOffered(verb))
   }
   const commands = encodeAnnouncement(verb, attributes, offered, dialogue.limits.maxAttributeCommandBytes)
   for (const command of commands) {

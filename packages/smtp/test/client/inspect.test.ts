@@ -86,7 +86,13 @@ describe('a look at a backend', () => {
     const [with_] = await look(offering('XCLIENT ADDR PORT'), { announcement: 'xclient' })
     expect(with_.ok).toBe(true)
     const [without] = await look(offering('XCLIENT HELO'), { announcement: 'xclient' })
-    expect(without).toMatchObject({ ok: false, failure: { code: 'SMTP_UPSTREAM_REFUSES_US' } })
+    expect(without).toMatchObject({
+      ok: false,
+      failure: {
+        code: 'SMTP_UPSTREAM_REFUSES_US',
+        detail: expect.stringContaining('(Postfix: smtpd_authorized_xclient_hosts)'),
+      },
+    })
   })
 
   test.each([
