@@ -102,7 +102,8 @@ describe('what an operator is told', () => {
 describe('what an operator does', () => {
   test('postern reload waits until the configuration is in force, and tells what is wrong with one that is not', async () => {
     gateway.rewriteConfig((text) => text.replace('[limits]', '[policy]\ndeny = ["127.0.4.0/24"]\n\n[limits]'))
-    expect(await postern(['reload', '-c', gateway.configFile])).toMatchObject({ code: 0 })
+    // New workers start one after the other, and a machine that is busy gives each of them half a minute.
+    expect(await postern(['reload', '-c', gateway.configFile], { timeoutMs: 100_000 })).toMatchObject({ code: 0 })
     const denied = await Dialogue.connect(ports.open, { from: '127.0.4.1' })
     expect((await denied.reply()).code).toBe(554)
     gateway.rewriteConfig((text) => text.replace('127.0.4.0/24', '127.0.4.0/33'))
