@@ -22,7 +22,7 @@ import {
 import { freePorts } from '../kit/ports.ts'
 import { start } from '../kit/run.ts'
 
-const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 24, nightly: 200, release: 400 }))
+const kills = Number(process.env['POSTERN_KILLS'] ?? perTier({ change: 16, nightly: 200, release: 400 }))
 /** Each round waits for a worker to come back, which takes a second. */
 const timeoutMs = 60_000 + kills * 6_000
 
