@@ -37,7 +37,7 @@ export function startLoad(port: number, senders: number, recipient: string, mess
   }
   const session = async (index: number): Promise<void> => {
     ledger.connections += 1
-    const client = await Dialogue.connect(port, { from: `127.0.1.${index + 1}`, timeoutMs: 20_000 })
+    const client = await Dialogue.connect(port, { from: `127.0.1.${index + 1}` })
     try {
       await client.expect(220)
       client.command('EHLO load.example.net')
