@@ -16,15 +16,17 @@ export async function claimNew(
 ): Promise<readonly Uid[]> {
   const { context, known, subFolders, locked } = mailbox
   if (known.inNew.size > 0) await known.index()
-  const arrived = [...known.inNew].map((base) => known.byBase.get(base)).filter((message) => message !== undefined)
+  const arrived = [...known.inNew]
   const claimed: Uid[] = []
   const { messagesPerLock } = context.limits
   for (let from = 0; from < arrived.length; from += messagesPerLock) {
     await locked(() =>
       subFolders.changingCur(async () => {
         const moved = new Set<Uid>()
-        for (const message of arrived.slice(from, from + messagesPerLock)) {
-          if (await moveToCur(message, mailbox)) moved.add(message.uid)
+        for (const base of arrived.slice(from, from + messagesPerLock)) {
+          // As it is known now: to record those before may have told more of it.
+          const message = known.byBase.get(base)
+          if (message?.isNew === true && (await moveToCur(message, mailbox))) moved.add(message.uid)
         }
         claimed.push(...moved)
         if (moved.size > 0) await record(moved)

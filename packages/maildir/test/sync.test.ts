@@ -9,6 +9,9 @@ import { limits, type Disk } from '../src/index.ts'
 import { append, message, nothing, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
+const textsOf = (mailbox: Mailbox) =>
+  Promise.all(mailbox.records().map(async ({ uid }) => [uid, await textOf(mailbox, uid)]))
+
 describe('files of other programs', () => {
   let opened: TestStore
   let account: Account
@@ -429,6 +432,38 @@ describe('files of other programs', () => {
     expect(await disk.readdir(outer.root)).toEqual(before)
     expect(await disk.readdir(opened.root)).toHaveLength(7)
     await outer.end()
+  })
+
+  test('a UID list that is made anew between two takes of the lock: nothing that is taken from `new` keeps a UID of before', async () => {
+    await opened.end()
+    let locks = Number.NEGATIVE_INFINITY
+    let meanwhile: (() => Promise<void>) | undefined
+    const symlink: Disk['symlink'] = async (target, path) => {
+      locks += 1
+      if (locks === 2) await meanwhile?.()
+      return disk.symlink(target, path)
+    }
+    await begin({ disk: { ...disk, symlink }, limits: { messagesPerLock: 1 } })
+    await append(opened.store, ann, 'INBOX', 'stays')
+    await inbox.refresh()
+    const stays = await firstFile()
+    for (const subject of ['one', 'two', 'three', 'four']) await append(opened.store, ann, 'INBOX', subject)
+    const other = await openTestStore({ root: opened.root })
+    let there: Mailbox | undefined
+    meanwhile = async () => {
+      // The first one is in `cur` by now. Without it the others have other UIDs in the list that is made next.
+      const taken = (await disk.readdir(at('cur'))).find((name) => name !== stays) ?? ''
+      await disk.unlink(at('cur', taken))
+      await disk.rm(at('postern-uidlist'))
+      there = value(await (await other.store.openAccount(ann)).open('INBOX', 'read-only'))
+    }
+    locks = 0
+    await expect(inbox.refresh()).rejects.toThrow(MailboxGoneError)
+    const again = value(await account.open('INBOX', 'read-write'))
+    await there!.refresh()
+    expect(await textsOf(again)).toHaveLength(4)
+    expect(await textsOf(again)).toEqual(await textsOf(there!))
+    await other.store.close()
   })
 
   test('ST-13: abandoned files in tmp are removed, those under way are not', async () => {
