@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 const conditions = ['@postern/source']
@@ -12,7 +13,14 @@ const attacks = ['faults/attacks.test.ts', 'faults/idle-sessions.test.ts', 'faul
  * Files of one project share processes, one for each processor, so that their code is loaded and compiled once: a third of
  * the CPU. What a test changes of its process it puts back.
  */
-const together = { isolate: false, maxWorkers: '100%', restoreMocks: true, unstubEnvs: true } as const
+const together = {
+  isolate: false,
+  maxWorkers: '100%',
+  restoreMocks: true,
+  unstubEnvs: true,
+  // Of the threads and processes that tests start from the source: what one has compiled, the next one reads.
+  env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/compiled') },
+} as const
 
 /**
  * One file for each processor, in processes of their own, when all before are done. They wait more than they compute: for
