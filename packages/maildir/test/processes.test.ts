@@ -115,7 +115,7 @@ test('ST-01: processes that are killed while delivering lose nothing they acknow
   // The mailbox works on, whatever the killed ones held.
   const { uid } = await append(opened.store, ann, 'INBOX', 'after')
   expect(uid).toBeGreaterThan(told.length)
-})
+}, 300_000)
 
 test('ST-06: a killed holder of the lock delays nobody for long', async () => {
   for (let round = 0; round < 3; round++) {
