@@ -142,6 +142,11 @@ export class Folder {
     return claimed
   }
 
+  /** Looks at the disk, and reads both folders, whatever their times say. */
+  async refreshAll(): Promise<void> {
+    await this.#turns.run(() => this.#sync({ claim: false, thorough: true }))
+  }
+
   /** What is known of it, as another process may begin with it; after a look, when `look` is set. */
   capture(look: boolean): Promise<Snapshot | undefined> {
     return this.#turns.run(async () => {
@@ -318,15 +323,11 @@ export class Folder {
   }
 
   /**
-   * Moves messages to another mailbox, which was looked at, or within this one, no more of them than a lock is held for; see
+   * Moves messages to another mailbox, or within this one, no more of them than a lock is held for. Both were looked at; see
    * `move.ts`.
    */
-  async moveTo(target: Folder, uids: readonly Uid[], of: UidValidity, thorough: boolean): Promise<MovedMessages> {
-    await this.#turns.run(async () => {
-      await this.#sync({ claim: false, thorough })
-      await this.#index.known.index()
-    })
-    await target.#index.known.index()
+  async moveTo(target: Folder, uids: readonly Uid[], of: UidValidity): Promise<MovedMessages> {
+    for (const folder of [this, target]) await folder.#index.known.index()
     const moved = await exclusiveOfBoth([this, target], this.#context.limits, async () => {
       const done = await this.#moveLocked(target, uids, of)
       await this.#index.known.publish()

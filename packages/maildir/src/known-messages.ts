@@ -56,7 +56,6 @@ export class KnownMessages {
     this.messages = messages
     for (const message of messages) if (message.isNew) this.inNew.add(message.base)
     this.#restored = messages
-    this.#indexed = 0
   }
 
   /**

@@ -81,12 +81,13 @@ export async function moveMessages(
   let refusal: StoreRefusal | undefined
   let left = uids
   try {
-    // Once: to look at what has come there behind each hundreds of them is a look at all of it in the end.
+    // Once: to look at what has come or gone behind each hundreds of them is a look at all of it in the end.
     await target.refresh(false)
     for (let tries = 0; tries === 0 || (left.length > 0 && tries <= renameRetries); tries++) {
+      await (tries === 0 ? from.refresh(false) : from.refreshAll())
       const missed: Uid[] = []
       for (let at = 0; at === 0 || at < left.length; at += messagesPerLock) {
-        const moved = await from.moveTo(target, left.slice(at, at + messagesPerLock), of, tries > 0)
+        const moved = await from.moveTo(target, left.slice(at, at + messagesPerLock), of)
         missed.push(...moved.missed)
         told = told === undefined ? moved : both(told, moved)
         if (moved.failure !== undefined) throw moved.failure

@@ -258,7 +258,7 @@ test('a large mailbox is not read again since a message was moved out of it', as
   expect(await places()).toEqual(everyOnce)
 })
 
-test('a mailbox is looked at once, however many messages come into it', async () => {
+test('a mailbox is looked at as often, however many messages come into it or leave it', async () => {
   const reads: string[] = []
   const unsynced = diskWith(async () => undefined)
   const disk = new Proxy<Disk>(unsynced, {
@@ -276,4 +276,10 @@ test('a mailbox is looked at once, however many messages come into it', async ()
   expect(value(await inbox.move([1, 2, 3] as Uid[], 'Left')).from).toEqual([1, 2, 3])
   expect(reads.filter((path) => path.endsWith('/.Left/new'))).toHaveLength(1)
   expect(await places()).toEqual(everyOnce)
+  // And as often, however many leave it that no session has taken yet.
+  for (const subject of ['four', 'five', 'six', 'seven']) await append(opened.store, ann, 'INBOX', subject)
+  reads.length = 0
+  value(await (await store.openAccount(ann)).rename('INBOX', 'Old'))
+  // One look to find them, and one before they are moved: not one for each.
+  expect(reads.filter((path) => path.endsWith('/Maildir/new')).length).toBeLessThanOrEqual(2)
 })
