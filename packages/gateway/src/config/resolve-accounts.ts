@@ -45,7 +45,8 @@ export async function accountsOf(
 
 /** An alias is for mail and nothing else, so one that none can reach is a mistake. One warning, however many there are. */
 function warnOfAliases(accounts: Accounts, file: ConfigFile, { warn }: Resolving): void {
-  if (file.route.some(({ to }) => to === 'store')) return
+  // A directory may name the store for any address.
+  if (file.route.some(({ to, ask }) => to === 'store' || ask !== undefined)) return
   const localDomains = localDomainsOf(file)
   const all = [...accounts.values()].flatMap(({ aliases = [] }) => aliases)
   const [first, ...others] = all.filter(

@@ -995,6 +995,12 @@ describe('files that it names', () => {
     ['several', ['info@example.net', 'help@Example.ORG', 'x@example.net', 'y'], '', ['info@example.net and 2 more']],
     ['none of another domain', ['info@Example.org'], '', []],
     ['any, where a route leads into the store', ['info@example.net'], '[[route]]\nto = "store"\n', []],
+    [
+      'any, where a directory may lead into the store',
+      ['info@example.net'],
+      '[[route]]\nask = "people"\n[lookup.people]\nurl = "http://127.0.0.1:8000/"\n',
+      [],
+    ],
   ])('aliases that no mail can reach are warned of: %s', async (_, aliases, routes, named) => {
     const directory = await temporaryDirectory()
     const password = await hashPassword('a password')
