@@ -10,11 +10,10 @@ export interface LocalMailbox {
 /** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
 export function splitMailbox(forwardPath: string): LocalMailbox {
   const at = forwardPath.lastIndexOf('@')
-  const domain = forwardPath.slice(at + 1)
-  return {
-    localPart: forwardPath.slice(0, at),
-    domain: nonAscii.test(domain) ? domainToASCII(domain) : domain.toLowerCase(),
-  }
+  const domain = forwardPath.slice(at + 1).toLowerCase()
+  // Text that is no domain gives nothing, and is compared as it stands.
+  const ascii = nonAscii.test(domain) ? domainToASCII(domain) : ''
+  return { localPart: forwardPath.slice(0, at), domain: ascii === '' ? domain : ascii }
 }
 
 /**
