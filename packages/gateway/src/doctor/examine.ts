@@ -51,7 +51,10 @@ async function examineAcme(
   return judgeAcme(acme, hasCome, new Map(found), running?.acme)
 }
 
-/** What can be written there; or the code of what keeps us. A folder that is not there is made by the first start, in the one above. */
+/**
+ * What can be written there; or the code of what keeps us. A folder that is not there is made by the first start, in the one
+ * above.
+ */
 async function freeBytes(folder: string): Promise<number | string> {
   try {
     if (!(await stat(folder)).isDirectory()) return 'ENOTDIR'

@@ -20,8 +20,9 @@ export interface LocalRecipient {
 }
 
 /**
- * The account whose mail a local mailbox is, by its name or one of its aliases. Exact bytes first, then folded. Postmaster is always somebody (RFC 5321 section 4.5.1): the first account, when no account has the name. What is nobody's
- * as a whole may be a sub-address (RFC 5233): `ann+folder`.
+ * The account whose mail a local mailbox is, by its name or one of its aliases. Exact bytes first, then folded. Postmaster is
+ * always somebody (RFC 5321 section 4.5.1): the first account, when no account has the name. What is nobody's as a whole may
+ * be a sub-address (RFC 5233): `ann+folder`.
  *
  * @param separator - between the two; without it there are no sub-addresses.
  */
