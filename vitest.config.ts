@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
@@ -24,9 +25,10 @@ const together = {
 
 /**
  * One file for each processor, in processes of their own, when all before are done. They wait more than they compute: for
- * timeouts, for programs to start. Each has ports, folders and logs of its own.
+ * timeouts, for programs to start. Each has ports, folders and logs of its own; memory and what the system gives to one user
+ * (of inotify 128 instances, one for each worker) they share, so a large machine runs no more than eight.
  */
-const besideEachOther = { maxWorkers: '100%', sequence: { groupOrder: 1 } } as const
+const besideEachOther = { maxWorkers: Math.min(availableParallelism(), 8), sequence: { groupOrder: 1 } } as const
 
 /** One file at a time, in processes of their own, when all before are done: the machine is theirs. */
 const alone = (turn: number) => ({ fileParallelism: false, sequence: { groupOrder: turn } })
