@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, readFile, stat, statfs } from 'node:fs/promises'
+import { access, lstat, readFile, stat, statfs } from 'node:fs/promises'
 import { lookup } from 'node:dns/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -63,7 +63,13 @@ async function freeBytes(folder: string): Promise<number | string> {
     return bavail * bsize
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException
-    return code === 'ENOENT' && folder !== dirname(folder) ? freeBytes(dirname(folder)) : code
+    if (code !== 'ENOENT' || folder === dirname(folder)) return code
+    // A symbolic link that leads nowhere, as to a disk that is not mounted, keeps the folder from being made.
+    const isLink = await lstat(folder).then(
+      () => true,
+      () => false,
+    )
+    return isLink ? 'ENOTDIR' : freeBytes(dirname(folder))
   }
 }
 

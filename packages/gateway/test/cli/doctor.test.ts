@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
@@ -22,12 +22,14 @@ test('postern doctor walks through all of it, and through nothing of a file that
   ]) {
     expect(told.stdout).toMatch(new RegExp(`^(?:ok    |advice) ${about}: `, 'm'))
   }
-  await writeFile(join(cwd, 'postern.toml'), `[server]\ndata-dir = "postern.toml/data"\n${text}`)
-  const noFolder = await postern(['doctor', '-c', 'postern.toml'], { cwd })
-  expect(noFolder).toMatchObject({
-    status: 1,
-    stdout: expect.stringMatching(/^WRONG {2}server\.data-dir .*: cannot be written \(ENOTDIR\)/m),
-  })
+  await symlink('not-mounted/postern', join(cwd, 'link'))
+  for (const noFolder of ['postern.toml/data', 'link']) {
+    await writeFile(join(cwd, 'postern.toml'), `[server]\ndata-dir = "${noFolder}"\n${text}`)
+    expect(await postern(['doctor', '-c', 'postern.toml'], { cwd })).toMatchObject({
+      status: 1,
+      stdout: expect.stringMatching(/^WRONG {2}server\.data-dir .*: cannot be written \(ENOTDIR\)/m),
+    })
+  }
   await writeFile(join(cwd, 'postern.toml'), text.replace('smtp', 'pop3'))
   const wrong = await postern(['doctor', '-c', 'postern.toml'], { cwd })
   expect(wrong).toMatchObject({
