@@ -33,6 +33,7 @@ import { openIfThere, replaceFile, writeAll } from './durable.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
+import { yieldTurn } from './turns.ts'
 
 export const uidListName = 'postern-uidlist'
 export const uidListHeaderBytes = 128
@@ -320,6 +321,8 @@ async function readLines(
     rest = text.slice(start)
     // No line of ours is longer: a name has 255 bytes, three times that when escaped.
     if (rest.length > 1_024) break
+    // What the kernel has in its memory is read at once (ADR 0085): a hundred thousand lines would be one turn.
+    if (position < to) await yieldTurn()
   }
   return { length: done, chain }
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { MailboxGoneError, type Uid, type UidValidity } from '@postern/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { limits } from '../src/limits.ts'
-import { openLocalFile } from '../src/local-file.ts'
+import { openLocalFile, type Caller, type FileOpener } from '../src/local-file.ts'
 import { readUidList, uidListName, UidListWriter, writeUidList, type UidLine } from '../src/uidlist.ts'
 import { append, message, textOf, value } from './conformance.ts'
 import { ann, openTestStore, unsyncedDisk } from './kit.ts'
@@ -46,6 +46,25 @@ describe('the UID list', () => {
     const header = await appendEntries(...lines.slice(2), 1 as Uid)
     expect(header.uidNext).toBe(5)
     expect(await read()).toEqual({ status: 'read', header, isWhole: true, entries: [...lines, 1] })
+  })
+
+  test('lets others have the event loop between two chunks, however promptly the disk answers', async () => {
+    const lines = Array.from({ length: 1_000 }, (_, at) => line(at + 1))
+    const chunkBytes = 8_192
+    const { length } = await writeUidList(disk, folder, start, lines, limits)
+    const onLoop: Caller = { call: (here) => here() }
+    const prompt: FileOpener = { open: (name, flags, mode) => openLocalFile(name, flags, mode, onLoop, onLoop) }
+    let turns = 0
+    let next: NodeJS.Immediate
+    const turn = () => {
+      turns += 1
+      next = setImmediate(turn)
+    }
+    next = setImmediate(turn)
+    const found = await readUidList(prompt, folder, undefined, { ...limits, chunkBytes })
+    clearImmediate(next)
+    expect(found).toMatchObject({ status: 'read', entries: lines })
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(length / chunkBytes))
   })
 
   test('reads numbers as they were written, also dates before 1970 and between milliseconds', async () => {
