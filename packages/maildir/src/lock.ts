@@ -82,9 +82,8 @@ export class LockFiles {
       if (await this.#create(text, path, changes)) return { text, sinceMs: performance.now() }
       const held = await this.#read(path)
       if (held === undefined) continue
-      if (this.#isStale(held)) {
-        await this.#break(path, held)
-      } else if (performance.now() >= deadline) {
+      const isBroken = this.#isStale(held) && (await this.#break(path, held))
+      if (!isBroken && performance.now() >= deadline) {
         throw new StoreError('MAILDIR_LOCK_BUSY', `${path} is held by ${held}`)
       }
       // Jitter keeps processes that wait for the same lock from asking in step.
@@ -141,7 +140,8 @@ export class LockFiles {
     return false
   }
 
-  async #break(path: string, held: string): Promise<void> {
+  /** False when another process that lives is about to: it may be stopped in the middle of it. */
+  async #break(path: string, held: string): Promise<boolean> {
     const markers: string[] = []
     let marker = markerOf(path, held)
     const mine = describeSelf()
@@ -149,7 +149,7 @@ export class LockFiles {
       markers.push(marker)
       if (await this.#create(mine, marker)) break
       const breaker = await this.#read(marker)
-      if (breaker === undefined || !this.#isStale(breaker)) return
+      if (breaker === undefined || !this.#isStale(breaker)) return false
       marker = markerOf(path, breaker)
     }
     const isStillHeld = (await this.#read(path)) === held
@@ -159,6 +159,7 @@ export class LockFiles {
     }
     for (const made of markers.toReversed()) await this.#unlinkIfThere(made)
     if (isStillHeld) this.#onStale(path, held)
+    return true
   }
 
   async #unlinkIfThere(path: string): Promise<void> {

@@ -143,6 +143,26 @@ describe('a lock file', () => {
     expect(await disk.readdir(folder)).toEqual([])
   })
 
+  test.each([
+    ['after the wait', undefined],
+    ['at once, when nobody is to be waited for', 0],
+  ])('ST-06: of a dead process, when its breaker is stopped on the way: refused %s', async (_, waitMs) => {
+    const held = await ownerText({ pid: await deadPid() })
+    const breaker = await ownerText({})
+    await disk.symlink(held, path)
+    await disk.symlink(breaker, `${path}.${nonceOf(held)}`)
+    const locks = locksWith({ lockWaitMs: 30 })
+    await expect(locks.acquire(path, disk, waitMs)).rejects.toMatchObject({ code: 'MAILDIR_LOCK_BUSY' })
+    expect(await disk.readlink(path)).toBe(held)
+  })
+
+  test('ST-06: of a dead process is broken also by who waits for nobody', async () => {
+    await disk.symlink(await ownerText({ pid: await deadPid() }), path)
+    const locks = locksWith()
+    await locks.release(await locks.acquire(path, disk, 0), path)
+    expect(broken).toHaveLength(1)
+  })
+
   test('that was taken over is not released by its former holder', async () => {
     const locks = locksWith()
     const first = await locks.acquire(path)
