@@ -264,7 +264,7 @@ export class Folder {
         // The names are gone for good before the UIDs are: a message never comes back after it was told as expunged.
         async () => {
           for (const folder of touched) await this.#context.folders.sync(`${this.place.path}/${folder}`)
-          await this.#index.uidList.tombstone(removed.slice(told))
+          await this.#index.uidList.tombstone(removed.slice(told), of)
           told = removed.length
         },
       )

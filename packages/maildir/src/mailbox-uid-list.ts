@@ -1,4 +1,4 @@
-import type { Uid } from '@postern/core'
+import type { Uid, UidValidity } from '@postern/core'
 import type { MailboxPlace, StoreContext } from './context.ts'
 import { StoreError, waitForRoom } from './errors.ts'
 import { baseOf } from './filename.ts'
@@ -123,11 +123,12 @@ export class MailboxUidList {
     }
   }
 
-  /** Marks UIDs as expunged; the lock is held. */
-  async tombstone(uids: readonly Uid[]): Promise<void> {
+  /** Marks UIDs as expunged, unless the same numbers are other messages by now; the lock is held. */
+  async tombstone(uids: readonly Uid[], of: UidValidity): Promise<void> {
     if (uids.length === 0) return
     const writer = await this.#openWriter()
     try {
+      if (writer.header.uidValidity !== of) return
       await writer.append(uids)
       this.#header = writer.header
       this.#deadLines += 2 * uids.length
@@ -199,8 +200,9 @@ export class MailboxUidList {
     const { limits } = this.#context
     const writer = await UidListWriter.open(this.#subFolders.changes, this.#place.path, limits)
     if (writer instanceof UidListWriter) {
-      // It may have taken over lines of a writer that died, which no reader has seen yet.
-      if (writer.header.length !== this.#header?.length) await this.readLocked()
+      // It may have taken over lines of a writer that died, which no reader has seen yet, or be another list by now.
+      const { generation, length } = writer.header
+      if (generation !== this.#header?.generation || length !== this.#header.length) await this.readLocked()
       return writer
     }
     await this.#startAnew(writer.status === 'damaged' ? writer.detail : undefined)

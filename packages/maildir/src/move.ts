@@ -120,6 +120,7 @@ export async function moveLocked(
   if (messages.length === 0) {
     return { uidValidity: target.index.uidList.header.uidValidity, from: [], to: [], missed: [] }
   }
+  const { uidValidity: of } = source.index.uidList.header
   const files = await prepare(context, target, messages)
   const { changes } = target.index.subFolders
   const { uidValidity, uids } = await giveUids(files, {
@@ -162,10 +163,11 @@ export async function moveLocked(
   }
   const arrived = new Set(moved.map(({ uid }) => uid))
   // Whoever looks next finds out by itself what cannot be written now: lines without files, and files that are gone.
-  await target.index.uidList.tombstone(uids.filter((uid) => !arrived.has(uid))).catch(() => undefined)
+  const unused = uids.filter((uid) => !arrived.has(uid))
+  await target.index.uidList.tombstone(unused, uidValidity).catch(() => undefined)
   const from = moved.map(({ message }) => message.uid)
   for (const { message } of moved) source.index.known.note(message, undefined)
-  await source.index.uidList.tombstone(from).catch(() => undefined)
+  await source.index.uidList.tombstone(from, of).catch(() => undefined)
   await source.index.journal.record(new Set(from))
   const told = isDurable ? { from, to: [...arrived] } : { from: [], to: [] }
   return { uidValidity, ...told, missed, ...(failure === undefined ? {} : { failure }) }

@@ -384,7 +384,7 @@ export class MailboxIndex {
         if (!known.byBase.has(base)) fresh.set(base, file)
       })
       // Whoever reads the list from its start finds out by itself: a full disk keeps nobody from reading.
-      await uidList.tombstone(gone).catch(waitForRoom)
+      await uidList.tombstone(gone, uidList.header.uidValidity).catch(waitForRoom)
       return
     }
     // Others are at work. Nothing is taken for gone, and the next sync reads both folders again.

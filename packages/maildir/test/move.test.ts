@@ -5,13 +5,14 @@
 import * as fs from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Mailbox, Uid } from '@postern/core'
+import type { Mailbox, Uid, UidValidity } from '@postern/core'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openMaildirStore, type Disk, type MaildirStore } from '../src/index.ts'
 import { lockName } from '../src/folder.ts'
 import { limits as usualLimits } from '../src/limits.ts'
 import { LockFiles } from '../src/lock.ts'
 import { exclusiveOfBoth } from '../src/move.ts'
+import { readUidList, writeUidList } from '../src/uidlist.ts'
 import { append, textOf, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
 
@@ -48,6 +49,22 @@ function diskWith(before: () => Promise<void>): Disk {
     }
   }
   return new Proxy<Disk>(fs, { get: wrapped })
+}
+
+/** As `diskWith`; `tried` is called whenever the lock at `path` is tried. */
+function diskTelling(path: string, tried: () => void): Disk {
+  return new Proxy<Disk>(
+    diskWith(async () => undefined),
+    {
+      get(target, name: keyof Disk) {
+        if (name !== 'symlink') return Reflect.get(target, name, target) as unknown
+        return async (owner: string, at: string) => {
+          if (at === path) tried()
+          await target.symlink(owner, at)
+        }
+      },
+    },
+  )
 }
 
 async function openBox(
@@ -176,18 +193,7 @@ test.each([
     root: opened.root,
     hostname: 'mover',
     limits: patient,
-    disk: new Proxy<Disk>(
-      diskWith(async () => undefined),
-      {
-        get(target, name: keyof Disk) {
-          if (name !== 'symlink') return Reflect.get(target, name, target) as unknown
-          return async (owner: string, at: string) => {
-            if (at === path) waits()
-            await target.symlink(owner, at)
-          }
-        },
-      },
-    ),
+    disk: diskTelling(path, waits),
   })
   stores.push(mover)
   const account = await mover.openAccount(ann)
@@ -206,6 +212,41 @@ test.each([
   for (const store of [other, mover, other, mover]) await append(store, ann, from, 'meanwhile')
   await locks.release(lock, path)
   expect(value(await moved).from).toEqual([uid])
+})
+
+test('a MOVE that waited while the UID list was made anew takes no other message from the new list', async () => {
+  const { promise: waiting, resolve: waits } = Promise.withResolvers<void>()
+  let isLooking = true
+  const path = join(opened.maildir, lockName)
+  const disk = diskTelling(path, () => {
+    if (!isLooking) waits()
+  })
+  const mover = openMaildirStore({ root: opened.root, hostname: 'mover', disk, limits: { lockWaitMs: 600_000 } })
+  stores.push(mover)
+  const inbox = value(await (await mover.openAccount(ann)).open('INBOX', 'read-write'))
+  await inbox.refresh()
+  isLooking = false
+  const locks = new LockFiles(fs, usualLimits, () => undefined)
+  const lock = await locks.acquire(path)
+  const moved = inbox.move([1] as Uid[], 'Left')
+  await waiting
+  const list = await readUidList(fs, opened.maildir, undefined, usualLimits)
+  if (list.status !== 'read') throw new Error(list.status)
+  const lines = list.entries.filter((entry) => typeof entry !== 'number')
+  // As one that died before it could make the journal anew; it met the files in another order.
+  const uidValidity = (inbox.uidValidity + 1) as UidValidity
+  const renumbered = lines.map((line) => ({ ...line, uid: (lines.length + 1 - line.uid) as Uid })).toReversed()
+  await writeUidList(fs, opened.maildir, { uidValidity, uidNext: 4 as Uid }, renumbered, usualLimits)
+  await locks.release(lock, path)
+  await moved
+  const now = await openBox('INBOX')
+  expect(now.uidValidity).toBe(uidValidity)
+  const left = now.records().map(({ uid }) => uid)
+  expect(await Promise.all(left.map((uid) => textOf(now, uid)))).toEqual([
+    expect.stringContaining('Subject: three'),
+    expect.stringContaining('Subject: two'),
+  ])
+  expect(left).toEqual([1, 2])
 })
 
 test('two mailboxes that are never free together are waited for, INBOX last', async () => {
