@@ -5,7 +5,10 @@ import { CommandFailure, type Terminal } from './terminal.ts'
 
 type MakeCommand = (terminal: Terminal, finish: (status: number) => void) => Command
 
-/** In the order of the help. Each is loaded when it is asked for: `inspect` in a shell loop should not wait for a daemon's libraries. */
+/**
+ * In the order of the help. Each is loaded when it is asked for: `inspect` in a shell loop should not wait for a daemon's
+ * libraries.
+ */
 const commands: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
   ['serve', async () => (await import('./serve.ts')).serveCommand],
   ['check', async () => (await import('./check.ts')).checkCommand],

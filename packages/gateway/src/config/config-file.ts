@@ -182,7 +182,6 @@ export interface OauthTable {
   readonly 'cache-time': number | 'off'
 }
 
-/** `[listener.NAME]` */
 /** `[tls.acme]`. */
 export interface AcmeTable {
   readonly names: readonly string[]

@@ -156,7 +156,10 @@ export interface AccountsConfig {
   readonly file?: string
   /** There was one when the configuration was read: some mail may stay here. */
   readonly hasAny?: true
-  /** A client certificate that was verified, here or by a trusted balancer, is enough to sign in as the account of its common name. */
+  /**
+   * A client certificate that was verified, here or by a trusted balancer, is enough to sign in as the account of its common
+   * name.
+   */
   readonly takesCertificates: boolean
   /** Absent: tokens are not taken. */
   readonly oauth?: OauthConfig

@@ -1,6 +1,6 @@
 /*
- * Runs in a thread: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 7489) and ARC (RFC 8617) of one message. Cheap for most messages, and as dear as its sender likes for
- * some, which is why it is not done where connections are served.
+ * Runs in a thread: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 7489) and ARC (RFC 8617) of one message. Cheap for most
+ * messages, and as dear as its sender likes for some, which is why it is not done where connections are served.
  */
 import { createReadStream } from 'node:fs'
 import { PassThrough, Readable } from 'node:stream'

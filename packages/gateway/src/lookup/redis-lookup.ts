@@ -4,8 +4,8 @@
  *
  *   ann@mx.example.org   @mx.example.org   @.example.org   @.org
  *
- * in lower case and ASCII, and for somebody who signs in the same of the user name. A value is the name of an upstream, `store` or `refuse`; behind
- * the name of an upstream one address may stand, as in `inside 10.0.0.7:25`.
+ * in lower case and ASCII, and for somebody who signs in the same of the user name. A value is the name of an upstream,
+ * `store` or `refuse`; behind the name of an upstream one address may stand, as in `inside 10.0.0.7:25`.
  */
 import type { Redis } from 'ioredis'
 import { parseBackendAddress } from '../config/backend-address.ts'

@@ -285,8 +285,12 @@ export class ConnectionLog implements SessionObserver {
     }
   }
 
-  /** One more for those who look at `/status`. */
-  /** @param mend - of connections only: what is said of sessions may name their users, and the board is read without the token. */
+  /**
+   * One more for those who look at `/status`.
+   *
+   * @param mend - of connections only: what is said of sessions may name their users, and the board is read without the
+   *   token.
+   */
   #note(event: string, reason: string, mend = ''): void {
     if (this.#isSilent) return
     const { client, proxy } = this.#who

@@ -10,16 +10,16 @@ export type { Logger } from 'pino'
 export interface LogSink {
   readonly logger: Logger
   /**
-   * Writes what waits and closes the log, as the last thing before a process ends. Resolves also when it cannot be written: a reader that is
-   * gone, or a full disk, must not keep a process from ending.
+   * Writes what waits and closes the log, as the last thing before a process ends. Resolves also when it cannot be written:
+   * a reader that is gone, or a full disk, must not keep a process from ending.
    */
   flush(): Promise<void>
 }
 
 /**
- * One JSON object a line on standard output; on a terminal a line for people. Lines are gathered, so that a busy worker makes few system calls: each costs
- * as much as ten lines. Each write is whole lines, into a pipe or socket of at most PIPE_BUF bytes, so that the lines of
- * several processes never mix.
+ * One JSON object a line on standard output; on a terminal a line for people. Lines are gathered, so that a busy worker
+ * makes few system calls: each costs as much as ten lines. Each write is whole lines, into a pipe or socket of at most
+ * PIPE_BUF bytes, so that the lines of several processes never mix.
  *
  * A reader that stopped must not stop mail: beyond a bound lines are dropped, counted, and the count is told later.
  */

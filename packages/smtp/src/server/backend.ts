@@ -18,7 +18,10 @@ export type ReversePathMoment = Parameters<NonNullable<Policy['onReversePath']>>
 export interface SmtpBackend {
   /** A client has come, behind its PROXY header and behind implicit TLS. A refusal is said instead of the greeting. */
   connection?(at: ConnectionInfo): Awaitable<Verdict>
-  /** Whose password this is; nobody's, when it is wrong, or when `actAs` asks for what is not theirs. Without it AUTH is not offered, save by `authenticator`. */
+  /**
+   * Whose password this is; nobody's, when it is wrong, or when `actAs` asks for what is not theirs. Without it AUTH is not
+   * offered, save by `authenticator`.
+   */
   authentication?(credentials: Credentials, at: ConnectionInfo): Awaitable<Principal | undefined>
   /** MAIL. */
   reversePath?(at: ReversePathMoment): Awaitable<Verdict>

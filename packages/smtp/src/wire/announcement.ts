@@ -4,8 +4,9 @@
  *   xclient-command = XCLIENT 1*( SP attribute-name "=" attribute-value )
  *   attribute-value = xtext
  *
- * A value that is not known is `[UNAVAILABLE]`, one that may be known later `[TEMPUNAVAIL]`; an IPv6 address begins with `IPV6:`. A server refuses a command with an
- * attribute that it did not offer as a whole (501), so only what was offered is sent.
+ * A value that is not known is `[UNAVAILABLE]`, one that may be known later `[TEMPUNAVAIL]`; an IPv6 address begins with
+ * `IPV6:`. A server refuses a command with an attribute that it did not offer as a whole (501), so only what was offered is
+ * sent.
  */
 import type { IpAddress } from '@postern/core'
 import { encodeXtext } from './xtext.ts'

@@ -50,8 +50,8 @@ const maxOriginalRecipientBytes = 500
 
 /**
  * @param text - what stands behind the path.
- * @param offers - whether an extension is offered; a parameter of any other is unknown. The value of AUTH= (RFC 4954 §5) is checked, and
- * believed of nobody.
+ * @param offers - whether an extension is offered; a parameter of any other is unknown. The value of AUTH= (RFC 4954 §5) is
+ *   checked, and believed of nobody.
  */
 export function parseMailParameters(text: string, offers: Offers): Parsed<MailParameters> {
   if (text === '') return parsed(none)
