@@ -28,6 +28,7 @@ import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
 import { openIfThere, readAll, replaceFile, writeAll } from './durable.ts'
 import { knownLetters } from './filename.ts'
+import { digits, encodeHeaderLine, hex, isIntactHeader } from './header-line.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
@@ -276,7 +277,7 @@ function openJournal(files: FileOpener, folder: string, access: number): Promise
 }
 
 const headerPattern =
-  /^postern-journal 1 V(\d{10}) M(\d{16}) F(\d{16}) L(\d{15}) G([0-9a-f]{16}) T(\d{13}) B([0-9a-f]{0,8}) C([0-9a-f]{8}) +H([0-9a-f]{8})\n$/
+  /^postern-journal 1 V(\d{10}) M(\d{16}) F(\d{16}) L(\d{15}) G([0-9a-f]{16}) T(\d{13}) B([0-9a-f]{0,8}) C([0-9a-f]{8}) +H[0-9a-f]{8}\n$/
 
 async function readHeader(handle: OpenFile): Promise<JournalHeader | undefined> {
   const bytes = Buffer.alloc(headerBytes)
@@ -291,9 +292,8 @@ async function readHeader(handle: OpenFile): Promise<JournalHeader | undefined> 
 
 export function parseJournalHeader(text: string): JournalHeader | undefined {
   const fields = headerPattern.exec(text)
-  if (fields === null) return undefined
-  const [, validity, highest, floor, length, generation = '', time, boot = '', chain = '', check = ''] = fields
-  if (crc32(text.slice(0, headerBytes - 10)) !== Number.parseInt(check, 16)) return undefined
+  if (fields === null || !isIntactHeader(text, headerBytes)) return undefined
+  const [, validity, highest, floor, length, generation = '', time, boot = '', chain = ''] = fields
   return {
     uidValidity: Number(validity) as UidValidity,
     highest: Number(highest),
@@ -311,12 +311,7 @@ export function encodeJournalHeader(header: JournalHeader): Buffer {
   const fields =
     `postern-journal 1 V${digits(uidValidity, 10)} M${digits(highest, 16)} F${digits(floor, 16)} ` +
     `L${digits(length, 15)} G${generation} T${digits(writtenMs, 13)} B${boot} C${hex(chain)}`
-  const head = fields.padEnd(headerBytes - 10, ' ')
-  return Buffer.from(`${head}H${hex(crc32(head))}\n`, 'latin1')
+  return encodeHeaderLine(fields, headerBytes)
 }
-
-const digits = (value: number, width: number): string => String(value).padStart(width, '0')
-
-const hex = (value: number): string => value.toString(16).padStart(8, '0')
 
 const chainOf = (generation: string): number => crc32(generation)

@@ -24,6 +24,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
 import { openIfThere, unlinkIfThere, writeAll } from './durable.ts'
+import { digits, encodeHeaderLine, isIntactHeader } from './header-line.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { Disk } from './options.ts'
 import { yieldTurn } from './turns.ts'
@@ -199,11 +200,7 @@ export async function writeNotes(
   await unlinkIfThere(disk, fresh)
   const handle = await disk.open(fresh, 'wx', 0o600)
   try {
-    const head = `postern-notes 1 V${String(uidValidity).padStart(10, '0')} G${generation}`.padEnd(
-      headerBytes - 10,
-      ' ',
-    )
-    const header = Buffer.from(`${head}H${hex(crc32(head))}\n`, 'latin1')
+    const header = encodeHeaderLine(`postern-notes 1 V${digits(uidValidity, 10)} G${generation}`, headerBytes)
     const bytes = Buffer.concat([header, ...records])
     await writeAll(handle, bytes, 0)
     await handle.close()
@@ -248,9 +245,7 @@ async function readHeader(
   const bytes = Buffer.alloc(headerBytes)
   const { bytesRead } = await handle.read(bytes, 0, headerBytes, 0)
   const text = bytes.toString('latin1', 0, bytesRead)
-  const fields = /^postern-notes 1 V(\d{10}) G([0-9a-f]{16}) +H([0-9a-f]{8})\n$/.exec(text)
-  if (fields === null || hex(crc32(text.slice(0, headerBytes - 10))) !== fields[3]) return undefined
+  const fields = /^postern-notes 1 V(\d{10}) G([0-9a-f]{16}) +H[0-9a-f]{8}\n$/.exec(text)
+  if (fields === null || !isIntactHeader(text, headerBytes)) return undefined
   return { uidValidity: Number(fields[1]) as UidValidity, generation: fields[2] ?? '' }
 }
-
-const hex = (value: number): string => value.toString(16).padStart(8, '0')

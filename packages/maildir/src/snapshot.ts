@@ -27,6 +27,7 @@ import { crc32 } from 'node:zlib'
 import type { Uid } from '@postern/core'
 import { openIfThere, readAll, unlinkIfThere, writeAll } from './durable.ts'
 import { knownPart, lettersOf } from './filename.ts'
+import { digits, encodeHeaderLine, isIntactHeader } from './header-line.ts'
 import {
   encodeJournalHeader,
   journalHeaderBytes,
@@ -190,22 +191,23 @@ export function encodeHeader({
   journal,
 }: SnapshotHeader): Buffer {
   const fields =
-    `postern-snapshot 1 B${boot} M${digits(messages)} D${digits(deadLines)} R${digits(deadRecords)} ` +
+    `postern-snapshot 1 B${boot} M${digits(messages, 10)} D${digits(deadLines, 10)} R${digits(deadRecords, 10)} ` +
     `N${folders.new ?? '-'} C${folders.cur ?? '-'}`
-  const head = fields.padEnd(lineBytes - 10, ' ')
-  const line = Buffer.from(`${head}H${hex(crc32(head))}\n`, 'latin1')
-  return Buffer.concat([line, encodeUidListHeader(uidList), encodeJournalHeader(journal)])
+  return Buffer.concat([
+    encodeHeaderLine(fields, lineBytes),
+    encodeUidListHeader(uidList),
+    encodeJournalHeader(journal),
+  ])
 }
 
 const headerPattern =
-  /^postern-snapshot 1 B([0-9a-f]{8}) M(\d{10}) D(\d{10}) R(\d{10}) N(-|[0-9a-f.]{50}) C(-|[0-9a-f.]{50}) +H([0-9a-f]{8})\n$/
+  /^postern-snapshot 1 B([0-9a-f]{8}) M(\d{10}) D(\d{10}) R(\d{10}) N(-|[0-9a-f.]{50}) C(-|[0-9a-f.]{50}) +H[0-9a-f]{8}\n$/
 
 function parseHeader(bytes: Buffer): SnapshotHeader | undefined {
   const line = bytes.toString('latin1', 0, lineBytes)
   const fields = headerPattern.exec(line)
-  if (fields === null) return undefined
-  const [, boot = '', messages, deadLines, deadRecords, fresh, current, check = ''] = fields
-  if (crc32(line.slice(0, lineBytes - 10)) !== Number.parseInt(check, 16)) return undefined
+  if (fields === null || !isIntactHeader(line, lineBytes)) return undefined
+  const [, boot = '', messages, deadLines, deadRecords, fresh, current] = fields
   const journalAt = lineBytes + uidListHeaderBytes
   const uidList = parseUidListHeader(bytes.toString('latin1', lineBytes, journalAt))
   const journal = parseJournalHeader(bytes.toString('latin1', journalAt))
@@ -298,7 +300,3 @@ function takeBlock(
   }
   return nameAt === text.length
 }
-
-const digits = (value: number): string => String(value).padStart(10, '0')
-
-const hex = (value: number): string => value.toString(16).padStart(8, '0')

@@ -30,6 +30,7 @@ import { constants } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import type { Uid, UidValidity } from '@postern/core'
 import { openIfThere, replaceFile, writeAll } from './durable.ts'
+import { digits, encodeHeaderLine, hex, isIntactHeader } from './header-line.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
@@ -239,8 +240,7 @@ function openList(files: FileOpener, folder: string, access: number): Promise<Op
   return openIfThere(files, `${folder}/${uidListName}`, access)
 }
 
-const headerPattern =
-  /^postern-uidlist 1 V(\d{10}) N(\d{10}) L(\d{15}) G([0-9a-f]{16}) C([0-9a-f]{8}) +H([0-9a-f]{8})\n$/
+const headerPattern = /^postern-uidlist 1 V(\d{10}) N(\d{10}) L(\d{15}) G([0-9a-f]{16}) C([0-9a-f]{8}) +H[0-9a-f]{8}\n$/
 
 /** The header, or what is wrong with it. */
 async function readHeader(handle: OpenFile): Promise<UidListHeader | string> {
@@ -256,9 +256,8 @@ async function readHeader(handle: OpenFile): Promise<UidListHeader | string> {
 
 export function parseUidListHeader(text: string): UidListHeader | undefined {
   const fields = headerPattern.exec(text)
-  if (fields === null) return undefined
-  const [, validity = '', next = '', length = '', generation = '', chain = '', check = ''] = fields
-  if (crc32(text.slice(0, headerBytes - 10)) !== Number.parseInt(check, 16)) return undefined
+  if (fields === null || !isIntactHeader(text, headerBytes)) return undefined
+  const [, validity = '', next = '', length = '', generation = '', chain = ''] = fields
   return {
     uidValidity: Number(validity) as UidValidity,
     uidNext: Number(next) as Uid,
@@ -272,13 +271,8 @@ export function encodeUidListHeader(header: UidListHeader): Buffer {
   const fields =
     `postern-uidlist 1 V${digits(header.uidValidity, 10)} N${digits(header.uidNext, 10)} ` +
     `L${digits(header.length, 15)} G${header.generation} C${hex(header.chain)}`
-  const head = fields.padEnd(headerBytes - 10, ' ')
-  return Buffer.from(`${head}H${hex(crc32(head))}\n`, 'latin1')
+  return encodeHeaderLine(fields, headerBytes)
 }
-
-const digits = (value: number, width: number): string => String(value).padStart(width, '0')
-
-const hex = (value: number): string => value.toString(16).padStart(8, '0')
 
 const chainOf = (generation: string): number => crc32(generation)
 
