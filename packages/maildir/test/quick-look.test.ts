@@ -300,6 +300,17 @@ test.each([
 
 const firstOf = async () => (await disk.readdir(join(opened.maildir, 'cur'))).sort()[0]
 
+/**
+ * Until a change gives `cur` a time that none of ours gave it: what another program changes in the same tick of the clock is
+ * found when `cur` is read again (`ownChangeRescanMs`), and not by the very next look.
+ */
+async function behindOurTick(): Promise<void> {
+  const clock = join(opened.maildir, 'clock')
+  const { mtimeNs } = lstatSync(join(opened.maildir, 'cur'), { bigint: true })
+  do await disk.writeFile(clock, '')
+  while (lstatSync(clock, { bigint: true }).mtimeNs <= mtimeNs)
+}
+
 const seen = ({ uid, flags, modseq }: ReturnType<Mailbox['records']>[number]) => [uid, flags.toSorted(), modseq]
 
 describe('a change of somebody else', () => {
@@ -325,11 +336,14 @@ describe('a change of somebody else', () => {
       const name = await firstOf()
       if (name === undefined) return
       const turned = name.endsWith('S') ? name.slice(0, -1) : `${name}S`
+      await behindOurTick()
       await disk.rename(join(opened.maildir, 'cur', name), join(opened.maildir, 'cur', turned))
     },
     'a removal by another program': async () => {
       const name = await firstOf()
-      if (name !== undefined) await disk.unlink(join(opened.maildir, 'cur', name))
+      if (name === undefined) return
+      await behindOurTick()
+      await disk.unlink(join(opened.maildir, 'cur', name))
     },
     'a delivery of another program': (_, at) =>
       disk.writeFile(join(opened.maildir, 'new', `1${at}.foreign`), 'Subject: foreign\r\n\r\n'),
