@@ -11,6 +11,9 @@ interface NotedMailbox {
   exclusive<T>(work: () => Promise<T>): Promise<T>
 }
 
+/** What it needs of the store. */
+type NotesContext = Pick<StoreContext, 'disk' | 'limits' | 'notesInMemory'>
+
 /** The notes that this process has in memory, of all mailboxes: those used longest ago go when they take too much. */
 export class NotesInMemory {
   readonly #maxBytes: number
@@ -44,7 +47,7 @@ export class NotesInMemory {
  */
 export class MailboxNotes {
   readonly #mailbox: NotedMailbox
-  readonly #context: StoreContext
+  readonly #context: NotesContext
   /** Which mailbox they are of: another UIDVALIDITY makes all of them wrong. */
   #uidValidity: UidValidity | undefined
   #arena: NoteArena | undefined
@@ -62,7 +65,7 @@ export class MailboxNotes {
   /** When room was last looked for among the notes, ms of the monotonic clock. */
   #tidiedAtMs = -Infinity
 
-  constructor(mailbox: NotedMailbox, context: StoreContext) {
+  constructor(mailbox: NotedMailbox, context: NotesContext) {
     this.#mailbox = mailbox
     this.#context = context
   }
@@ -163,7 +166,9 @@ export class MailboxNotes {
     const position = await readNotes(disk, this.#mailbox.place.path, uidValidity, this.#position, arena, limits).catch(
       () => undefined,
     )
-    if (uidValidity !== this.#uidValidity) return
+    // The file was written anew meanwhile: what was read is of the old one, with notes of messages that are gone.
+    const isReplaced = this.#arena !== undefined && this.#arena !== arena
+    if (isReplaced || uidValidity !== this.#uidValidity) return
     this.#arena = arena
     this.#position = position
     this.#readAtMs = performance.now()

@@ -1,4 +1,5 @@
 /** Notes of sessions about messages: a cache, so nothing about it may harm anybody, and nothing wrong may come out of it. */
+import { constants } from 'node:fs'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openMaildirStore, type MaildirStore, type MaildirStoreOptions } from '../src/index.ts'
 import { limits } from '../src/limits.ts'
+import { MailboxNotes, NotesInMemory } from '../src/mailbox-notes.ts'
 import { appendNotes, NoteArena, writeNotes } from '../src/notes.ts'
 import { append, value } from './conformance.ts'
 import { ann, openTestStore, type TestStore } from './kit.ts'
@@ -232,6 +234,42 @@ describe('bounds', () => {
     expect(await here.inbox.recall?.(3 as Uid)).toBe('meanwhile')
     await here.end()
     expect(await found()).toEqual(['again 5', 'first 2', 'meanwhile'])
+  })
+
+  test('whoever reads them while they are written anew brings none back of messages that are gone', async () => {
+    let isRead: Promise<void> | undefined
+    const open = (async (path: string, flags: number, mode?: number) => {
+      const handle = await disk.open(path, flags, mode)
+      if (path.endsWith('/postern-notes') && (flags & constants.O_RDWR) === 0) await isRead
+      return handle
+    }) as typeof disk.open
+    const bounds = { ...limits, chunkBytes: 100, notesDelayMs: 600_000, notesFreshMs: 0 }
+    const there = {
+      disk: { ...disk, open },
+      limits: bounds,
+      notesInMemory: new NotesInMemory(limits.maxNotesMemoryBytes),
+    }
+    const mailbox = {
+      place: { account: ann, mailbox: 'INBOX', path: opened.maildir, maildir: opened.maildir },
+      uidValidity: 1 as UidValidity,
+      messages: Array.from({ length: 20 }, (_, at) => ({ uid: (at + 1) as Uid })),
+      exclusive: <T>(work: () => Promise<T>) => work(),
+    }
+    const notes = new MailboxNotes(mailbox, there)
+    await notes.get(1 as Uid)
+    for (const { uid } of mailbox.messages) notes.set(uid, `note ${uid}`)
+    await notes.flush()
+    mailbox.messages = mailbox.messages.slice(0, 1)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    isRead = promise
+    const late = notes.get(21 as Uid)
+    notes.set(1 as Uid, 'again')
+    await notes.flush()
+    const { bytes } = notes
+    resolve()
+    await late
+    expect(notes.bytes).toBe(bytes)
+    expect([notes.get(1 as Uid), await notes.get(2 as Uid)]).toEqual(['again', undefined])
   })
 
   test('of many mailboxes those used longest ago are let go, and read again', async () => {
