@@ -31,7 +31,9 @@ recipients-per-client = "10/10m"
 failed-logins-per-client = "${failuresPerClient}/10m"
 failed-logins-per-user = "${failuresPerUser}/10m"
 [policy.ban]
-first = "10m"`,
+first = "10m"
+[imap]
+unauthenticate = false`,
   ]
   gateway = await startGateway({ config: tables.join('\n\n'), adminPort: ports.admin, accounts: [ann, bob] })
 })
@@ -141,6 +143,16 @@ async function signIn(source: string, { name, password }: Account, protocol: 'sm
 
 const wrong = { name: ann.name, password: 'wrong' }
 const protocolOf = (n: number): 'smtp' | 'imap' => (n % 2 === 0 ? 'smtp' : 'imap')
+
+test('imap.unauthenticate: nobody signs out of a connection to sign in as another', async () => {
+  const connection = await connectFor('203.0.113.29', ports.imap)
+  await connection.line()
+  expect((await connection.imap(`a LOGIN ${bob.name} "${bob.password}"`)).at(-1)).toMatch(
+    /^a OK \[CAPABILITY (?!.*UNAUTHENTICATE)/,
+  )
+  expect((await connection.imap('b UNAUTHENTICATE')).at(-1)).toMatch(/^b BAD /)
+  connection.destroy()
+})
 
 describe('AU-02, AU-03: failed logins, in both workers and protocols together', () => {
   test('AU-02: a client that fails four times is let in no more, by neither protocol, with no password', async () => {

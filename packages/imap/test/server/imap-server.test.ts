@@ -191,6 +191,13 @@ test('too many connections, and a server that closes, are told', async () => {
   expect(server.connections).toBe(0)
 })
 
+test('a program may take UNAUTHENTICATE away', async () => {
+  const { port } = await serve({ tls: { ...tls, mode: 'implicit' }, mayUnauthenticate: false })
+  const client = secure(port)
+  expect(await client.ask('a LOGIN ann secret')).not.toContain('UNAUTHENTICATE')
+  expect(await client.ask('b UNAUTHENTICATE')).toMatch(/^b BAD /)
+})
+
 test('what the program throws is unavailable, and told', async () => {
   const { port, faults } = await serve({
     tls: { ...tls, mode: 'implicit' },
