@@ -185,9 +185,9 @@ export class MailboxView {
       text += `* ${recent.size} RECENT\r\n`
       this.#recentTold = recent.size
     }
-    // RFC 7162 section 3.2.10.2: to clients that go by UIDs, changed flags are told with them.
+    // RFC 7162 section 3.2.4: from the first use of CONDSTORE on.
     const tellsModseq = this.#enabled.has('CONDSTORE')
-    // RFC 9051 section 6.3.13; RFC 5465 section 5.1 wants it for whoever asked to be told.
+    // RFC 9051 section 7.5.2; RFC 5465 section 5.1 wants it for whoever asked to be told.
     const tellsUid = tellsModseq || this.#enabled.has('IMAP4rev2') || wanted.atOnce !== 'nothing'
     if (!wanted.flags) return text
     for (const uid of this.#altered ?? []) {
