@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { fileFormat } from './file-format.ts'
 import { readTextFile } from './read-file.ts'
-import { localDomainsOf } from './local-domains.ts'
+import { storeDomainsOf } from './local-domains.ts'
 import { adminOf, resolveConfig, resolveListeners } from './resolve.ts'
 import type { AdminConfig, ConfigOutcome, ConfigProblem, ListenerConfig, ListenerLiveConfig } from './schema.ts'
 import { parseTomlFile } from './toml-file.ts'
@@ -31,7 +31,7 @@ export async function parseConfig(
 /** Where accounts are, and what their names must be so that mail reaches them. */
 export interface FoundAccounts {
   readonly file: string
-  /** Lower case; absent when any domain may be: a route leads into the store, or the tables that say so are wrong. */
+  /** Lower case; absent when any domain may be: as routes say, or the tables that say so are wrong. */
   readonly localDomains?: readonly string[]
 }
 
@@ -49,14 +49,14 @@ export async function findAccountsFile(
   const { file, parsed } = opened
   const { problems, lines } = parsed
   if (!parsed.ok) return { ok: false, problems: problems.located(file, lines) }
-  const { accounts, route } = parsed.value
+  const { accounts } = parsed.value
   const isKnown = problems.isSound('smtp') && problems.isSound('server') && problems.isSound('route')
-  const isStoreRouted = route.some(({ to }) => to === 'store')
+  const localDomains = isKnown ? storeDomainsOf(parsed.value) : undefined
   if (accounts.file !== undefined) {
     return {
       ok: true,
       file: resolve(dirname(file), accounts.file),
-      ...(isKnown && !isStoreRouted && { localDomains: localDomainsOf(parsed.value) }),
+      ...(localDomains && { localDomains }),
     }
   }
   if (problems.isSound('accounts')) {

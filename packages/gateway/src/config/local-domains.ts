@@ -7,6 +7,11 @@ export function localDomainsOf({ server, smtp }: Pick<ConfigFile, 'server' | 'sm
   return (smtp['local-domains'] ?? [hostNameOf(server)]).map((domain) => domain.toLowerCase())
 }
 
+/** Domains whose mail the store may get; nothing when that is any: a route leads there, or asks a directory that may say so. */
+export function storeDomainsOf(file: Pick<ConfigFile, 'server' | 'smtp' | 'route'>): readonly string[] | undefined {
+  return file.route.some(({ to, ask }) => to === 'store' || ask !== undefined) ? undefined : localDomainsOf(file)
+}
+
 export function hostNameOf({ hostname: name }: ConfigFile['server']): string {
   return name ?? nameOfMachine()
 }

@@ -2,7 +2,7 @@
 import { readAccounts, type Accounts } from '../auth/accounts-file.ts'
 import { splitMailbox } from '../route/local-mailbox.ts'
 import type { ConfigFile } from './config-file.ts'
-import { localDomainsOf } from './local-domains.ts'
+import { storeDomainsOf } from './local-domains.ts'
 import type { Resolving } from './resolving.ts'
 import type { AccountsConfig, ConfigProblem, ListenerConfig } from './schema.ts'
 
@@ -45,12 +45,11 @@ export async function accountsOf(
 
 /** An alias is for mail and nothing else, so one that none can reach is a mistake. One warning, however many there are. */
 function warnOfAliases(accounts: Accounts, file: ConfigFile, { warn }: Resolving): void {
-  // A directory may name the store for any address.
-  if (file.route.some(({ to, ask }) => to === 'store' || ask !== undefined)) return
-  const localDomains = localDomainsOf(file)
+  const domains = storeDomainsOf(file)
+  if (domains === undefined) return
   const all = [...accounts.values()].flatMap(({ aliases = [] }) => aliases)
   const [first, ...others] = all.filter(
-    (alias) => !alias.includes('@') || !localDomains.includes(splitMailbox(alias).domain),
+    (alias) => !alias.includes('@') || !domains.includes(splitMailbox(alias).domain),
   )
   if (first === undefined) return
   const more = others.length === 0 ? '' : ` and ${others.length} more`

@@ -111,6 +111,12 @@ describe('accounts', () => {
     ['a domain of ours in its own letters', 'local-domains = ["xn--bcher-kva.example"]', 'ann@bücher.example', /^$/],
     ['no domain: it may get one by an alias', 'local-domains = ["example.org"]', 'ann', /^$/],
     ['any domain, where a route leads into the store', '[[route]]\nto = "store"', 'ann@example.net', /^$/],
+    [
+      'any domain, where a directory may lead into the store',
+      '[[route]]\nask = "people"\n[lookup.people]\nurl = "http://127.0.0.1:8000/"',
+      'ann@example.net',
+      /^$/,
+    ],
     ['the host name, where no domain is named', '[server]\nhostname = "mx.example.org"', 'ann@mx.example.org', /^$/],
     [
       'another than the host name',
