@@ -9,6 +9,7 @@ import { reasonOf } from '../config/read-file.ts'
 import type { ConfigProblem } from '../config/schema.ts'
 import { limits } from '../limits.ts'
 import { splitMailbox } from '../route/local-mailbox.ts'
+import { foldAddress } from '../route/patterns.ts'
 import { exitStatus } from './exit-status.ts'
 import { askPassword, readPasswordLine } from './password-input.ts'
 import { problemText } from './problem-text.ts'
@@ -57,10 +58,10 @@ async function add(terminal: Terminal, name: string, options: UserOptions): Prom
   if (!isAccountName(name)) throw new CommandFailure(exitStatus.usage, `expected ${accountNameWords}`)
   const found = await findAccounts(terminal, options)
   const { file } = found
-  // Mail is delivered without regard to case, so two such names could not both get theirs.
+  // Mail is delivered without regard to case, and to how a domain is spelled: two such names could not both get theirs.
   const isTaken = (accounts: Accounts): CommandFailure | undefined => {
     const names = [...accounts].flatMap(([each, { aliases = [] }]) => [each, ...aliases])
-    const taken = names.find((each) => each.toLowerCase() === name.toLowerCase())
+    const taken = names.find((each) => foldAddress(each) === foldAddress(name))
     return taken === undefined
       ? undefined
       : new CommandFailure(exitStatus.wrong, `${taken} is there already; see \`postern user passwd\``)

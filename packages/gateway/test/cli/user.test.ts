@@ -2,7 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deriveScramKeys, secret } from '@postern/core'
 import { describe, expect, test } from 'vitest'
-import { readAccounts } from '../../src/auth/accounts-file.ts'
+import { changeAccounts, readAccounts } from '../../src/auth/accounts-file.ts'
 import { FileAuthenticator } from '../../src/auth/file-authenticator.ts'
 import { temporaryDirectory } from '../config/temporary-directory.ts'
 import { postern, posternOnTerminal } from './run.ts'
@@ -212,9 +212,17 @@ describe('refused with a sentence', () => {
     ['removing an account that is not there', ['remove', 'eve'], [], 1, /no account "eve"/],
     ['an account that is there already', ['add', 'bob', '--password-stdin'], ['long enough'], 1, /there already/],
     ['one that differs in case only', ['add', 'BOB', '--password-stdin'], ['long enough'], 1, /bob is there already/],
+    [
+      'one of the same domain in other letters',
+      ['add', 'zoe@xn--bcher-kva.example', '--password-stdin'],
+      ['long enough'],
+      1,
+      /zoe@bücher\.example is there already/,
+    ],
   ])('%s', async (_, args, stdin, status, says) => {
     const cwd = await directoryWithConfig()
     await postern(['user', 'add', 'bob', ...inConfig, '--password-stdin'], { cwd, stdin: ['first password'] })
+    await changeAccounts(join(cwd, 'who.toml'), (all) => new Map([...all, ['zoe@bücher.example', all.get('bob')!]]))
     const before = await readFile(join(cwd, 'who.toml'), 'utf8')
     const ran = await postern(['user', ...args, ...inConfig], { cwd, stdin })
     expect(ran).toMatchObject({ status, stdout: '' })
