@@ -152,11 +152,16 @@ export class LockFiles {
       if (breaker === undefined || !this.#isStale(breaker)) return false
       marker = markerOf(path, breaker)
     }
-    const isStillHeld = (await this.#read(path)) === held
-    if (isStillHeld) {
-      await this.#unlinkIfThere(path)
-      firstSeen.delete(held)
+    let isStillHeld: boolean
+    try {
+      isStillHeld = (await this.#read(path)) === held
+      if (isStillHeld) await this.#unlinkIfThere(path)
+    } catch (error) {
+      // The next one that tries makes it anew. Those of dead ones stay: without them two could be that next one.
+      await this.#unlinkIfThere(marker).catch(() => undefined)
+      throw error
     }
+    firstSeen.delete(held)
     for (const made of markers.toReversed()) await this.#unlinkIfThere(made)
     if (isStillHeld) this.#onStale(path, held)
     return true

@@ -163,6 +163,31 @@ describe('a lock file', () => {
     expect(broken).toHaveLength(1)
   })
 
+  test('ST-06: of a dead process, when the disk refuses once to remove it: whoever tries next breaks it', async () => {
+    const dead = await deadPid()
+    const held = await ownerText({ pid: dead })
+    const breaker = await ownerText({ pid: dead })
+    await disk.symlink(held, path)
+    await disk.symlink(breaker, `${path}.${nonceOf(held)}`)
+    let hasFailed = false
+    const unlink: typeof disk.unlink = async (name) => {
+      if (name === path && !hasFailed) {
+        hasFailed = true
+        throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      }
+      await disk.unlink(name)
+    }
+    const locks = new LockFiles({ ...disk, unlink }, { ...limits, lockWaitMs: 30 }, (_, owner) => {
+      broken.push(owner)
+    })
+    await expect(locks.acquire(path)).rejects.toMatchObject({ code: 'EIO' })
+    // What the dead ones left is there still, and nothing of ours.
+    expect(await disk.readdir(folder)).toHaveLength(2)
+    await locks.release(await locks.acquire(path), path)
+    expect(broken).toEqual([held])
+    expect(await disk.readdir(folder)).toEqual([])
+  })
+
   test('that was taken over is not released by its former holder', async () => {
     const locks = locksWith()
     const first = await locks.acquire(path)
