@@ -139,7 +139,9 @@ export class Notifications {
     const renamed = new Set(renamedFrom.values())
     for (const told of gone) {
       const now = listed.get(told.name) ?? { name: told.name, attributes: ['\\NonExistent'], isSubscribed: false }
-      if (!renamed.has(told.name) && mayTell(told.name) && isNewsOf(told, now)) this.#writeListing(now)
+      if (!renamed.has(told.name) && mayTell(told.name) && isNewsOf(told.listing, now, [told.events])) {
+        this.#writeListing(now)
+      }
     }
     for (const told of arrived) {
       const { name, listing, events, status } = told
@@ -151,7 +153,8 @@ export class Notifications {
       if (status !== undefined && status.messages > 0) this.#tellStatus(name)
     }
     for (const { before, now } of changed) {
-      if (!renamed.has(now.name) && mayTell(now.name) && isNewsOf(before, now.listing)) this.#writeListing(now.listing)
+      if (renamed.has(now.name) || !mayTell(now.name)) continue
+      if (isNewsOf(before.listing, now.listing, [before.events, now.events])) this.#writeListing(now.listing)
     }
   }
 
@@ -195,8 +198,15 @@ export class Notifications {
       }
       before?.stopWatching()
       const told = await this.#watch(name, listing, events, canOpen)
-      if (before === undefined) arrived.push({ name, ...told })
-      else changed.push({ before, now: { name, ...told } })
+      if (before === undefined) {
+        arrived.push({ name, ...told })
+        continue
+      }
+      changed.push({ before, now: { name, ...told } })
+      if (before.status === undefined || told.status === undefined) continue
+      // What came since it was told last is news still.
+      this.#told.set(name, { ...told, status: before.status })
+      this.#hinted.add(name)
     }
     return { arrived, gone, changed, listed }
   }
@@ -267,13 +277,15 @@ function exists({ attributes }: MailboxListing): boolean {
   return !attributes.includes('\\NonExistent')
 }
 
-/** Whether a name that was told so is told again (sections 5.4 and 5.5). */
-function isNewsOf({ listing, events }: Told, now: MailboxListing): boolean {
-  const isOther = listing.attributes.join(' ') !== now.attributes.join(' ')
-  return (
-    (isOther && events.has('MailboxName')) ||
-    (listing.isSubscribed !== now.isSubscribed && events.has('SubscriptionChange'))
-  )
+/**
+ * Whether a name that was told so is told again (sections 5.4 and 5.5).
+ *
+ * @param wanted - the events of before and of now: a subscription may be what changed them.
+ */
+function isNewsOf(before: MailboxListing, now: MailboxListing, wanted: readonly ReadonlySet<NotifyEvent>[]): boolean {
+  const wants = (event: NotifyEvent): boolean => wanted.some((events) => events.has(event))
+  const isOther = before.attributes.join(' ') !== now.attributes.join(' ')
+  return (isOther && wants('MailboxName')) || (before.isSubscribed !== now.isSubscribed && wants('SubscriptionChange'))
 }
 
 function isNews(events: ReadonlySet<NotifyEvent>, before: MailboxStatus, now: MailboxStatus): boolean {

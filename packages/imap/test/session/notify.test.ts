@@ -290,6 +290,25 @@ describe('other mailboxes', () => {
     expect(await pushed(session, () => store.put(account, 'INBOX', text))).toEqual([])
   })
 
+  test('one group more holds a mailbox: that is told, and the message that came in the same moment', async () => {
+    const { store } = mailboxes()
+    const session = await signedIn({ store })
+    await session.ask('a NOTIFY SET (mailboxes Work (MessageNew MessageExpunge)) (subscribed (SubscriptionChange))')
+    const other = await signedIn({ store })
+    const both = async (): Promise<void> => {
+      store.put(account, 'Work', text)
+      await other.ask('b SUBSCRIBE Work')
+    }
+    expect(await pushed(session, both)).toEqual([
+      '* LIST (\\HasNoChildren \\Subscribed) "/" "Work"',
+      '* STATUS "Work" (MESSAGES 2 UIDNEXT 3 UIDVALIDITY 1004)',
+    ])
+    expect(await pushed(session, () => other.ask('c UNSUBSCRIBE Work'))).toEqual([
+      '* LIST (\\HasNoChildren) "/" "Work"',
+    ])
+    expect(store.watched).toBe(1)
+  })
+
   test.for([
     '(mailboxes (Work missing &!) NONE) (subtree Lists (MessageNew MessageExpunge)) (personal (MailboxName))',
     '(personal (MailboxName)) (subtree Lists (MessageNew MessageExpunge)) (mailboxes (Work missing &!) NONE)',
