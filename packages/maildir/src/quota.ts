@@ -15,7 +15,7 @@
  */
 import { constants } from 'node:fs'
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { readSmallFile, replaceFile, unlinkIfThere } from './durable.ts'
+import { openIfThere, readSmallFile, replaceFile, unlinkIfThere } from './durable.ts'
 import { isErrno } from './errors.ts'
 import { pathOf, sizesIn } from './filename.ts'
 import type { QuotaLimits } from './options.ts'
@@ -80,15 +80,15 @@ interface FolderTimes {
 export async function noteUsage({ maildir }: MailboxPlace, change: Usage, { disk }: StoreContext): Promise<void> {
   if (change.bytes === 0 && change.messages === 0) return
   try {
-    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW
-    const handle = await disk.open(`${maildir}/${fileName}`, flags)
+    const handle = await openIfThere(disk, `${maildir}/${fileName}`, constants.O_WRONLY | constants.O_APPEND)
+    if (handle === undefined) return
     try {
       await handle.writeFile(`${change.bytes} ${change.messages}\n`)
     } finally {
       await handle.close()
     }
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT')) await forgetUsage(maildir, { disk }).catch(() => undefined)
+  } catch {
+    await forgetUsage(maildir, { disk }).catch(() => undefined)
   }
 }
 

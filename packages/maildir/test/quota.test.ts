@@ -1,4 +1,5 @@
 /* What an account may hold: Maildir++ quotas. */
+import { execFileSync } from 'node:child_process'
 import * as disk from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Account, Uid } from '@postern/core'
@@ -117,6 +118,16 @@ describe('maildirsize', () => {
       expect(await used()).toEqual([one, 1])
     },
   )
+
+  test('is no pipe to wait for: one that lies there goes, and a message that goes is counted', async () => {
+    for (const flags of [['\\Deleted'], []]) await append(opened.store, ann, 'INBOX', 'one', { flags })
+    const inbox = value(await account.open('INBOX', 'read-write'))
+    await disk.unlink(at('maildirsize'))
+    execFileSync('mkfifo', [at('maildirsize')])
+    expect(value(await inbox.expunge())).toEqual([1])
+    expect(await used()).toEqual([one, 1])
+    expect((await disk.lstat(at('maildirsize'))).isFile()).toBe(true)
+  })
 
   test('does not grow for ever, and what other programs did is found before anything is refused', async () => {
     limits = { bytes: 1_000_000, messages: 2 }
