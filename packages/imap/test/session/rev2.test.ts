@@ -117,6 +117,19 @@ test('what others changed is told with the UID, as IDLE wants it (section 6.3.13
   expect(await session.ask('c IDLE')).toMatch(/^\+ idling\r\n\* 1 FETCH \(UID 1 FLAGS \(\\Flagged.*\)\)\r\n$/)
 })
 
+test('new messages are told with the UID, whatever NOTIFY asked for (section 7.5.2)', async () => {
+  const store = mail()
+  const session = await enabled('IMAP4rev2', store)
+  await session.ask('a SELECT INBOX')
+  for (const items of ['FLAGS', 'FLAGS UID']) {
+    await session.ask(`b NOTIFY SET (selected (MessageNew (${items}) MessageExpunge))`)
+    store.put(account, 'INBOX', 'Subject: new\r\n\r\n')
+    session.take()
+    await session.rest()
+    expect(session.take()).toMatch(/^\* (\d) EXISTS\r\n\* \1 FETCH \((?:UID \1 FLAGS \(\)|FLAGS \(\) UID \1)\)\r\n$/)
+  }
+})
+
 test('news tells no RECENT', async () => {
   const store = mail()
   const session = await enabled('IMAP4rev2', store)

@@ -84,11 +84,10 @@ export async function writeMessage(
 ): Promise<void> {
   const items = withSizesOnce(asked)
   const adds = (name: 'UID' | 'MODSEQ'): boolean => !items.some(({ item }) => item === name)
-  // RFC 7162 section 3.2.4: once enabled, both are in every response that comes by itself.
-  if (state.enabled.has('CONDSTORE')) {
-    if (adds('MODSEQ')) items.push({ item: 'MODSEQ' })
-    if (adds('UID')) items.unshift({ item: 'UID' })
-  }
+  // Once enabled, they are in every response that comes by itself (RFC 7162 section 3.2.4, RFC 9051 section 7.5.2).
+  const isCondstore = state.enabled.has('CONDSTORE')
+  if (isCondstore && adds('MODSEQ')) items.push({ item: 'MODSEQ' })
+  if ((isCondstore || state.isRev2) && adds('UID')) items.unshift({ item: 'UID' })
   await tellItems(state, message, items, state.mailbox.recent(), leaveFlags)
 }
 
