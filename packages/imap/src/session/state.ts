@@ -160,14 +160,16 @@ export class SessionState {
 
   /** The account of a command that the table allows only after login. */
   get account(): Account {
-    if (this.signedIn === undefined) throw new Error('a command that needs a login ran without one')
-    return this.signedIn.account
+    if (this.signedIn !== undefined) return this.signedIn.account
+    this.#assertThere()
+    throw new Error('a command that needs a login ran without one')
   }
 
   /** The mailbox of a command that the table allows only in the selected state. */
   get mailbox(): SelectedMailbox {
-    if (this.selected === undefined) throw new Error('a command that needs a mailbox ran without one')
-    return this.selected
+    if (this.selected !== undefined) return this.selected
+    this.#assertThere()
+    throw new Error('a command that needs a mailbox ran without one')
   }
 
   /** Who checks what clients sign in with. */

@@ -20,6 +20,11 @@ class SlowStore extends MemoryStore {
     await this.#gate
     const account = await super.openAccount(name)
     this.open += 1
+    const list = account.list.bind(account)
+    account.list = async () => {
+      await this.#gate
+      return list()
+    }
     const open = account.open.bind(account)
     account.open = async (mailbox, mode) => {
       await this.#gate
@@ -59,6 +64,19 @@ test('a mailbox that is opened after the connection was lost is closed at once',
   const session = await signedIn({ store })
   store.hold()
   const select = session.send('a SELECT INBOX\r\n')
+  await settle()
+  await session.machine.ended('connection-lost')
+  store.release()
+  await expect(select).rejects.toThrow('the client left')
+  expect(store.open).toBe(0)
+})
+
+test('a mailbox is not opened when the connection was lost while its attributes were looked up', async () => {
+  const store = new SlowStore()
+  const session = await signedIn({ store })
+  await session.ask('a ENABLE IMAP4rev2')
+  store.hold()
+  const select = session.send('b SELECT INBOX\r\n')
   await settle()
   await session.machine.ended('connection-lost')
   store.release()
