@@ -5,7 +5,8 @@
  */
 import { constants, type BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { isErrno } from './errors.ts'
+import { isErrno, StoreError } from './errors.ts'
+import type { MaildirLimits } from './limits.ts'
 import type { FileOpener, OpenFile } from './local-file.ts'
 import type { Disk } from './options.ts'
 
@@ -96,14 +97,39 @@ export async function openIfThere<T extends OpenFile>(
   }
 }
 
-/** For files that are whole small tables. `undefined` when there is none; a symbolic link is an error. */
-export async function readSmallFile(disk: Disk, path: string): Promise<string | undefined> {
+/**
+ * For files that are whole small tables. `undefined` when there is none; a symbolic link is an error, and so is a pipe, or a
+ * file that is larger than any of ours.
+ */
+export async function readSmallFile(
+  disk: Disk,
+  path: string,
+  { maxTableBytes }: Pick<MaildirLimits, 'maxTableBytes'>,
+): Promise<string | undefined> {
   const handle = await openIfThere(disk, path, constants.O_RDONLY)
   if (handle === undefined) return undefined
   try {
+    const stats = await handle.stat()
+    if (!stats.isFile() || stats.size > maxTableBytes) {
+      throw new StoreError('MAILDIR_IO', `${path} is no table of at most ${maxTableBytes} bytes`)
+    }
     return await handle.readFile('utf8')
   } finally {
     await handle.close()
+  }
+}
+
+/** As `readSmallFile`, where that counts as nothing: of what is counted anew, or only shown. */
+export async function readSmallFileOrNothing(
+  disk: Disk,
+  path: string,
+  limits: Pick<MaildirLimits, 'maxTableBytes'>,
+): Promise<string | undefined> {
+  try {
+    return await readSmallFile(disk, path, limits)
+  } catch (error) {
+    if (error instanceof StoreError) return undefined
+    throw error
   }
 }
 

@@ -135,8 +135,9 @@ export class Keywords {
         table[at] = parts[2]
       }
     }
-    takeLines(await readSmallFile(disk, `${folder}/${keywordsName}`), 0, Math.min(letterCount, limits.maxKeywords))
-    takeLines(await readSmallFile(disk, `${folder}/${moreFileName}`), letterCount, limits.maxKeywords)
+    const read = (name: string) => readSmallFile(disk, `${folder}/${name}`, limits)
+    takeLines(await read(keywordsName), 0, Math.min(letterCount, limits.maxKeywords))
+    takeLines(await read(moreFileName), letterCount, limits.maxKeywords)
     return new Keywords(table)
   }
 

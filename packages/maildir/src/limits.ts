@@ -17,6 +17,12 @@ export interface MaildirLimits {
   /** Subscribed names of one account: the file is read and replaced whole. Over it: `limit`. */
   readonly maxSubscriptions: number
   /**
+   * Largest table that is read whole (subscriptions, keywords, special uses, counters), bytes: 10,000 of the longest names
+   * take 2.5 MiB. Another program may put anything in its place: beyond it subscriptions and keywords are not changed
+   * (`unavailable`), and the others are made anew.
+   */
+  readonly maxTableBytes: number
+  /**
    * Largest file of another program that is read through to count its line ends, bytes. Beyond it the file is left
    * alone and reported: a sparse file of 10 GiB must not hold a SELECT for minutes. Own deliveries are not bounded
    * here, since the size of a message is the sessions' limit.
@@ -171,6 +177,7 @@ export const limits: MaildirLimits = {
   maxKeywordLength: 255,
   maxMailboxes: 10_000,
   maxSubscriptions: 10_000,
+  maxTableBytes: 4 * 1024 * 1024,
   maxForeignMessageBytes: 512 * 1024 * 1024,
   lockWaitMs: 10_000,
   lockRetryMs: 25,

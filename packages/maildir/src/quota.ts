@@ -15,7 +15,7 @@
  */
 import { constants } from 'node:fs'
 import type { MailboxPlace, StoreContext } from './context.ts'
-import { openIfThere, readSmallFile, replaceFile, unlinkIfThere } from './durable.ts'
+import { openIfThere, readSmallFileOrNothing, replaceFile, unlinkIfThere } from './durable.ts'
 import { isErrno } from './errors.ts'
 import { pathOf, sizesIn } from './filename.ts'
 import type { QuotaLimits } from './options.ts'
@@ -105,8 +105,8 @@ const headOf = ({ bytes, messages }: QuotaLimits): string =>
   [...(bytes === undefined ? [] : [`${bytes}S`]), ...(messages === undefined ? [] : [`${messages}C`])].join(',')
 
 /** The sum of the lines; `undefined` when the file does not count. */
-async function readFile(maildir: string, limits: QuotaLimits, { disk }: StoreContext): Promise<Usage | undefined> {
-  const text = await readSmallFile(disk, `${maildir}/${fileName}`)
+async function readFile(maildir: string, limits: QuotaLimits, context: StoreContext): Promise<Usage | undefined> {
+  const text = await readSmallFileOrNothing(context.disk, `${maildir}/${fileName}`, context.limits)
   if (text === undefined || text.length >= maxFileBytes || !text.endsWith('\n')) return undefined
   const [head, ...lines] = text.slice(0, -1).split('\n')
   if (head !== headOf(limits)) return undefined

@@ -4,7 +4,7 @@
  * Replaced by rename under the account's lock. Lines that make no sense are nobody's use, and go at the next change.
  */
 import type { SpecialUse } from '@postern/core'
-import { readSmallFile, replaceFile } from './durable.ts'
+import { readSmallFileOrNothing, replaceFile } from './durable.ts'
 import type { MaildirLimits } from './limits.ts'
 import { mailboxNameOf, parseMailboxName } from './names.ts'
 import type { Disk } from './options.ts'
@@ -59,7 +59,7 @@ export class SpecialUses {
 
   /** By the names of the mailboxes. */
   async #read(): Promise<Map<string, SpecialUse>> {
-    const text = (await readSmallFile(this.#disk, `${this.#maildir}/${fileName}`)) ?? ''
+    const text = (await readSmallFileOrNothing(this.#disk, `${this.#maildir}/${fileName}`, this.#limits)) ?? ''
     const uses = new Map<string, SpecialUse>()
     for (const line of text.split('\n')) {
       const [word, folder] = splitOnce(line)

@@ -3,7 +3,7 @@
  * Dovecot does (`INBOX`, `Archive.2026`). Replaced by rename under the account's lock. Lines that are no mailbox names
  * are not shown, and kept.
  */
-import { readSmallFile, replaceFile } from './durable.ts'
+import { readSmallFile, readSmallFileOrNothing, replaceFile } from './durable.ts'
 import type { MaildirLimits } from './limits.ts'
 import { mailboxNameOf, type MailboxName } from './names.ts'
 import type { Disk } from './options.ts'
@@ -12,7 +12,8 @@ export const subscriptionsName = 'subscriptions'
 
 export async function readSubscriptions(disk: Disk, maildir: string, limits: MaildirLimits): Promise<Set<string>> {
   const names = new Set<string>()
-  for (const line of await readLines(disk, maildir)) {
+  const text = await readSmallFileOrNothing(disk, `${maildir}/${subscriptionsName}`, limits)
+  for (const line of linesOf(text)) {
     const name = line === 'INBOX' ? 'INBOX' : mailboxNameOf(`.${line}`, limits)
     if (name !== undefined && names.size < limits.maxSubscriptions) names.add(name)
   }
@@ -27,7 +28,7 @@ export async function changeSubscription(
   isSubscribed: boolean,
   limits: MaildirLimits,
 ): Promise<boolean> {
-  const lines = await readLines(disk, maildir)
+  const lines = linesOf(await readSmallFile(disk, `${maildir}/${subscriptionsName}`, limits))
   const line = mailbox.folder === '' ? 'INBOX' : mailbox.folder.slice(1)
   if (lines.includes(line) === isSubscribed) return true
   if (isSubscribed && lines.length >= limits.maxSubscriptions) return false
@@ -38,7 +39,4 @@ export async function changeSubscription(
   return true
 }
 
-async function readLines(disk: Disk, maildir: string): Promise<string[]> {
-  const text = await readSmallFile(disk, `${maildir}/${subscriptionsName}`)
-  return (text ?? '').split('\n').filter((line) => line !== '')
-}
+const linesOf = (text: string | undefined): string[] => (text ?? '').split('\n').filter((line) => line !== '')

@@ -4,7 +4,7 @@
  * 2.3.1.1). Its lock is always the last one taken.
  */
 import type { UidValidity } from '@postern/core'
-import { readSmallFile, replaceFile } from './durable.ts'
+import { readSmallFileOrNothing, replaceFile } from './durable.ts'
 import { StoreError } from './errors.ts'
 import type { MaildirLimits } from './limits.ts'
 import type { LockFiles } from './lock.ts'
@@ -28,7 +28,7 @@ export async function nextUidValidity(
   const lockPath = `${maildir}/${fileName}.lock`
   const lock = await locks.acquire(lockPath)
   try {
-    const text = await readSmallFile(disk, `${maildir}/${fileName}`)
+    const text = await readSmallFileOrNothing(disk, `${maildir}/${fileName}`, limits)
     const isKnown = text !== undefined && /^\d{1,10}\n$/.test(text)
     const last = Math.max(above, isKnown ? Number(text) : await largestInUse(disk, maildir, limits))
     // Seconds, as is the custom, until 2106; one more than the last when the clock is behind or the values are far ahead.

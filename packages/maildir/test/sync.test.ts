@@ -393,6 +393,36 @@ describe('files of other programs', () => {
     expect(await append(opened.store, ann, 'Work', 'two')).toMatchObject({ uid: 2 })
   })
 
+  describe.each([
+    [
+      'a file that is larger than any table',
+      (path: string) => disk.writeFile(path, Buffer.alloc(limits.maxTableBytes + 1)),
+    ],
+    ['a pipe', async (path: string) => void execFileSync('mkfifo', [path])],
+  ])('%s', (_, make) => {
+    test.each([
+      ['subscriptions', () => account.subscribe('Lists', true)],
+      ['dovecot-keywords', () => inbox.setFlags(uids(), { op: 'add', flags: ['kept'] })],
+    ])('in place of %s is not read, and stays', async (name, change) => {
+      await put('1.foreign')
+      await inbox.refresh()
+      await make(at(name))
+      const { ino } = await disk.lstat(at(name))
+      expect(await change()).toMatchObject({ ok: false, refusal: 'unavailable' })
+      expect((await disk.lstat(at(name))).ino).toBe(ino)
+      expect(await account.list()).toMatchObject([{ name: 'INBOX', isSubscribed: false }])
+    })
+
+    test('in place of special uses, and of the counter of UIDVALIDITY, is replaced', async () => {
+      await disk.rm(at('postern-uidvalidity'))
+      for (const name of ['postern-uidvalidity', 'postern-special-use']) await make(at(name))
+      value(await account.create('Work', '\\Archive'))
+      expect((await account.list()).at(-1)?.attributes).toContain('\\Archive')
+      const work = value(await account.open('Work', 'read-only'))
+      expect(work.uidValidity).toBeGreaterThan(inbox.uidValidity)
+    })
+  })
+
   test('a file of another program has an id, and a save date if its name tells one', async () => {
     for (const name of ['1700000000.1.host:2,S', 'strange name:2,']) {
       await disk.writeFile(at('cur', name), 'Subject: x\n\nx\n')
