@@ -155,6 +155,7 @@ export class Notifications {
     for (const { before, now } of changed) {
       if (renamed.has(now.name) || !mayTell(now.name)) continue
       if (isNewsOf(before.listing, now.listing, [before.events, now.events])) this.#writeListing(now.listing)
+      if (!before.events.has('MessageNew')) this.#tellStatus(now.name)
     }
   }
 
@@ -203,7 +204,7 @@ export class Notifications {
         continue
       }
       changed.push({ before, now: { name, ...told } })
-      if (before.status === undefined || told.status === undefined) continue
+      if (!before.events.has('MessageNew') || before.status === undefined || told.status === undefined) continue
       // What came since it was told last is news still.
       this.#told.set(name, { ...told, status: before.status })
       this.#hinted.add(name)

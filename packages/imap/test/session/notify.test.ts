@@ -25,6 +25,16 @@ async function pushed(session: TestSession, happens: () => unknown): Promise<str
   return session.take().split('\r\n').slice(0, -1)
 }
 
+interface Group {
+  readonly of: string
+  readonly events: string
+}
+
+interface Step {
+  readonly does: 'put' | 'SUBSCRIBE' | 'UNSUBSCRIBE'
+  readonly name: string
+}
+
 /** Another session of the same user, with INBOX selected. */
 const another = (store: MemoryStore) => selectedInbox({ store })
 
@@ -307,6 +317,79 @@ describe('other mailboxes', () => {
       '* LIST (\\HasNoChildren) "/" "Work"',
     ])
     expect(store.watched).toBe(1)
+  })
+
+  test('whatever groups there are, a client that wants new messages of a mailbox knows of all', async () => {
+    const names = new Set(['A', 'B'])
+    const name = fc.constantFrom(...names)
+    const events = ['(MessageNew MessageExpunge)', '(MailboxName)', '(SubscriptionChange)', 'NONE'] as const
+    const group: fc.Arbitrary<Group> = fc.record({
+      of: fc.oneof(fc.constantFrom('personal', 'subscribed'), name),
+      events: fc.constantFrom(...events),
+    })
+    const step: fc.Arbitrary<Step> = fc.record({ does: fc.constantFrom('put', 'SUBSCRIBE', 'UNSUBSCRIBE'), name })
+    // What happens between two looks of the session.
+    const moments = fc.array(fc.array(step, { minLength: 1, maxLength: 3, size: 'max' }), {
+      maxLength: 30,
+      size: 'max',
+    })
+    const watch = async (groups: readonly Group[], all: readonly Step[][]): Promise<void> => {
+      const store = new MemoryStore()
+      const counts = new Map(Array.from(names, (mailbox) => [mailbox, 1]))
+      for (const mailbox of names) store.put(account, mailbox, text)
+      const subscribed = new Set<string>()
+      const session = await signedIn({ store })
+      const other = await signedIn({ store })
+      const filters = groups.map((of) => `(${names.has(of.of) ? `mailboxes ${of.of}` : of.of} ${of.events})`)
+      expect(await session.ask(`a NOTIFY SET ${filters.join(' ')}`)).toMatch(/^a OK /)
+      const told = new Map(counts)
+      for (const moment of all) {
+        const responses = await pushed(session, async () => {
+          for (const { does, name: mailbox } of moment) {
+            if (does === 'put') {
+              store.put(account, mailbox, text)
+              counts.set(mailbox, (counts.get(mailbox) ?? 0) + 1)
+              continue
+            }
+            await other.ask(`b ${does} ${mailbox}`)
+            if (does === 'SUBSCRIBE') subscribed.add(mailbox)
+            else subscribed.delete(mailbox)
+          }
+        })
+        for (const response of responses) {
+          const [, mailbox, messages] = /^\* STATUS "(.)" \(MESSAGES (\d+)/.exec(response) ?? []
+          if (mailbox !== undefined) told.set(mailbox, Number(messages))
+        }
+        for (const mailbox of names) {
+          const holding = groups.filter(
+            ({ of }) => of === 'personal' || of === mailbox || (of === 'subscribed' && subscribed.has(mailbox)),
+          )
+          const wanted = new Set(holding.map((of) => of.events))
+          if (!wanted.has(events[0]) || wanted.has('NONE')) continue
+          expect([mailbox, told.get(mailbox)]).toEqual([mailbox, counts.get(mailbox)])
+        }
+      }
+    }
+    // Subscribed again, with a message that came in the moment in which it was not any more.
+    const again: readonly Step[][] = [
+      [{ does: 'SUBSCRIBE', name: 'A' }],
+      [
+        { does: 'put', name: 'A' },
+        { does: 'UNSUBSCRIBE', name: 'A' },
+      ],
+      [{ does: 'SUBSCRIBE', name: 'A' }],
+    ]
+    const examples: [Group[], Step[][]][] = [
+      [
+        [
+          { of: 'subscribed', events: '(MessageNew MessageExpunge)' },
+          { of: 'personal', events: '(MailboxName)' },
+        ],
+        [...again],
+      ],
+    ]
+    const groups = fc.array(group, { minLength: 2, maxLength: 3 })
+    await fc.assert(fc.asyncProperty(groups, moments, watch), { numRuns: 60, examples })
   })
 
   test.for([
