@@ -243,7 +243,7 @@ export class Folder {
     let bytes = 0
     let told = 0
     await this.#turns.run(async () => {
-      await this.#index.sync({ claim: false })
+      await this.#lookAt({ claim: false })
       const meant = uids.filter((uid) => {
         const message = this.#find(uid, of)
         return message !== undefined && isMeant(message)
@@ -387,12 +387,16 @@ export class Folder {
 
   /** Within a turn: looks at the disk, and shows sessions what it found. */
   async #sync(options: Parameters<MailboxIndex['sync']>[0]): Promise<readonly Uid[]> {
+    const isFirst = this.#shown === undefined
+    const claimed = await this.#lookAt(options)
+    this.#show()
+    if (isFirst) this.#mayWriteSnapshot()
+    return claimed
+  }
+
+  async #lookAt(options: Parameters<MailboxIndex['sync']>[0]): Promise<readonly Uid[]> {
     try {
-      const isFirst = this.#shown === undefined
-      const claimed = await this.#index.sync(options)
-      this.#show()
-      if (isFirst) this.#mayWriteSnapshot()
-      return claimed
+      return await this.#index.sync(options)
     } catch (error) {
       // Deleted or renamed in the middle of the look: that is no fault of the disk.
       if (isErrno(error, 'ENOENT')) await this.#index.subFolders.assertThere()
@@ -503,7 +507,7 @@ export class Folder {
     await this.#index.known.index()
     try {
       for (let tries = 0; left.length > 0 && tries <= renameRetries; tries++) {
-        if (tries > 0) await this.#index.sync({ claim: false, thorough: true })
+        if (tries > 0) await this.#lookAt({ claim: false, thorough: true })
         const again: Uid[] = []
         for (let from = 0; from < left.length; from += messagesPerLock) {
           const some = left.slice(from, from + messagesPerLock)

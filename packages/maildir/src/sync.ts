@@ -316,6 +316,8 @@ export class MailboxIndex {
   async adoptKeywords(missing: readonly string[]): Promise<boolean> {
     const { context, place } = this.#parts
     const { disk, limits } = context
+    // What is known from here on was not read at a known time: another mailbox without a table may have this name by now.
+    this.#keywordsTime = undefined
     // Another process may have added some since.
     await this.known.useKeywords(await Keywords.read(disk, place.path, limits))
     const stillMissing = this.known.keywords.marksOf(missing).missing

@@ -53,6 +53,37 @@ const renames: Readonly<Record<string, () => Promise<unknown>>> = {
   },
 }
 
+test('a keyword that a mailbox has taken in is new to the one that has its name by now', async () => {
+  const flags = ['$One']
+  await append(opened.store, ann, 'Box', 'first', { flags })
+  value(await others.rename('Box', 'Away'))
+  value(await others.create('Box'))
+  const { uid } = await append(opened.store, ann, 'Box', 'second', { flags })
+  const now = value(await others.open('Box', 'read-only'))
+  expect(now.records()).toMatchObject([{ uid, flags }])
+  await now.close()
+})
+
+test('an EXPUNGE of a mailbox that is deleted while it looks is refused, as of one that is gone', async () => {
+  let isDoomed = false
+  const opendir = (async (path: string, options: { readonly encoding: 'latin1' }) => {
+    if (isDoomed && path.endsWith('/new')) {
+      isDoomed = false
+      value(await others.delete('Box'))
+    }
+    return fs.opendir(path, options)
+  }) as unknown as Disk['opendir']
+  const slow = await openTestStore({ root: opened.root, disk: { ...fs, opendir } })
+  const there = value(await (await slow.store.openAccount(ann)).open('Box', 'read-write'))
+  const uids = there.records().map(({ uid }) => uid)
+  value(await there.setFlags(uids, { op: 'add', flags: ['\\Deleted'] }))
+  isDoomed = true
+  await append(other, ann, 'Box', 'four')
+  expect(await there.expunge()).toMatchObject({ ok: false, refusal: 'no-such-mailbox' })
+  await there.close()
+  await slow.store.close()
+})
+
 describe.each(Object.entries(renames))('renamed %s', (_, rename) => {
   test('a look finds it, and nothing in it has changed', async () => {
     await rename()
