@@ -80,7 +80,11 @@ export interface MaildirLimits {
   readonly parallelFiles: number
   /** Bytes read or written at once when content is copied or scanned: the memory of one such operation. */
   readonly chunkBytes: number
-  /** Scans of a directory that others keep changing, before a message that may be gone is simply kept until next time. */
+  /**
+   * Scans of a directory that others keep changing, before a message that may be gone, or has only come, waits for the next
+   * time. Then sessions are told less than what is: so rather once more than once too few. A scan takes a millisecond for each
+   * thousand names, under the lock.
+   */
   readonly settleScans: number
   /** Looks at a mailbox into which others deliver, before what the journal tells of beyond them waits for the next time. */
   readonly maxLooks: number
@@ -195,7 +199,7 @@ export const limits: MaildirLimits = {
   namesPerTurn: 2_000,
   parallelFiles: 2,
   chunkBytes: 65_536,
-  settleScans: 3,
+  settleScans: 8,
   maxLooks: 3,
   renameRetries: 4,
   dirtyWindowMs: 50,
