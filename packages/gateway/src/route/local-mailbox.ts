@@ -10,10 +10,13 @@ export interface LocalMailbox {
 /** A quoted local part may hold an `@`; a domain may not (RFC 5321 section 4.1.2), so the last one divides. */
 export function splitMailbox(forwardPath: string): LocalMailbox {
   const at = forwardPath.lastIndexOf('@')
-  const domain = forwardPath.slice(at + 1).toLowerCase()
-  // Text that is no domain gives nothing, and is compared as it stands.
-  const ascii = nonAscii.test(domain) ? domainToASCII(domain) : ''
-  return { localPart: forwardPath.slice(0, at), domain: ascii === '' ? domain : ascii }
+  return { localPart: forwardPath.slice(0, at), domain: foldDomain(forwardPath.slice(at + 1)) }
+}
+
+/** Lower case, and A-labels (RFC 5890). Text that is no domain is compared as it stands. */
+export function foldDomain(text: string): string {
+  const domain = text.toLowerCase()
+  return (nonAscii.test(domain) && domainToASCII(domain)) || domain
 }
 
 /**

@@ -1,14 +1,12 @@
-import { domainToASCII } from 'node:url'
+import { foldDomain } from './local-mailbox.ts'
 
 /** `Ann@BÜCHER.example` is `ann@xn--bcher-kva.example`; of `@.bücher.example` the dot stays. */
 export function foldAddress(text: string): string {
   const at = text.lastIndexOf('@')
   const local = text.slice(0, at + 1).toLowerCase()
-  const domain = text.slice(at + 1).toLowerCase()
+  const domain = text.slice(at + 1)
   const dot = domain.startsWith('.') ? '.' : ''
-  // Text that is no domain gives nothing, and is compared as it stands.
-  const ascii = /[^\0-\x7F]/.test(domain) ? domainToASCII(domain.slice(dot.length)) : ''
-  return local + (ascii === '' ? domain : dot + ascii)
+  return local + dot + foldDomain(domain.slice(dot.length))
 }
 
 /** Every pattern that stands for a name, the most specific first: itself, its domain, and each domain above that. */
