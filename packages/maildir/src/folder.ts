@@ -195,7 +195,7 @@ export class Folder {
       const folder = `${this.place.path}/${message.isNew ? 'new' : 'cur'}`
       const handle = await openMessageFile(this.#index.subFolders.quick, folder, pathOf(folder, message.file))
       if (handle !== undefined) return await messageContent(handle, message, this.#context.limits)
-      await this.#turns.run(() => this.#sync({ claim: false, thorough: true }))
+      await this.refreshAll()
     }
     return undefined
   }
