@@ -59,22 +59,13 @@ test('a session that ends lets go of its mailbox and its account', async () => {
   expect(store.open).toBe(0)
 })
 
-test('a mailbox that is opened after the connection was lost is closed at once', async () => {
+test.for([
+  ['it was opened, which is closed at once', []],
+  ['its attributes were looked up, which is not opened then', ['a ENABLE IMAP4rev2']],
+] as const)('SELECT leaves no mailbox open when the connection was lost while %s', async ([, before]) => {
   const store = new SlowStore()
   const session = await signedIn({ store })
-  store.hold()
-  const select = session.send('a SELECT INBOX\r\n')
-  await settle()
-  await session.machine.ended('connection-lost')
-  store.release()
-  await expect(select).rejects.toThrow('the client left')
-  expect(store.open).toBe(0)
-})
-
-test('a mailbox is not opened when the connection was lost while its attributes were looked up', async () => {
-  const store = new SlowStore()
-  const session = await signedIn({ store })
-  await session.ask('a ENABLE IMAP4rev2')
+  for (const command of before) await session.ask(command)
   store.hold()
   const select = session.send('b SELECT INBOX\r\n')
   await settle()
